@@ -1,0 +1,227 @@
+"""Judging a valid configuration: what must keep a gateway from starting, and what is only unwise.
+
+Guarantees: reads nothing but what it is given, except `file_issues`, which looks at permissions.
+An issue of severity ERROR means: refuse to start.
+Source: OpenClaw docs, gateway auth and bind rules.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import stat
+from typing import TYPE_CHECKING, Literal
+
+from portico.config.issues import Issue, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from portico.config.model import PorticoConfig
+    from portico.config.paths import ConfigPaths
+
+AuthMode = Literal["none", "token", "password"]
+
+_PLACEHOLDERS = frozenset(
+    """
+    changeme change-me change_me changethis change-this secret password passw0rd token mytoken
+    my-token yourtoken your-token your_token your-token-here your_token_here your-secret-token
+    your-secret-here your-password your-password-here your-gateway-token replace-me replaceme
+    replace-with-your-token replace_with_a_strong_token example placeholder todo xxx xxxx xxxxxxxx
+    insert-token-here admin default 123456 12345678 letmein openclaw portico gateway-token
+    openclaw-dev-token dev-token __portico_redacted__ __openclaw_redacted__
+    """.split()
+)
+# Shorter than this can be guessed over a network faster than lockouts help.
+MIN_EXPOSED_SECRET_CHARS = 16
+
+
+def auth_mode(config: PorticoConfig) -> AuthMode:
+    """The mode in force: the written one, else password when only a password is set, else token."""
+    auth = config.gateway.auth
+    if auth.mode is not None:
+        return auth.mode
+    return "password" if auth.password and not auth.token else "token"
+
+
+def is_placeholder(secret: str) -> bool:
+    """Whether a secret is one that guides and examples print."""
+    plain = secret.strip().strip("<>[]{}\"'").lower().replace(" ", "-")
+    return plain in _PLACEHOLDERS
+
+
+def is_loopback_bind(config: PorticoConfig) -> bool:
+    """Whether only this machine can reach the port, whatever machine this is."""
+    gateway = config.gateway
+    if gateway.bind == "custom" and gateway.custom_bind_host:
+        return ipaddress.ip_address(gateway.custom_bind_host).is_loopback
+    return gateway.bind == "loopback"
+
+
+def startup_issues(config: PorticoConfig) -> tuple[Issue, ...]:
+    """Everything that speaks against starting with this configuration."""
+    return (
+        *_mode_issues(config),
+        *_auth_issues(config),
+        *_bind_issues(config),
+        *_proxy_issues(config),
+        *_tls_issues(config),
+    )
+
+
+def file_issues(paths: ConfigPaths) -> tuple[Issue, ...]:
+    """Who else may read or write the config file and the state directory."""
+    return (
+        *_permission_issues(paths.config_file, 0o600, "chmod 600"),
+        *_permission_issues(paths.state_dir, 0o700, "chmod 700"),
+    )
+
+
+def _mode_issues(config: PorticoConfig) -> Iterator[Issue]:
+    if config.gateway.mode == "remote":
+        yield _refuse(
+            "gateway.mode",
+            "this configuration is for clients of a remote gateway",
+            'set gateway.mode to "local" to run a gateway here',
+            "mode.remote",
+        )
+
+
+def _auth_issues(config: PorticoConfig) -> Iterator[Issue]:
+    auth = config.gateway.auth
+    if auth.mode is None and auth.token and auth.password:
+        yield _refuse(
+            "gateway.auth.mode",
+            "a token and a password are set, and no mode says which counts",
+            'set gateway.auth.mode to "token" or "password"',
+            "auth.ambiguous",
+        )
+        return
+    mode, exposed = auth_mode(config), not is_loopback_bind(config)
+    if mode == "none":
+        if exposed:
+            yield _exposed(config, "gateway.auth.mode", "authentication is off")
+        return
+    path = f"gateway.auth.{mode}"
+    secret = auth.token if mode == "token" else auth.password
+    if secret is None or not secret.strip():
+        yield from _missing_secret(config, path, mode, exposed=exposed)
+    elif is_placeholder(secret):
+        yield _refuse(
+            path,
+            f"the {mode} is a well-known placeholder",
+            f'set a secret of your own: portico config set {path} "$(openssl rand -hex 24)"',
+            "secret.placeholder",
+        )
+    elif exposed and len(secret) < MIN_EXPOSED_SECRET_CHARS:
+        yield Issue(
+            Severity.WARNING,
+            path,
+            f"the {mode} is short for a gateway others can reach",
+            f"use at least {MIN_EXPOSED_SECRET_CHARS} characters",
+            "secret.short",
+        )
+
+
+def _missing_secret(
+    config: PorticoConfig, path: str, mode: AuthMode, *, exposed: bool
+) -> Iterator[Issue]:
+    if exposed:
+        yield _exposed(config, path, f"no {mode} is set")
+    elif mode == "password":
+        yield _refuse(
+            path,
+            "mode is password, but no password is set",
+            f"set {path}, or PORTICO_GATEWAY_PASSWORD",
+            "auth.missing",
+        )
+    else:
+        yield Issue(
+            Severity.WARNING,
+            path,
+            "no token is set; one is made up for each run",
+            f"set {path}, or PORTICO_GATEWAY_TOKEN, to keep one",
+            "auth.missing",
+        )
+
+
+def _bind_issues(config: PorticoConfig) -> Iterator[Issue]:
+    gateway = config.gateway
+    if gateway.bind == "custom" and not gateway.custom_bind_host:
+        yield _refuse(
+            "gateway.customBindHost",
+            "bind is custom, but no address is given",
+            "set gateway.customBindHost to an IP address of this machine",
+            "bind.host",
+        )
+    if gateway.http.open and not is_loopback_bind(config):
+        yield Issue(
+            Severity.WARNING,
+            "gateway.http.open",
+            "callers on this machine need no token, while others can reach the port",
+            "leave it off when a proxy on this machine forwards requests from elsewhere",
+            "http.open",
+        )
+
+
+def _proxy_issues(config: PorticoConfig) -> Iterator[Issue]:
+    for index, entry in enumerate(config.gateway.trusted_proxies):
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            yield _refuse(
+                f"gateway.trustedProxies[{index}]",
+                f"{entry!r} is neither an address nor a network",
+                "write it like 10.0.0.7 or 10.0.0.0/8",
+                "proxy.address",
+            )
+
+
+def _tls_issues(config: PorticoConfig) -> Iterator[Issue]:
+    tls = config.gateway.tls
+    if not tls.enabled:
+        return
+    if bool(tls.cert_path) != bool(tls.key_path):
+        lacking = "keyPath" if tls.cert_path else "certPath"
+        yield _refuse(
+            f"gateway.tls.{lacking}",
+            "a certificate needs its key, and a key its certificate",
+            f"set gateway.tls.{lacking}, or remove the other one",
+            "tls.pair",
+        )
+    elif not tls.cert_path and not tls.auto_generate:
+        yield _refuse(
+            "gateway.tls.certPath",
+            "TLS is on without a certificate",
+            "set gateway.tls.certPath and keyPath, or turn autoGenerate on",
+            "tls.missing",
+        )
+
+
+def _permission_issues(path: Path, wanted: int, command: str) -> Iterator[Issue]:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return
+    if mode & ~wanted & 0o077:
+        yield Issue(
+            Severity.WARNING,
+            "",
+            f"others on this machine may reach it (mode {mode:04o})",
+            f"{command} {path}",
+            "file.permissions",
+            file=str(path),
+        )
+
+
+def _exposed(config: PorticoConfig, path: str, what: str) -> Issue:
+    return _refuse(
+        path,
+        f"{what}, but bind {config.gateway.bind} lets others reach the gateway",
+        'set gateway.auth.token, or gateway.bind to "loopback"',
+        "bind.unauthenticated",
+    )
+
+
+def _refuse(path: str, message: str, next_step: str, code: str) -> Issue:
+    return Issue(Severity.ERROR, path, message, next_step, code)

@@ -1,0 +1,65 @@
+"""The first configuration: small, commented, with a token of its own.
+
+Guarantees: an existing file is never touched; the directory is private (0700), the file too (0600).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from portico.config.atomic import directory_lock, write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from portico.config.paths import ConfigPaths
+
+TOKEN_BYTES = 24  # 48 hexadecimal characters
+
+_TEMPLATE = """\
+// Portico's settings (JSON5: comments and trailing commas are welcome).
+// Every key: portico config schema. A change: portico config set gateway.port 18790
+{{
+  gateway: {{
+    port: 18789,
+    bind: "loopback", // "lan" lets other machines in
+    auth: {{
+      mode: "token",
+      token: "{token}", // the secret clients show; keep this file private
+    }},
+  }},
+  agents: {{
+    defaults: {{ runtime: "echo" }}, // answers with what it was told
+  }},
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRun:
+    """What `ensure_first_run` found or made; the token is given only when it was made now."""
+
+    created: bool
+    path: Path
+    token: str | None
+
+
+def ensure_first_run(paths: ConfigPaths, *, new_token: Callable[[], str] | None = None) -> FirstRun:
+    """Make the state directory and, unless there is a config file, a minimal one."""
+    make_private_directory(paths.state_dir)
+    make_private_directory(paths.config_file.parent)
+    with directory_lock(paths.config_file.parent):
+        if os.path.lexists(paths.config_file):
+            return FirstRun(created=False, path=paths.config_file, token=None)
+        token = new_token() if new_token is not None else secrets.token_hex(TOKEN_BYTES)
+        write_atomic(paths.config_file, _TEMPLATE.format(token=token))
+    return FirstRun(created=True, path=paths.config_file, token=token)
+
+
+def make_private_directory(path: Path) -> None:
+    """Create a directory only its owner can enter; one that exists keeps its mode."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)

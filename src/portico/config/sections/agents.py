@@ -1,0 +1,193 @@
+"""`agents`: who answers, with which model and which runtime.
+
+Source: OpenClaw configuration reference, section `agents` (both the list and the map of entries).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from portico.config.sections.base import Section, group, setting
+
+DEFAULT_AGENT_ID = "main"
+_AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_RUNTIME_FIELDS = frozenset({"type", "import", "import_path", "options"})
+
+
+class ModelChoice(Section):
+    """A model and what to try when it fails; a plain string is the primary."""
+
+    primary: str | None = setting(None, "Model as provider/name.", reload="hot")
+    fallbacks: tuple[str, ...] = setting((), "Models tried in this order after it.", reload="hot")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_string(cls, value: Any) -> Any:
+        return {"primary": value} if isinstance(value, str) else value
+
+
+class RuntimeConfig(Section):
+    """What runs a turn; a plain string is the type. Other keys are the runtime's options."""
+
+    type: Literal["echo", "python"] = setting(
+        "echo", "echo answers with the text it got; python calls your code.", reload="hot"
+    )
+    import_path: str | None = setting(
+        None,
+        "package.module:callable of type python.",
+        reload="hot",
+        alias="import",
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
+    )
+    options: dict[str, Any] = setting(
+        doc="Options handed to the runtime.", reload="hot", default_factory=dict
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"type": value}
+        if not isinstance(value, Mapping):
+            return value
+        known = {key: item for key, item in value.items() if key in _RUNTIME_FIELDS}
+        loose = {key: item for key, item in value.items() if key not in _RUNTIME_FIELDS}
+        if loose and isinstance(known.get("options", {}), Mapping):
+            known["options"] = {**loose, **known.get("options", {})}
+        return known
+
+    @model_validator(mode="after")
+    def _python_needs_import(self) -> RuntimeConfig:
+        if self.type == "python" and self.import_path is None:
+            raise ValueError('runtime "python" needs "import", such as "package.module:callable"')
+        return self
+
+
+class Identity(Section):
+    """How an agent shows itself."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"theme", "creature", "vibe"})
+
+    name: str | None = setting(None, "Display name.", reload="hot")
+    emoji: str | None = setting(None, "One emoji.", reload="hot")
+    avatar: str | None = setting(None, "Image: URL, data URL or path.", reload="hot")
+
+
+class AgentDefaults(Section):
+    """What every agent has unless it says otherwise."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        bootstrapMaxChars blockStreamingBreak blockStreamingChunk blockStreamingCoalesce
+        blockStreamingDefault cliBackends compaction contextPruning contextTokens decisionModel
+        elevatedDefault envelopeElapsed envelopeTimestamp envelopeTimezone heartbeat humanDelay
+        imageGenerationModel imageModel maxConcurrent mediaMaxMb memorySearch modelPolicy models
+        pdfModel repoRoot sandbox skills skipBootstrap subagents thinkingDefault timeFormat tools
+        typingIntervalSeconds typingMode userTimezone verboseDefault
+        """.split()
+    )
+
+    model: ModelChoice = group(ModelChoice, "Model.")
+    runtime: RuntimeConfig = group(RuntimeConfig, "Runtime.")
+    workspace: str | None = setting(None, "Directory the agent works in.", reload="hot")
+    timeout_seconds: float = setting(600.0, "Longest run of one turn.", reload="hot", gt=0)
+
+
+class AgentEntry(Section):
+    """One agent."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        agentDir description groupChat heartbeat humanDelay memorySearch params sandbox skills
+        subagents thinkingDefault reasoningDefault verboseDefault tools
+        """.split()
+    )
+
+    id: str = setting(
+        ..., "Lower-case letters, digits, - and _; at most 64 characters.", reload="hot"
+    )
+    name: str | None = setting(None, "Name in lists.", reload="hot")
+    default: bool = setting(False, "The agent that answers when none is named.", reload="hot")
+    identity: Identity = group(Identity, "How it shows itself.")
+    model: ModelChoice | None = setting(None, "Model instead of the default.", reload="hot")
+    workspace: str | None = setting(None, "Directory instead of the default.", reload="hot")
+    runtime: RuntimeConfig | None = setting(None, "Runtime instead of the default.", reload="hot")
+    timeout_seconds: float | None = setting(
+        None, "Longest run of one turn instead of the default.", reload="hot", gt=0
+    )
+
+    @field_validator("id")
+    @classmethod
+    def _normalise_id(cls, value: str) -> str:
+        normal = re.sub(r"[^a-z0-9_-]+", "-", value.strip().lower()).strip("-")[:64]
+        if not _AGENT_ID.fullmatch(normal):
+            raise ValueError("an agent id needs at least one letter or digit")
+        return normal
+
+
+class Agents(Section):
+    """The agents."""
+
+    defaults: AgentDefaults = group(AgentDefaults, "Defaults of every agent.")
+    list_: tuple[AgentEntry, ...] = Field(
+        default=(),
+        alias="list",
+        description="The agents, in order.",
+        json_schema_extra={"reload": "hot"},
+    )
+    entries: dict[str, AgentEntry] = setting(
+        doc="The agents by id; another way to write the list.",
+        reload="hot",
+        default_factory=dict,
+    )
+
+    @field_validator("entries", mode="before")
+    @classmethod
+    def _ids_from_keys(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            key: {"id": key, **entry} if isinstance(entry, Mapping) else entry
+            for key, entry in value.items()
+        }
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Agents:
+        ids = [entry.id for entry in (*self.list_, *self.entries.values())]
+        doubled = sorted({name for name in ids if ids.count(name) > 1})
+        if doubled:
+            raise ValueError(f"agent ids must be unique; repeated: {', '.join(doubled)}")
+        return self
+
+    def roster(self) -> tuple[AgentEntry, ...]:
+        """Every agent; never empty, since without any there is `main`."""
+        configured = (*self.list_, *self.entries.values())
+        return configured or (AgentEntry(id=DEFAULT_AGENT_ID, default=True),)
+
+    def default_id(self) -> str:
+        """The agent that answers when none is named: the marked one, else the first."""
+        roster = self.roster()
+        return next((entry.id for entry in roster if entry.default), roster[0].id)
+
+    def resolve(self, agent_id: str) -> AgentEntry | None:
+        """The entry of an id, or None."""
+        return next((entry for entry in self.roster() if entry.id == agent_id), None)
+
+    def runtime_for(self, agent_id: str) -> RuntimeConfig:
+        """The agent's runtime or the default one."""
+        entry = self.resolve(agent_id)
+        return (entry and entry.runtime) or self.defaults.runtime
+
+    def model_for(self, agent_id: str) -> ModelChoice:
+        """The agent's model or the default one."""
+        entry = self.resolve(agent_id)
+        return (entry and entry.model) or self.defaults.model
+
+    def timeout_s_for(self, agent_id: str) -> float:
+        """The longest run of one turn of this agent."""
+        entry = self.resolve(agent_id)
+        return (entry and entry.timeout_seconds) or self.defaults.timeout_seconds

@@ -1,0 +1,97 @@
+"""`session` and `messages`: how conversations are kept apart and how a busy one queues.
+
+Source: OpenClaw configuration reference, sections `session` and `messages`; its queue concepts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import field_validator
+
+from portico.config.sections.base import Section, group, setting
+
+QueueMode = Literal["followup", "collect", "steer", "interrupt"]
+DmScope = Literal["main", "per-peer", "per-channel-peer", "per-account-channel-peer"]
+
+
+class SessionSettings(Section):
+    """Sessions."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        agentToAgent heartbeatIdleMinutes idleMinutes maintenance parentForkMaxTokens reset
+        resetByChannel resetByType resetTriggers sendPolicy store threadBindings typingMode
+        typingIntervalSeconds
+        """.split()
+    )
+
+    scope: Literal["per-sender", "global"] = setting(
+        "per-sender", "global puts everyone into one session.", reload="hot"
+    )
+    dm_scope: DmScope = setting(
+        "main", "How direct messages are kept apart; main: they share one session.", reload="hot"
+    )
+    group_scope: Literal["per-group", "main"] = setting(
+        "per-group", "Whether a group has its own session.", reload="hot"
+    )
+    main_key: str = setting("main", "Name of the main session.", reload="hot", min_length=1)
+    identity_links: dict[str, tuple[str, ...]] = setting(
+        doc="Peers that are one person: name to channel:peer ids.",
+        reload="hot",
+        default_factory=dict,
+    )
+
+
+class QueueSettings(Section):
+    """What happens to a message while the session is busy."""
+
+    mode: QueueMode = setting(
+        "followup",
+        "followup: one turn each, in order; collect: one turn for all that waited; steer: into "
+        "the running turn; interrupt: stop it and start anew.",
+        reload="hot",
+    )
+    cap: int = setting(20, "Messages that may wait per session.", reload="hot", ge=1, le=10_000)
+    drop: Literal["summarize", "old", "new"] = setting(
+        "summarize", "What gives way when the queue is full.", reload="hot"
+    )
+    by_channel: dict[str, QueueMode] = setting(
+        doc="Mode per channel.", reload="hot", default_factory=dict
+    )
+    debounce_ms: int = setting(
+        0, "Quiet time to wait for more before a waiting turn starts.", reload="hot", ge=0
+    )
+    debounce_ms_by_channel: dict[str, int] = setting(
+        doc="The same per channel.", reload="hot", default_factory=dict
+    )
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _older_names(cls, value: Any) -> Any:
+        return _older_mode(value)
+
+    @field_validator("by_channel", mode="before")
+    @classmethod
+    def _older_names_by_channel(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {channel: _older_mode(mode) for channel, mode in value.items()}
+
+
+def _older_mode(mode: Any) -> Any:
+    # OpenClaw 2026.2 named steering twice more.
+    return "steer" if mode in {"queue", "steer-backlog", "steer+backlog"} else mode
+
+
+class Messages(Section):
+    """Messages."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        ackReaction ackReactionScope groupChat inbound messagePrefix removeAckAfterReply
+        responsePrefix statusReactions suppressToolErrors tts usageTemplate visibleReplies
+        """.split()
+    )
+
+    queue: QueueSettings = group(QueueSettings, "The queue of a busy session.")

@@ -1,0 +1,271 @@
+"""`gateway`: the port, who may come in, and every limit of the doors.
+
+Source: OpenClaw configuration reference, section `gateway`; limits and timers of its protocol 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import field_validator
+
+from portico.config.sections.base import Section, group, setting
+
+MIB = 1 << 20
+
+
+class RateLimit(Section):
+    """Brute-force protection of the shared secret."""
+
+    max_attempts: int = setting(
+        10, "Failed attempts per client address before it is locked out.", reload="hot", ge=1
+    )
+    window_ms: int = setting(
+        60_000, "Window in which failed attempts are counted.", reload="hot", ge=1
+    )
+    lockout_ms: int = setting(300_000, "How long a lockout lasts.", reload="hot", ge=0)
+    exempt_loopback: bool = setting(
+        True, "Never lock out this machine itself (its failures are slowed down).", reload="hot"
+    )
+
+
+class Auth(Section):
+    """How a client proves itself."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        {"allowTailscale", "identityScopes", "trustedProxy"}
+    )
+
+    mode: Literal["none", "token", "password"] | None = setting(
+        None,
+        "none, token or password. Unset: password when only a password is set, else token.",
+    )
+    token: str | None = setting(None, "Shared secret for mode token.", secret=True)
+    password: str | None = setting(None, "Shared secret for mode password.", secret=True)
+    rate_limit: RateLimit = group(RateLimit, "Brute-force protection.")
+
+
+class ControlUi(Section):
+    """The web page."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        {
+            "dangerouslyAllowHostHeaderOriginFallback",
+            "dangerouslyDisableDeviceAuth",
+            "allowInsecureAuth",
+            "environment",
+            "communityInvite",
+            "github",
+            "sessionObserver",
+            "embedSandbox",
+            "allowExternalEmbedUrls",
+            "automaticallyFetchFavicons",
+            "experimental",
+        }
+    )
+
+    enabled: bool = setting(True, "Serve the web page.", reload="hot")
+    base_path: str = setting("", "Path prefix of the page, such as /portico.")
+    allowed_origins: tuple[str, ...] = setting(
+        (), "Browser origins that may connect besides the gateway's own address.", reload="hot"
+    )
+    root: str | None = setting(None, "Directory with other page files than the built-in ones.")
+
+
+class Limits(Section):
+    """Sizes, timers and bounds. The defaults are the protocol's; change them with a reason."""
+
+    max_payload_bytes: int = setting(25 * MIB, "Largest frame after connect.", ge=1024)
+    max_preauth_payload_bytes: int = setting(65_536, "Largest frame before connect.", ge=1024)
+    max_buffered_bytes: int = setting(
+        50 * MIB, "Unsent bytes at which a client counts as too slow.", ge=1024
+    )
+    max_pending_handshake_frames: int = setting(
+        15, "Frames a client may send while its connect is being checked.", ge=0
+    )
+    handshake_timeout_ms: int = setting(15_000, "Time a client has to send connect.", ge=1)
+    max_preauth_connections_per_ip: int = setting(
+        32, "Connections of one address that have not connected yet.", ge=1
+    )
+    max_connections: int = setting(20_000, "Open WebSocket connections in all.", ge=1)
+    tick_interval_ms: int = setting(30_000, "Period of the tick event.", ge=1)
+    health_interval_ms: int = setting(60_000, "Period of the health event.", ge=1)
+    ping_interval_ms: int = setting(25_000, "Period of WebSocket pings.", ge=1)
+    pong_timeout_ms: int = setting(25_000, "Time to answer a ping before the end.", ge=1)
+    close_grace_ms: int = setting(1_000, "Time to finish a close before it is cut.", ge=0)
+    live_text_ms: int = setting(75, "Assistant deltas within this time leave as one.", ge=0)
+    chat_history_max_bytes: int = setting(6 * MIB, "Largest chat.history answer.", ge=1024)
+    replay_events: int = setting(
+        2_000, "Events kept for clients that reconnect with a cursor (0: none).", ge=0
+    )
+    replay_bytes: int = setting(8 * MIB, "Bytes those events may hold.", ge=0)
+    dedupe_ttl_ms: int = setting(300_000, "How long an idempotency key is remembered.", ge=1)
+    dedupe_entries: int = setting(1_000, "Idempotency keys remembered in memory.", ge=1)
+
+
+class ChatCompletions(Section):
+    """OpenAI chat completions."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"images"})
+
+    enabled: bool = setting(False, "Serve /v1/chat/completions.", reload="hot")
+
+
+class Responses(Section):
+    """OpenAI responses."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"files", "images"})
+
+    enabled: bool = setting(False, "Serve /v1/responses.", reload="hot")
+    max_url_parts: int = setting(8, "URL parts accepted in one request.", reload="hot", ge=0)
+
+
+class Endpoints(Section):
+    """HTTP endpoints that are off until asked for."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"tools"})
+
+    chat_completions: ChatCompletions = group(ChatCompletions, "OpenAI chat completions.")
+    responses: Responses = group(Responses, "OpenAI responses.")
+
+
+class SecurityHeaders(Section):
+    """Headers added to every HTTP answer."""
+
+    strict_transport_security: str | None = setting(
+        None, "Value of Strict-Transport-Security; unset: not sent.", reload="hot"
+    )
+
+    @field_validator("strict_transport_security", mode="before")
+    @classmethod
+    def _false_means_unset(cls, value: Any) -> Any:
+        return None if value is False else value
+
+
+class Http(Section):
+    """The HTTP side of the port."""
+
+    endpoints: Endpoints = group(Endpoints, "Optional endpoints.")
+    security_headers: SecurityHeaders = group(SecurityHeaders, "Security headers.")
+    open: bool = setting(
+        False, "Let callers on this machine use the gateway message API without a token."
+    )
+    max_body_bytes: int = setting(12 * MIB, "Largest request body.", ge=1024)
+
+
+class GatewayMessages(Section):
+    """The gateway message API, `/v1/gateway/…`."""
+
+    allow_users: tuple[str, ...] | None = setting(
+        None, "user_ids that may write; unset: everyone who is authenticated; []: nobody."
+    )
+    require_mention: bool = setting(
+        False, "In threads, ignore messages that match no mention pattern."
+    )
+    mention_patterns: tuple[str, ...] = setting((), "Texts that count as a mention.")
+    status_retention_ms: int = setting(
+        3_600_000, "How long the status of a finished request can be asked for.", ge=0
+    )
+    queue_timeout_ms: int = setting(
+        600_000, "How long a request may wait for its session before it is given up.", ge=1
+    )
+    sse_heartbeat_ms: int = setting(15_000, "Period of comments on a silent stream.", ge=100)
+
+
+class Tls(Section):
+    """TLS on the port."""
+
+    enabled: bool = setting(False, "Serve https and wss.")
+    auto_generate: bool = setting(True, "Make a self-signed certificate when none is given.")
+    cert_path: str | None = setting(None, "Certificate file (PEM).")
+    key_path: str | None = setting(None, "Private key file (PEM).")
+    ca_path: str | None = setting(None, "Certificate authorities to trust (PEM).")
+
+
+class ReloadSettings(Section):
+    """What happens when the file changes."""
+
+    mode: Literal["off", "restart", "hot", "hybrid"] = setting(
+        "hybrid",
+        "hybrid applies what can be applied while running; off only validates.",
+        reload="none",
+    )
+    debounce_ms: int = setting(300, "Quiet time before a change is read.", reload="none", ge=0)
+
+
+class Shutdown(Section):
+    """A graceful stop."""
+
+    drain_ms: int = setting(
+        15_000, "Time running turns have to finish after SIGTERM.", reload="none", ge=0
+    )
+
+
+class NodePairing(Section):
+    """Pairing of device nodes."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"autoApproveCidrs", "sshVerify"})
+
+    auto_approve_local: bool = setting(
+        True, "Approve devices that connect from this machine without asking.", reload="hot"
+    )
+
+
+class Nodes(Section):
+    """Device nodes."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        {"browser", "pluginTools", "allowSkills", "commands", "allowCommands", "denyCommands"}
+    )
+
+    pairing: NodePairing = group(NodePairing, "Pairing.")
+
+
+class Gateway(Section):
+    """The gateway itself."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        {
+            "publicOrigin",
+            "roles",
+            "allowRealIpFallback",
+            "tailscale",
+            "remote",
+            "cliAgents",
+            "terminal",
+            "tools",
+            "push",
+            "portals",
+            "channelHealthCheckMinutes",
+        }
+    )
+
+    mode: Literal["local", "remote"] = setting(
+        "local", "local runs a gateway here; remote only configures clients."
+    )
+    port: int = setting(18_789, "TCP port (0: any free one).", ge=0, le=65_535)
+    bind: Literal["loopback", "lan", "tailnet", "auto", "custom"] = setting(
+        "loopback", "Which interfaces to listen on; anything but loopback needs authentication."
+    )
+    custom_bind_host: str | None = setting(None, "IP address for bind custom.")
+    auth: Auth = group(Auth, "Authentication.")
+    control_ui: ControlUi = group(ControlUi, "The web page.")
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "Addresses or networks of proxies whose forwarding headers are believed.", reload="hot"
+    )
+    limits: Limits = group(Limits, "Sizes, timers and bounds.")
+    http: Http = group(Http, "The HTTP side.")
+    messages: GatewayMessages = group(GatewayMessages, "The gateway message API.")
+    tls: Tls = group(Tls, "TLS.")
+    reload: ReloadSettings = group(ReloadSettings, "Reaction to file changes.")
+    shutdown: Shutdown = group(Shutdown, "Graceful stop.")
+    nodes: Nodes = group(Nodes, "Device nodes.")
+
+    @field_validator("custom_bind_host")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            import ipaddress
+
+            ipaddress.ip_address(value)
+        return value

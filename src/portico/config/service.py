@@ -1,0 +1,275 @@
+"""Loading the configuration: from the file's text to one typed value, with everything learned.
+
+Guarantees: `load` never raises for what a file contains: it lists all problems, each with its
+place. A missing file is an empty one. Nothing here changes the config file.
+Not here: the first file (first_run.py), changing it (edit.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from portico.config.atomic import write_atomic
+from portico.config.checks import startup_issues
+from portico.config.environment import with_environment
+from portico.config.file import Tree, read_text, read_tree
+from portico.config.issues import ConfigError, Issue, Severity
+from portico.config.keypath import KeyPath, format_path, parse_path
+from portico.config.legacy import modernise
+from portico.config.redaction import redact, redact_text
+from portico.config.references import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from portico.config.model import PorticoConfig
+    from portico.config.paths import ConfigPaths
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration and all that is known about it. Nothing in here is redacted."""
+
+    paths: ConfigPaths
+    exists: bool
+    raw: str | None
+    hash: str | None
+    revision_hash: str
+    parsed: dict[str, Any]
+    source: dict[str, Any]
+    resolved: dict[str, Any]
+    config: PorticoConfig | None
+    issues: tuple[Issue, ...]
+    warnings: tuple[Issue, ...]
+    startup_issues: tuple[Issue, ...]
+    secret_paths: frozenset[KeyPath]
+    from_last_good: bool = False
+
+    @property
+    def valid(self) -> bool:
+        """Whether the file can be used as it is."""
+        return not self.issues
+
+    def require(self) -> PorticoConfig:
+        """The typed configuration.
+
+        Raises:
+            ConfigError: with every problem of the file.
+        """
+        if self.config is None:
+            raise ConfigError(self.issues)
+        return self.config
+
+    def require_startable(self) -> PorticoConfig:
+        """The typed configuration, if a gateway may start with it.
+
+        Raises:
+            ConfigError: with every problem of the file, or every reason to refuse.
+        """
+        config = self.require()
+        refusals = [one for one in self.startup_issues if one.severity is Severity.ERROR]
+        if refusals:
+            raise ConfigError(refusals)
+        return config
+
+
+def load(
+    paths: ConfigPaths, *, env: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+) -> LoadedConfig:
+    """Read, resolve and check the config file."""
+    try:
+        text = read_text(paths.config_file)
+    except FileNotFoundError:
+        return load_text(paths, "", env=env, overrides=overrides, exists=False)
+    except OSError as error:
+        issue = Issue(
+            Severity.ERROR,
+            "",
+            f"cannot read the config file: {error.strerror or error}",
+            "make it a readable file",
+            "file.read",
+            str(paths.config_file),
+        )
+        return replace(
+            load_text(paths, "", env=env, overrides=overrides),
+            raw=None,
+            hash=None,
+            config=None,
+            issues=(issue,),
+        )
+    return load_text(paths, text, env=env, overrides=overrides)
+
+
+def load_text(
+    paths: ConfigPaths,
+    text: str,
+    *,
+    env: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+    exists: bool = True,
+    origin: Path | None = None,
+) -> LoadedConfig:
+    """Treat `text` as the content of the config file (or of `origin`)."""
+    from portico.config.model import PorticoConfig
+    from portico.config.unknown import is_read, unread_keys
+
+    tree = read_tree(origin or paths.config_file, text)
+    modern, legacy = modernise(tree.merged)
+    resolver = Resolver(env, partial(is_read, model=PorticoConfig), tree.directory_of)
+    resolved = with_environment(resolver.resolve(modern), env, overrides or {})
+    config, type_issues = (None, []) if tree.issues else _validate(resolved, tree)
+    found = [_placed(tree, issue) for issue in resolver.issues]
+    known = {issue.path for issue in found}
+    errors = [issue for issue in found if issue.severity is Severity.ERROR]
+    issues = (*tree.issues, *errors, *(one for one in type_issues if one.path not in known))
+    unread = [] if tree.issues else unread_keys(modern, PorticoConfig)
+    warnings = [tree.place(issue, path, at_key=True) for path, issue in (*legacy, *unread)]
+    if issues:
+        config = None
+    return LoadedConfig(
+        paths=paths,
+        exists=exists,
+        raw=text if exists else None,
+        hash=text_hash(text) if exists else None,
+        revision_hash=_tree_hash(resolved),
+        parsed=tree.parsed,
+        source=tree.merged,
+        resolved=resolved,
+        config=config,
+        issues=issues,
+        warnings=(*warnings, *(one for one in found if one.severity is not Severity.ERROR)),
+        startup_issues=tuple(
+            _placed(tree, issue) for issue in (startup_issues(config) if config else ())
+        ),
+        secret_paths=frozenset(resolver.secret_paths),
+    )
+
+
+def load_or_last_good(
+    paths: ConfigPaths, *, env: Mapping[str, str], overrides: Mapping[str, Any] | None = None
+) -> LoadedConfig:
+    """`load`; a broken file is replaced by the last good text, keeping the broken one's issues."""
+    loaded = load(paths, env=env, overrides=overrides)
+    if loaded.valid:
+        return loaded
+    try:
+        text = read_text(paths.last_good)
+    except OSError:
+        return loaded
+    good = load_text(paths, text, env=env, overrides=overrides, origin=paths.last_good)
+    if not good.valid:
+        return loaded
+    return replace(good, issues=loaded.issues, from_last_good=True)
+
+
+def remember_good(loaded: LoadedConfig) -> None:
+    """Keep this text as the last good one; call it when the gateway runs well with it."""
+    if loaded.raw is not None and loaded.valid:
+        write_atomic(loaded.paths.last_good, loaded.raw)
+
+
+def default_config(**sections: Any) -> PorticoConfig:
+    """A configuration from plain values, without a file.
+
+    Raises:
+        ConfigError: a value is not acceptable.
+    """
+    config, issues = _validate(sections, Tree())
+    if config is None:
+        raise ConfigError(issues)
+    return config
+
+
+def snapshot(loaded: LoadedConfig, *, applied_hash: str | None = None) -> dict[str, Any]:
+    """The answer to `config.get`, with every secret masked.
+
+    Source: OpenClaw gateway protocol, config.get.
+    """
+    secrets = loaded.secret_paths
+    config = loaded.config
+    runtime = (
+        redact(config.model_dump(mode="json", by_alias=True, exclude_none=True), secrets)
+        if config is not None
+        else {}
+    )
+    legacy = [one.to_wire() for one in loaded.warnings if one.code == "key.legacy"]
+    return {
+        "path": str(loaded.paths.config_file),
+        "exists": loaded.exists,
+        "valid": loaded.valid,
+        "raw": redact_text(loaded.raw) if loaded.raw is not None else None,
+        "parsed": redact(loaded.parsed),
+        "resolved": redact(loaded.resolved, secrets),
+        "sourceConfig": redact(loaded.source),
+        "runtimeConfig": runtime,
+        "config": runtime,
+        "hash": loaded.hash,
+        "issues": [one.to_wire() for one in loaded.issues],
+        "warnings": [one.to_wire() for one in loaded.warnings if one.code != "key.legacy"],
+        "legacyIssues": legacy,
+        "configRevisionHash": loaded.revision_hash,
+        "appliedConfigHash": applied_hash,
+    }
+
+
+def text_hash(text: str) -> str:
+    """The hash that names a file's content."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _tree_hash(tree: dict[str, Any]) -> str:
+    return text_hash(json.dumps(tree, sort_keys=True, ensure_ascii=True, default=str))
+
+
+def _placed(tree: Tree, issue: Issue) -> Issue:
+    return tree.place(issue, parse_path(issue.path) if issue.path else ())
+
+
+def _validate(data: dict[str, Any], tree: Tree) -> tuple[PorticoConfig | None, list[Issue]]:
+    from pydantic import ValidationError
+
+    from portico.config.model import PorticoConfig
+
+    try:
+        return PorticoConfig.model_validate(data), []
+    except ValidationError as error:
+        return None, [
+            tree.place(_type_issue(detail), _path_of(detail["loc"]))
+            for detail in error.errors(include_url=False)
+        ]
+
+
+def _path_of(location: tuple[int | str, ...]) -> KeyPath:
+    # pydantic names the key of a bad mapping entry with an extra "[key]" step.
+    return tuple(step for step in location if step != "[key]")
+
+
+def _type_issue(detail: Mapping[str, Any]) -> Issue:
+    from portico.config.fields import field_at
+
+    path = _path_of(detail["loc"])
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        message = "is required"
+    elif not detail["type"].startswith("value_error"):
+        shown = redact({"": detail["input"]})[""] if not path else _shown(detail["input"], path)
+        message = f"{message[0].lower()}{message[1:]}; got {shown}"
+    info = field_at(path)
+    step = f"correct it: {info.description}" if info is not None and info.description else ""
+    return Issue(Severity.ERROR, format_path(path), message, step or "correct it", "type")
+
+
+def _shown(value: Any, path: KeyPath) -> str:
+    masked = value
+    for step in reversed(path):
+        masked = {str(step): masked}
+    masked = redact(masked)
+    for step in path:
+        masked = masked[str(step)]
+    text = json.dumps(masked, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:77] + "…"
