@@ -1,0 +1,180 @@
+// The transcript as the gateway tells it, merged with what the page already shows.
+//
+// Guarantees: nothing the user typed disappears before it is in the transcript; an answer
+// still being written is kept and stays under its question; nothing is shown twice.
+// Source: OpenClaw gateway protocol, chat.history.
+
+import { asArray, asNumber, asObject, asString, type JsonObject } from '../protocol/json'
+import { insertReply, type ChatState, type Entry, type ReplyEntry, type ToolCall, type UserEntry } from './chat-model'
+import { callsOf, display, textOf } from './content'
+
+interface Facts {
+  readonly id: string
+  readonly runId: string | undefined
+  readonly key: string | undefined
+  readonly at: number
+}
+
+function factsOf(message: JsonObject, index: number): Facts {
+  const marks = asObject(message['__openclaw'])
+  const key = asString(marks['idempotencyKey']) ?? asString(message['idempotencyKey'])
+  return {
+    id: asString(marks['id']) ?? `stored:${index}`,
+    runId: asString(marks['runId']),
+    key: key?.replace(/:user$/, ''),
+    at: asNumber(message['timestamp']) ?? 0,
+  }
+}
+
+export function readTranscript(messages: readonly unknown[]): Entry[] {
+  const entries: Entry[] = []
+  messages.forEach((item, index) => {
+    const message = asObject(item)
+    const facts = factsOf(message, index)
+    const role = asString(message['role'])
+    if (role === 'user') entries.push(userEntry(message, facts))
+    else if (role === 'assistant') addAssistant(entries, message, facts)
+    else if (role === 'toolResult') addToolResult(entries, message)
+    else if (role === 'system') {
+      const text = textOf(message['content'])
+      if (text !== '') entries.push({ kind: 'note', id: facts.id, text, at: facts.at })
+    }
+  })
+  return entries
+}
+
+const userEntry = (message: JsonObject, facts: Facts): UserEntry => ({
+  kind: 'user',
+  id: facts.id,
+  text: textOf(message['content']),
+  at: facts.at,
+  delivery: 'settled',
+  ...(facts.key === undefined ? {} : { key: facts.key }),
+})
+
+function addAssistant(entries: Entry[], message: JsonObject, facts: Facts): void {
+  const last = entries.at(-1)
+  const joins = last?.kind === 'reply' &&
+    (facts.runId === undefined ? last.tools.length > 0 && last.runId === undefined : last.runId === facts.runId)
+  const base: ReplyEntry = joins && last?.kind === 'reply' ? last : newReply(entries, facts)
+  const text = textOf(message['content'])
+  const joined = base.text !== '' && text !== '' ? `${base.text}\n\n${text}` : base.text + text
+  const calls = callsOf(message['content']).map((call): ToolCall => ({
+    ...call,
+    output: '',
+    state: 'done',
+    offset: joined.length,
+  }))
+  const next = { ...base, ...endOf(message), text: joined, tools: [...base.tools, ...calls] }
+  if (joins) entries[entries.length - 1] = next
+  else entries.push(next)
+}
+
+/** Without a mark of its own, an answer belongs to the question right above it. */
+function newReply(entries: readonly Entry[], facts: Facts): ReplyEntry {
+  const last = entries.at(-1)
+  const runId = facts.runId ?? (last?.kind === 'user' ? last.key : undefined)
+  return {
+    kind: 'reply',
+    id: facts.id,
+    text: '',
+    tools: [],
+    at: facts.at,
+    state: 'done',
+    ...(runId === undefined ? {} : { runId }),
+  }
+}
+
+function endOf(message: JsonObject): Pick<ReplyEntry, 'state' | 'error'> {
+  const reason = asString(message['stopReason'])
+  if (reason === 'aborted') return { state: 'aborted' }
+  if (reason !== 'error') return { state: 'done' }
+  return { state: 'failed', error: asString(message['errorMessage']) ?? 'The answer failed.' }
+}
+
+function addToolResult(entries: Entry[], message: JsonObject): void {
+  const callId = asString(message['toolCallId'])
+  const index = entries.findLastIndex(
+    (entry) => entry.kind === 'reply' && entry.tools.some((tool) => tool.id === callId),
+  )
+  const reply = entries[index]
+  if (reply?.kind !== 'reply') return
+  const output = display(message['content'])
+  const state = message['isError'] === true ? 'failed' : 'done'
+  const tools = reply.tools.map((tool) => (tool.id === callId ? { ...tool, output, state } as const : tool))
+  entries[index] = { ...reply, tools }
+}
+
+/** What the gateway says is running now; undefined when it does not say. */
+function activeRuns(response: JsonObject): ReadonlySet<string> | undefined {
+  const session = asObject(response['sessionInfo'])
+  const inFlight = asString(asObject(response['inFlightRun'])['runId'])
+  const listed = asArray(session['activeRunIds']).filter((id): id is string => typeof id === 'string')
+  if (inFlight !== undefined) return new Set([...listed, inFlight])
+  if (listed.length > 0 || session['hasActiveRun'] === false) return new Set(listed)
+  return undefined
+}
+
+export function applyHistory(chat: ChatState, response: JsonObject): ChatState {
+  const stored = readTranscript(asArray(response['messages']))
+  const running = activeRuns(response)
+  const answered = new Set(stored.flatMap((entry) => (entry.kind === 'reply' ? [entry.runId] : [])))
+  const liveReplies = chat.entries.flatMap((entry) => keepReply(entry, answered, running))
+  const live = new Set(liveReplies.map((reply) => reply.runId))
+  let entries = stored.filter((entry) => !(entry.kind === 'reply' && entry.runId !== undefined && live.has(entry.runId)))
+  entries = restoreUsers(entries, chat.entries, answered, running)
+  for (const reply of liveReplies) entries = insertReply(entries, reply)
+  entries = addInFlight(entries, response)
+  return { entries, status: 'ready', hasMore: response['hasMore'] === true }
+}
+
+/** Live replies that the transcript does not tell better. */
+function keepReply(
+  entry: Entry,
+  answered: ReadonlySet<string | undefined>,
+  running: ReadonlySet<string> | undefined,
+): ReplyEntry[] {
+  if (entry.kind !== 'reply' || entry.runId === undefined || !entry.id.startsWith('run:')) return []
+  const stored = answered.has(entry.runId)
+  if (entry.state !== 'working') return stored || entry.foreign === true ? [] : [entry]
+  if (running?.has(entry.runId) === true) return [entry]
+  if (stored) return []
+  // Not running and not in the transcript: it ended while we were away and left nothing.
+  return running === undefined ? [entry] : [{ ...entry, state: 'aborted' }]
+}
+
+function restoreUsers(
+  stored: readonly Entry[],
+  shown: readonly Entry[],
+  answered: ReadonlySet<string | undefined>,
+  running: ReadonlySet<string> | undefined,
+): Entry[] {
+  const open = new Map<string, UserEntry>()
+  for (const entry of shown)
+    if (entry.kind === 'user' && entry.key !== undefined && entry.delivery !== 'settled') open.set(entry.key, entry)
+  const entries = stored.map((entry): Entry => {
+    if (entry.kind !== 'user' || entry.key === undefined) return entry
+    const mine = open.get(entry.key)
+    open.delete(entry.key)
+    const pending = running === undefined ? mine?.delivery === 'accepted' : running.has(entry.key)
+    return pending && !answered.has(entry.key) ? { ...entry, delivery: 'accepted' } : entry
+  })
+  return [...entries, ...open.values()]
+}
+
+/** An answer that was being written when this page opened. */
+function addInFlight(entries: Entry[], response: JsonObject): Entry[] {
+  const run = asObject(response['inFlightRun'])
+  const runId = asString(run['runId'])
+  if (runId === undefined) return entries
+  const text = asString(run['text']) ?? ''
+  const at = entries.findIndex((entry) => entry.kind === 'reply' && entry.runId === runId)
+  const known = entries[at]
+  if (known?.kind === 'reply') {
+    const next: Entry = { ...known, state: 'working', text: text.length > known.text.length ? text : known.text }
+    return entries.map((entry, index) => (index === at ? next : entry))
+  }
+  return insertReply(entries, {
+    kind: 'reply', id: `run:${runId}`, runId, text, tools: [], at: Date.now(), state: 'working',
+  })
+}

@@ -1,0 +1,176 @@
+// The page's state in one place: the connection and the rooms it feeds.
+// Built once in main.tsx and handed to the views through a context.
+
+import { computed, signal } from '@preact/signals'
+import { GatewayClient, type ConnectionState, type Secret, type SocketLike } from '../protocol/client'
+import { loadDeviceIdentity } from '../protocol/device'
+import { isMissingCredential, needsPassword } from '../protocol/errors'
+import { randomId } from '../protocol/ids'
+import { asString, type JsonObject } from '../protocol/json'
+import { Chats } from './chats'
+import { forgetSecret, loadSecret, saveSecret, takeTokenFromAddress, type Places } from './credentials'
+import { Gateway } from './gateway'
+import { Health } from './health'
+import { Sessions } from './sessions'
+
+const LAST_SESSION = 'portico.session'
+
+export class Store {
+  readonly connection = signal<ConnectionState>({ phase: 'idle' })
+  /** True once the gateway let us in; stays true while reconnecting. */
+  readonly admitted = signal(false)
+  /** True when there was no secret to try, so a refusal is a question, not an error. */
+  readonly asked = signal(false)
+  /** True until the first attempt has an outcome: no login card flashes by before it. */
+  readonly untried = signal(true)
+  readonly announcement = signal('')
+  readonly hello = computed(() => (this.connection.value.phase === 'connected' ? this.connection.value.hello : undefined))
+  readonly version = signal('')
+  readonly drawerOpen = signal(false)
+  readonly health: Health
+  readonly sessions: Sessions
+  readonly chats: Chats
+  private readonly client: GatewayClient
+  private mainKey = 'agent:main:main'
+  private agentId = 'main'
+  private candidate: { secret: Secret; remember: boolean } | undefined
+
+  constructor(readonly places: Places, url: string, openSocket: (url: string) => SocketLike) {
+    this.client = new GatewayClient({
+      url,
+      device: loadDeviceIdentity(places.device),
+      openSocket,
+      now: Date.now,
+      random: Math.random,
+      onState: (state) => this.stateChanged(state),
+      onEvent: (name, payload) => this.eventCame(name, payload),
+      onGap: () => this.chats.resync(),
+    })
+    const gateway = new Gateway(() => this.client)
+    this.health = new Health(gateway)
+    this.sessions = new Sessions(gateway)
+    this.chats = new Chats(gateway, Date.now)
+    this.chats.onReplyEnd = (key, text, failed) => this.replyEnded(key, text, failed)
+  }
+
+  start(): void {
+    const linked = takeTokenFromAddress(location, history)
+    if (linked !== undefined) this.logIn(linked, false)
+    else this.tryStored()
+    addEventListener('online', () => this.client.retryNow())
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible' && this.connection.value.phase === 'waiting') this.client.retryNow()
+    })
+    addEventListener('hashchange', () => {
+      const token = takeTokenFromAddress(location, history)
+      if (token !== undefined) this.logIn(token, false)
+    })
+  }
+
+  logIn(value: string, remember: boolean, kind: Secret['kind'] = 'token'): void {
+    const secret: Secret = { kind, value }
+    this.candidate = { secret, remember }
+    this.asked.value = false
+    this.client.start(secret)
+  }
+
+  logOut(): void {
+    forgetSecret(this.places)
+    this.client.stop()
+    // Nothing of the conversations may stay on the screen or in memory.
+    location.reload()
+  }
+
+  retryNow(): void {
+    this.client.retryNow()
+  }
+
+  announce(text: string): void {
+    this.announcement.value = text
+  }
+
+  openSession(key: string): void {
+    this.chats.open(key)
+    this.drawerOpen.value = false
+    this.places.session.setItem(LAST_SESSION, key)
+  }
+
+  newSession(agentId: string = this.agentId): void {
+    this.openSession(`agent:${agentId}:web-${randomId().slice(0, 8)}`)
+    this.announce('New chat')
+  }
+
+  async resetSession(key: string): Promise<void> {
+    await this.sessions.reset(key)
+    this.chats.cleared(key)
+    this.announce('Conversation reset')
+  }
+
+  async deleteSession(key: string): Promise<void> {
+    await this.sessions.remove(key)
+    this.chats.forget(key)
+    if (this.chats.currentKey.value === key) this.openSession(this.mainKey)
+    this.announce('Conversation deleted')
+  }
+
+  private tryStored(): void {
+    const secret = loadSecret(this.places)
+    this.asked.value = secret === undefined
+    this.client.start(secret)
+  }
+
+  private stateChanged(state: ConnectionState): void {
+    this.connection.value = state
+    if (state.phase === 'waiting' || state.phase === 'refused') this.untried.value = false
+    if (state.phase === 'connected') this.admit(state.hello)
+    if (state.phase === 'waiting' && state.attempt === 1 && this.admitted.value) this.announce('Connection lost. Reconnecting.')
+    if (state.phase !== 'refused') return
+    const tried = this.candidate?.secret
+    if (needsPassword(state.error) && tried?.kind === 'token') {
+      // A gateway in password mode: the same secret, under its proper name.
+      this.logIn(tried.value, this.candidate?.remember ?? false, 'password')
+      return
+    }
+    if (!isMissingCredential(state.error) && /^AUTH_.*MISMATCH$/.test(state.error.detailCode)) forgetSecret(this.places)
+    this.admitted.value = false
+  }
+
+  private admit(hello: NonNullable<typeof this.hello.value>): void {
+    const again = this.admitted.value
+    if (this.candidate !== undefined) {
+      saveSecret(this.places, this.candidate.secret, this.candidate.remember)
+      this.candidate = undefined
+    }
+    this.mainKey = hello.mainSessionKey
+    this.agentId = hello.defaultAgentId
+    this.version.value = hello.serverVersion
+    this.health.connected(hello, Date.now())
+    this.admitted.value = true
+    if (this.chats.currentKey.value === '') this.chats.open(this.places.session.getItem(LAST_SESSION) ?? this.mainKey)
+    else this.chats.resync()
+    void this.sessions.connected()
+    if (again) this.announce('Connected again')
+  }
+
+  private eventCame(name: string, payload: JsonObject): void {
+    if (name === 'chat') this.chats.chatEvent(payload)
+    else if (name === 'session.tool' || (name === 'agent' && payload['stream'] === 'tool')) this.chats.toolEvent(payload)
+    else if (name === 'sessions.changed') this.sessionChanged(payload)
+    else if (name === 'health') this.health.changed(payload)
+  }
+
+  private sessionChanged(payload: JsonObject): void {
+    this.sessions.changed(payload)
+    const key = asString(payload['sessionKey'])
+    if (key === undefined) return
+    const reason = asString(payload['reason'])
+    if (reason === 'reset' || reason === 'new') this.chats.cleared(key)
+    if (reason === 'delete' && key === this.chats.currentKey.value) this.openSession(this.mainKey)
+  }
+
+  private replyEnded(key: string, text: string, failed: boolean): void {
+    this.sessions.refreshSoon()
+    if (key !== this.chats.currentKey.value) return
+    this.announce(failed ? `The answer failed. ${text}` : `Reply: ${text.slice(0, 600)}`)
+  }
+}

@@ -1,0 +1,17 @@
+// The page is built straight into the Python package, which serves it as plain files.
+// `base: './'` keeps every address relative, so it also works under a base path.
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  base: './',
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  build: {
+    outDir: '../src/portico/web/static',
+    emptyOutDir: true,
+    target: 'es2023',
+    assetsInlineLimit: 0, // a strict CSP refuses data: scripts and styles
+    modulePreload: { polyfill: false },
+    reportCompressedSize: true,
+  },
+  test: { environment: 'happy-dom', include: ['tests/**/*.test.ts'] },
+})
