@@ -7,27 +7,30 @@ Not here: applying a change to running services (each service gets its settings 
 
 from __future__ import annotations
 
-from portico.config.edit import EditResult, parse_value, replace_text, set_value, unset_value
-from portico.config.first_run import FirstRun, ensure_first_run
-from portico.config.importing import (
-    Imported,
-    Left,
-    import_openclaw,
-    read_openclaw,
-    render_imported,
-)
-from portico.config.issues import ConfigError, Issue, Severity
-from portico.config.keypath import KeyPath, format_path, get_value, parse_path
-from portico.config.paths import ConfigPaths, openclaw_config_path, resolve_paths
-from portico.config.redaction import REDACTED, redact
-from portico.config.service import (
-    LoadedConfig,
-    default_config,
-    load,
-    load_or_last_good,
-    remember_good,
-    snapshot,
-)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from portico.config.edit import EditResult, parse_value, replace_text, set_value, unset_value
+    from portico.config.first_run import FirstRun, ensure_first_run
+    from portico.config.importing import (
+        Imported,
+        Left,
+        import_openclaw,
+        read_openclaw,
+        render_imported,
+    )
+    from portico.config.issues import ConfigError, Issue, Severity
+    from portico.config.keypath import KeyPath, format_path, get_value, parse_path
+    from portico.config.paths import ConfigPaths, openclaw_config_path, resolve_paths
+    from portico.config.redaction import REDACTED, redact
+    from portico.config.service import (
+        LoadedConfig,
+        default_config,
+        load,
+        load_or_last_good,
+        remember_good,
+        snapshot,
+    )
 
 __all__ = [
     "REDACTED",
@@ -61,3 +64,37 @@ __all__ = [
     "snapshot",
     "unset_value",
 ]
+
+# Where each name lives; a module is imported when one of its names is first asked for.
+_HOMES = {
+    name: module
+    for module, names in {
+        "edit": ("EditResult", "parse_value", "replace_text", "set_value", "unset_value"),
+        "first_run": ("FirstRun", "ensure_first_run"),
+        "importing": ("Imported", "Left", "import_openclaw", "read_openclaw", "render_imported"),
+        "issues": ("ConfigError", "Issue", "Severity"),
+        "keypath": ("KeyPath", "format_path", "get_value", "parse_path"),
+        "paths": ("ConfigPaths", "openclaw_config_path", "resolve_paths"),
+        "redaction": ("REDACTED", "redact"),
+        "service": (
+            "LoadedConfig",
+            "default_config",
+            "load",
+            "load_or_last_good",
+            "remember_good",
+            "snapshot",
+        ),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

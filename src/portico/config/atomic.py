@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 def write_atomic(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Write `text` beside `path`, flush it to disk, rename it over `path`, flush the directory."""
+    import tempfile
+
     target = path.resolve()  # a symlinked config stays a symlink
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
     try:

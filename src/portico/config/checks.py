@@ -7,7 +7,6 @@ Source: OpenClaw docs, gateway auth and bind rules.
 
 from __future__ import annotations
 
-import ipaddress
 import stat
 from typing import TYPE_CHECKING, Literal
 
@@ -54,6 +53,8 @@ def is_loopback_bind(config: PorticoConfig) -> bool:
     """Whether only this machine can reach the port, whatever machine this is."""
     gateway = config.gateway
     if gateway.bind == "custom" and gateway.custom_bind_host:
+        import ipaddress
+
         return ipaddress.ip_address(gateway.custom_bind_host).is_loopback
     return gateway.bind == "loopback"
 
@@ -165,6 +166,8 @@ def _bind_issues(config: PorticoConfig) -> Iterator[Issue]:
 
 
 def _proxy_issues(config: PorticoConfig) -> Iterator[Issue]:
+    import ipaddress
+
     for index, entry in enumerate(config.gateway.trusted_proxies):
         try:
             ipaddress.ip_network(entry, strict=False)

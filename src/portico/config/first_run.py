@@ -6,7 +6,6 @@ Guarantees: an existing file is never touched; the directory is private (0700), 
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,9 +54,15 @@ def ensure_first_run(paths: ConfigPaths, *, new_token: Callable[[], str] | None 
     with directory_lock(paths.config_file.parent):
         if os.path.lexists(paths.config_file):
             return FirstRun(created=False, path=paths.config_file, token=None)
-        token = new_token() if new_token is not None else secrets.token_hex(TOKEN_BYTES)
+        token = (new_token or _random_token)()
         write_atomic(paths.config_file, _TEMPLATE.format(token=token))
     return FirstRun(created=True, path=paths.config_file, token=token)
+
+
+def _random_token() -> str:
+    import secrets
+
+    return secrets.token_hex(TOKEN_BYTES)
 
 
 def make_private_directory(path: Path) -> None:

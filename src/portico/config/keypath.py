@@ -5,10 +5,10 @@ Guarantees: `parse_path(format_path(p)) == p` for every path whose list steps ar
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING, Any
-import itertools
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
