@@ -37,7 +37,7 @@ export function Icon({ name }: { name: IconName }): JSX.Element {
 export function StopIcon(): JSX.Element {
   return (
     <svg class="icon icon-solid" viewBox="0 0 24 24" aria-hidden="true">
-      <rect x="7" y="7" width="10" height="10" rx="2" />
+      <rect x="5.5" y="5.5" width="13" height="13" rx="2.5" />
     </svg>
   )
 }

@@ -1,6 +1,7 @@
 // One message each: what you said, what was answered, what was noted.
 
 import type { JSX } from 'preact'
+import { parseObject } from '../protocol/json'
 import { partsOf, type NoteEntry, type ReplyEntry, type ToolCall, type UserEntry } from '../state/chat-model'
 import { clockTime, fullTime } from '../state/time'
 import { CopyButton } from './copy'
@@ -32,8 +33,8 @@ export const UserMessage = memo(function UserMessage({ entry, queued }: UserProp
             <button type="button" class="text-button" onClick={() => void store.chats.stop(entry.key)}>Cancel</button>
           </>
         )}
-        <Time at={entry.at} />
         <CopyButton text={entry.text} label="Copy message" />
+        <Time at={entry.at} />
       </footer>
       {entry.delivery === 'failed' && (
         <div class="problem" role="alert">
@@ -109,7 +110,14 @@ const Tools = ({ tools }: { tools: readonly ToolCall[] }): JSX.Element => (
 
 const TOOL_STATES = { running: 'Running', done: 'Done', failed: 'Failed' } as const
 
-const brief = (text: string): string => text.replace(/[\s{}"]+/g, ' ').trim().slice(0, 90)
+/** The arguments on one line: the value of a single one, else `name: value, …`. */
+function brief(args: string): string {
+  const fields = Object.entries(parseObject(args) ?? {})
+  const show = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
+  const only = fields.length === 1 ? fields[0] : undefined
+  const line = only !== undefined ? show(only[1]) : fields.map(([name, value]) => `${name}: ${show(value)}`).join(', ')
+  return (line === '' ? args : line).replace(/\s+/g, ' ').slice(0, 120)
+}
 
 function Tool({ tool }: { tool: ToolCall }): JSX.Element {
   return (

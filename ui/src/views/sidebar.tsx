@@ -41,7 +41,10 @@ export function Sidebar(): JSX.Element {
       {narrow && open && <div class="veil" onClick={() => { store.drawerOpen.value = false }} />}
       <nav ref={panel} id="sidebar" class={`sidebar ${open ? 'is-open' : ''}`} aria-label="Conversations" inert={narrow && !open}>
         <div class="sidebar-head">
-          <NewChat />
+          <button type="button" class="button new-chat" onClick={() => store.newSession()}>
+            <Icon name="plus" />
+            New chat
+          </button>
           <button
             type="button" class="icon-button only-narrow" aria-label="Close"
             onClick={() => { store.drawerOpen.value = false }}
@@ -82,32 +85,6 @@ function useDrawerKeys(open: boolean, panel: { current: HTMLElement | null }): v
   }, [open])
 }
 
-function NewChat(): JSX.Element {
-  const store = useStore()
-  const agents = store.sessions.agents.value
-  return (
-    <div class="new-chat">
-      <button type="button" class="button wide" onClick={() => store.newSession()}>
-        <Icon name="plus" />
-        New chat
-      </button>
-      {agents.length > 1 && (
-        <select
-          aria-label="New chat with another agent" value=""
-          onChange={(event) => {
-            const id = event.currentTarget.value
-            event.currentTarget.value = ''
-            if (id !== '') store.newSession(id)
-          }}
-        >
-          <option value="">with…</option>
-          {agents.map((agent) => <option key={agent.id} value={agent.id}>{agent.name}</option>)}
-        </select>
-      )}
-    </div>
-  )
-}
-
 interface RowProps {
   readonly row: SessionRow
   readonly now: number
@@ -137,10 +114,12 @@ function Row({ row, now, ask }: RowProps): JSX.Element {
           <span class="session-name">{row.title}</span>
           <time class="session-time">{row.updatedAt > 0 ? ago(row.updatedAt, now) : ''}</time>
         </span>
-        <span class="session-preview">
-          {row.channel !== '' && <span class="tag">{row.channel}</span>}
-          {row.preview === '' ? 'No messages yet' : row.preview}
-        </span>
+        {(row.preview !== '' || row.channel !== '') && (
+          <span class="session-preview">
+            {row.channel !== '' && <span class="tag">{row.channel}</span>}
+            {row.preview}
+          </span>
+        )}
       </button>
       <span class="session-actions">
         <button type="button" class="icon-button small" aria-label={`Reset ${row.title}`} title="Reset" onClick={askReset}>

@@ -5,31 +5,51 @@ import { agentOfKey } from '../state/sessions'
 import { useStore } from './context'
 import { Mark } from './icons'
 
-const PROMPTS = [
-  ['Say hello', 'Hello! Who are you, and what can you do?'],
-  ['See some Markdown', 'Show me **bold**, a list, and a code block:\n\n- one\n- two\n\n```python\nprint("hello")\n```'],
-  ['Plan the day', 'Help me plan today: three things that matter, and when to do them.'],
-] as const
+interface Prompt {
+  readonly title: string
+  readonly about: string
+  readonly text: string
+}
+
+const PROMPTS: readonly Prompt[] = [
+  { title: 'Say hello', about: 'Who is there, and what can you do?', text: 'Hello! Who are you, and what can you do?' },
+  {
+    title: 'Try some Markdown',
+    about: 'A list, a table and a bit of code.',
+    text: 'Show me **bold**, a list, a table and some code:\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint("hello")\n```',
+  },
+  { title: 'Plan the day', about: 'Three things that matter, and when.', text: 'Help me plan today: three things that matter, and when to do them.' },
+]
 
 export function Welcome(): JSX.Element {
   const store = useStore()
-  const id = agentOfKey(store.chats.currentKey.value)
-  const name = store.sessions.agents.value.find((agent) => agent.id === id)?.name ?? id
   return (
     <section class="welcome">
       <Mark />
       <h1>What is on your mind?</h1>
-      <p class="quiet">You are talking to <strong>{name}</strong>.</p>
+      <p class="quiet">You are talking to <AgentName /></p>
       <ul>
-        {PROMPTS.map(([title, text]) => (
-          <li key={title}>
-            <button type="button" onClick={() => store.chats.send(text)}>
-              <strong>{title}</strong>
-              <span>{text.replace(/[*`\n]+/g, ' ')}</span>
+        {PROMPTS.map((prompt) => (
+          <li key={prompt.title}>
+            <button type="button" onClick={() => store.chats.send(prompt.text)}>
+              <strong>{prompt.title}</strong>
+              <span>{prompt.about}</span>
             </button>
           </li>
         ))}
       </ul>
     </section>
+  )
+}
+
+function AgentName(): JSX.Element {
+  const store = useStore()
+  const agents = store.sessions.agents.value
+  const id = agentOfKey(store.chats.currentKey.value)
+  if (agents.length < 2) return <strong>{agents[0]?.name ?? id}</strong>
+  return (
+    <select aria-label="Agent" value={id} onChange={(event) => store.newSession(event.currentTarget.value)}>
+      {agents.map((agent) => <option key={agent.id} value={agent.id}>{agent.name}</option>)}
+    </select>
   )
 }
