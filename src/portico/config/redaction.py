@@ -45,7 +45,7 @@ def redact(value: Any, secret_paths: Collection[KeyPath] = ()) -> Any:
 
 def redact_text(text: str, secret_paths: Collection[KeyPath] = ()) -> str | None:
     """The file's text with every secret literal replaced, or None when that is not certain."""
-    root = outline(text) if text.strip() else None
+    root = outline(text)
     if root is None:
         return None
     secrets = frozenset(secret_paths)
@@ -88,7 +88,12 @@ def _redact(value: Any, path: KeyPath, secrets: frozenset[KeyPath], *, held: boo
             return dict(value)
         case dict():
             return {
-                key: _redact(item, (*path, str(key)), secrets, held=held or str(key) in _HOLDERS)
+                key: _redact(
+                    item,
+                    (*path, str(key)),
+                    secrets,
+                    held=held or str(key) in _HOLDERS or is_secret_path(path),
+                )
                 for key, item in value.items()
             }
         case list() | tuple():
@@ -134,7 +139,9 @@ def _scalars(
     for index, child in enumerate(member.children):
         if member.kind == "object":
             key = child.key or ""
-            yield from _scalars(child, (*path, key), held=held or key in _HOLDERS)
+            yield from _scalars(
+                child, (*path, key), held=held or key in _HOLDERS or is_secret_path(path)
+            )
         else:
             yield from _scalars(child, (*path, index), held=held or _is_named_secret(path))
 

@@ -128,7 +128,10 @@ def load_text(
     errors = [issue for issue in found if issue.severity is Severity.ERROR]
     issues = (*tree.issues, *errors, *(one for one in type_issues if one.path not in known))
     unread = [] if tree.issues else unread_keys(modern, PorticoConfig)
-    warnings = [tree.place(issue, path, at_key=True) for path, issue in (*legacy, *unread)]
+    warnings = [
+        issue if issue.severity is Severity.NOTE else tree.place(issue, path, at_key=True)
+        for path, issue in (*legacy, *unread)  # a note is not worth the slow parser at each start
+    ]
     if issues:
         config = None
     return LoadedConfig(

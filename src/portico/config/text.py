@@ -113,8 +113,10 @@ def outline(text: str) -> Member | None:
     from json5.loader import ModelLoader, loads
     from json5.utils import JSON5DecodeError
 
+    if not text.strip():
+        return None
     try:
-        return _member(loads(text, loader=ModelLoader()).value, None)
+        return _member(text, loads(text, loader=ModelLoader()).value, None)
     except (JSON5DecodeError, ValueError, RecursionError):
         return None
 
@@ -130,20 +132,23 @@ def find_member(root: Member, path: Sequence[str | int]) -> tuple[Member, KeyPat
     return node, ()
 
 
-def _member(value: Node, key: Node | None) -> Member:
+def _member(text: str, value: Node, key: Node | None) -> Member:
     start, end = _span(value)
     key_start, key_end = (start, start) if key is None else _span(key)
     member = Member(start=start, end=end, key_start=key_start, key_end=key_end)
     if key is not None:
         name = getattr(key, "name", None)
-        member.key = getattr(key, "characters", "") if name is None else name
+        # json-five leaves surrogate pairs apart; the reader's own view of the key is what counts.
+        member.key = str(read_json5(text[key_start:key_end])) if name is None else name
         member.key_quoted = name is None
     kind = type(value).__name__
     if kind in {"JSONObject", "JSONArray"}:
         values: list[Node] = getattr(value, "values")  # noqa: B009 - the two kinds share no base
         keys: list[Node | None] = getattr(value, "keys", [None] * len(values))
         member.kind = "object" if kind == "JSONObject" else "array"
-        member.children = [_member(*pair) for pair in zip(values, keys, strict=True)]
+        member.children = [
+            _member(text, child, name) for child, name in zip(values, keys, strict=True)
+        ]
         member.trailing_comma = getattr(value, "trailing_comma", None) is not None
     return member
 

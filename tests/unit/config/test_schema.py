@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from portico.config.fields import all_fields
+from portico.config.schema import json_schema, reference_markdown, reload_kind, ui_hints
+
+
+def test_the_schema_is_of_2020_12_and_described() -> None:
+    schema = json_schema()
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert {"gateway", "agents", "session", "messages", "$schema"} <= schema["properties"].keys()
+    port = schema["$defs"]["Gateway"]["properties"]["port"]
+    assert port["description"]
+    assert port["default"] == 18789
+    assert port["anyOf"][0] == {"type": "integer", "minimum": 0, "maximum": 65535}
+    token = schema["$defs"]["Auth"]["properties"]["token"]
+    assert token["secret"] is True
+    assert {"$ref": "#/$defs/SecretRef"} in token["anyOf"]
+    assert "maxPayloadBytes" in schema["$defs"]["Limits"]["properties"]
+    json.dumps(schema)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("gateway.port", "restart"),
+        ("gateway.auth.rateLimit.maxAttempts", "hot"),
+        ("gateway.auth.rateLimit", "hot"),
+        ("gateway.auth", "restart"),
+        ("gateway.reload", "none"),
+        ("agents.list[0].name", "hot"),
+        ("agents.entries.ops.model", "hot"),
+        ("models.providers.openai.apiKey", "hot"),
+        ("channels.telegram", "none"),
+        ("nonsense", "restart"),
+    ],
+)
+def test_a_change_takes_effect_as_its_field_says(path: str, kind: str) -> None:
+    assert reload_kind(path) == kind
+
+
+def test_hints_mark_secrets_and_explain() -> None:
+    hints = ui_hints()
+    assert hints["gateway.auth.token"]["sensitive"] is True
+    assert hints["gateway.auth.token"]["help"]
+    assert hints["gateway.customBindHost"]["label"] == "Custom bind host"
+    assert "agents.list.*.id" in hints
+    assert hints["gateway.limits.maxPayloadBytes"]["advanced"] is True
+
+
+def test_the_reference_names_every_setting() -> None:
+    page = reference_markdown()
+    for path, _, section in all_fields():
+        if section is None:
+            assert f"`{path}`" in page, path
+    assert "| `gateway.port` | int | `18789` | restart |" in page
+    assert "*Secret.*" in page
+    assert "`channels`" in page
