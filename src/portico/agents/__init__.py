@@ -1,0 +1,1 @@
+"""Agents: who answers, and the runtimes that make the answer."""

@@ -1,0 +1,204 @@
+"""The runtime contract: `run(turn)` yields events until the answer is complete.
+
+Guarantees a runtime must keep: it yields exactly one `Final` or `Failed`, last; it may be cancelled
+at any await; it keeps no state between turns but what it was constructed with. The path persists,
+publishes and delivers; a runtime does none of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from portico.channels.model import Attachment
+
+
+class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a turn is asked to do, as it is stored in its row.
+
+    Attributes:
+        system_prompt: extra instructions for this turn only; never part of the transcript.
+        late_context: context placed next to the newest user message; never stored in it.
+        timeout_s: how long the run may take; `None`: the agent's default.
+        extensions: whatever the caller attached, handed to the runtime as it came.
+    """
+
+    text: str
+    parts: tuple[dict[str, Any], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    sender: str = ""
+    sender_name: str | None = None
+    system_prompt: str | None = None
+    late_context: str | None = None
+    model: str | None = None
+    thinking: str | None = None
+    timeout_s: float | None = None
+    extensions: dict[str, Any] = msgspec.field(default_factory=dict)
+    received_at_ms: int = 0
+    message_id: str | None = None
+
+
+class HistoryMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One transcript entry, as a runtime sees it: role and JSON content."""
+
+    role: str
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One run, as handed to a runtime.
+
+    Attributes:
+        history: awaits the newest `limit` entries before this turn, oldest first.
+        steering: awaits the next message sent into the running turn (queue mode `steer`).
+        attempt: 1 the first time; higher after a crash.
+    """
+
+    run_id: str
+    session_key: str
+    session_id: str
+    agent_id: str
+    request: TurnRequest
+    history: Callable[[int], Awaitable[list[HistoryMessage]]]
+    steering: Callable[[], Awaitable[TurnRequest]]
+    attempt: int = 1
+
+
+class Usage(msgspec.Struct, frozen=True, rename="camel"):
+    """Tokens of one or more model calls; `context` is the prompt size of the last one."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    context: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cache_read + other.cache_read,
+            self.cache_write + other.cache_write,
+            other.context or self.context,
+            self.cost_usd + other.cost_usd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """More of the model's visible reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the run is doing now, in one word and one sentence."""
+
+    stage: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool call begins.
+
+    Attributes:
+        side_effects: the call changes something outside; from here on the turn is not resumed
+            after a crash. The path commits that before the tool may act, so the runtime yields
+            this first and acts when it is asked for its next event.
+    """
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    side_effects: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool call ended."""
+
+    call_id: str
+    name: str
+    result: Any
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsed:
+    """One model call was made."""
+
+    usage: Usage
+    provider: str | None = None
+    model: str | None = None
+
+
+StopReason = Literal["stop", "length", "toolUse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The answer is complete. `text` is the whole of it; `None`: what the deltas said."""
+
+    text: str | None = None
+    stop_reason: StopReason = "stop"
+
+
+ErrorKind = Literal["refusal", "timeout", "rate_limit", "context_length", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """There will be no answer. `message` is shown to the person; details stay in the log."""
+
+    message: str
+    kind: ErrorKind = "unknown"
+
+
+AgentEvent: TypeAlias = (
+    TextDelta | ThinkingDelta | Progress | ToolStarted | ToolFinished | ModelUsed | Final | Failed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a runtime can promise.
+
+    Attributes:
+        resumable: running a turn again from its start, after a crash, does no harm.
+        steerable: takes messages while it runs.
+    """
+
+    resumable: bool = False
+    steerable: bool = False
+
+
+class AgentRuntime(Protocol):
+    """Something that answers."""
+
+    @property
+    def name(self) -> str:
+        """Shown as `agentRuntime.id`."""
+        ...
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it promises."""
+        ...
+
+    def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
+        """Answer one turn."""
+        ...

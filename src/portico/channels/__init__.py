@@ -1,0 +1,1 @@
+"""Channels: the doors people write through, and the one contract they all keep."""

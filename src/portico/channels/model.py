@@ -1,0 +1,76 @@
+"""What comes in through a channel and where answers go: shapes shared by the whole message path."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+PeerKind = Literal["direct", "group", "channel"]
+
+
+class Peer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The other side of a conversation: a person, a group or a room."""
+
+    kind: PeerKind
+    id: str
+
+
+class ReplyRoute(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Exactly where the answer to a message goes. Frozen when the message is routed.
+
+    Attributes:
+        context: what the channel needs to answer this very message (a reply token, a thread
+            reference); opaque to everyone else.
+    """
+
+    channel: str
+    account: str
+    peer: Peer
+    thread_id: str | None = None
+    context: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def conversation(self) -> str:
+        """The unit within which deliveries keep their order."""
+        parts = (self.channel, self.account, self.peer.kind, self.peer.id, self.thread_id or "")
+        return msgspec.json.encode(parts).decode()
+
+
+class Attachment(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A file, image or sound that belongs to a message; `content` is base64."""
+
+    type: str = "file"
+    mime_type: str | None = None
+    file_name: str | None = None
+    content: str | None = None
+    url: str | None = None
+    size_bytes: int | None = None
+
+
+class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One message as a door hands it in, before anything is decided about it.
+
+    Attributes:
+        event_key: the provider's id of the event, or the client's idempotency key. The same
+            (channel, account, event_key) is never processed twice.
+        session_key: a canonical key when the caller chose the session; else it is derived.
+        parts: structured content (images, files …) in the runtime's vocabulary.
+        mentioned: whether the assistant was addressed; `None`: the channel cannot tell.
+    """
+
+    channel: str
+    account: str
+    event_key: str
+    peer: Peer
+    sender: str
+    text: str
+    thread_id: str | None = None
+    sender_name: str | None = None
+    parts: tuple[dict[str, Any], ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    mentioned: bool | None = None
+    reply_context: dict[str, Any] = msgspec.field(default_factory=dict)
+    session_key: str | None = None
+    agent_id: str | None = None
+    trace_id: str | None = None

@@ -1,0 +1,1 @@
+"""Accepting messages: durable first, once, admitted and routed."""

@@ -1,0 +1,305 @@
+"""Accept → admit → route → lane, in one transaction.
+
+Guarantees:
+    - When `accept` returns, the message, the decision about it and its turn are on disk.
+    - The same (channel, account, event key) is processed once: a repeat gets the first run's id.
+      The same key with another content is refused.
+    - The reply route is frozen here and never computed again.
+
+Not here: running the turn (a `Lanes` port is handed in), talking to providers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from sqlalchemy import bindparam, select, update
+
+from portico.agents.runtime import TurnRequest
+from portico.channels.model import InboundMessage, ReplyRoute
+from portico.clock import Clock
+from portico.ids import new_id
+from portico.inbox.policy import OPEN_DOOR, Decision, DoorPolicy, Verdict
+from portico.inbox.tables import messages
+from portico.protocol.errors import Forbidden, IdempotencyMismatch
+from portico.sessions import transcript
+from portico.store import Store, Work, one, statement
+
+_INSERT = statement(
+    lambda insert: (
+        insert(messages)
+        .values(
+            message_id=bindparam("message_id"),
+            channel=bindparam("channel"),
+            account=bindparam("account"),
+            event_key=bindparam("event_key"),
+            fingerprint=bindparam("fingerprint"),
+            peer_kind=bindparam("peer_kind"),
+            peer_id=bindparam("peer_id"),
+            thread_id=bindparam("thread_id"),
+            sender=bindparam("sender"),
+            body=bindparam("body"),
+            state=bindparam("state"),
+            reason=bindparam("reason"),
+            session_key=bindparam("session_key"),
+            run_id=bindparam("run_id"),
+            reply_route=bindparam("reply_route"),
+            trace_id=bindparam("trace_id"),
+            received_at=bindparam("now"),
+        )
+        .on_conflict_do_nothing(
+            index_elements=[messages.c.channel, messages.c.account, messages.c.event_key]
+        )
+        .returning(messages.c.message_id)
+    )
+)
+
+_FIND = statement(
+    select(messages).where(
+        messages.c.channel == bindparam("channel"),
+        messages.c.account == bindparam("account"),
+        messages.c.event_key == bindparam("event_key"),
+    )
+)
+
+_GET_BY_RUN = statement(select(messages).where(messages.c.run_id == bindparam("r")).limit(1))
+_PRUNE = statement(
+    update(messages)
+    .where(messages.c.received_at < bindparam("before"), messages.c.body != "{}")
+    .values(body="{}")
+)
+
+
+class LanePort(Protocol):
+    """The lanes, as far as the inbox needs them. `T` is what `enqueue` hands to `begin`."""
+
+    def enqueue(self, message: Admitted) -> Work[Any]:
+        """The work that puts the message's turn into its lane."""
+        ...
+
+    def begin(self, enqueued: Any) -> None:
+        """Act on what was committed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Where an admitted message goes.
+
+    Attributes:
+        run_id: what the client calls the run, when it chose; else one is made.
+        queue_mode, cap, drop, expires_at: how it waits when the lane is busy; `None`: as configured.
+    """
+
+    session_key: str
+    agent_id: str
+    run_id: str | None = None
+    queue_mode: str | None = None
+    drop: str | None = None
+    expires_at: int | None = None
+    created_via: str = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A message that will be answered, with everything a lane needs to know."""
+
+    run_id: str
+    routing: Routing
+    request: TurnRequest
+    reply_route: ReplyRoute
+    fingerprint: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a message.
+
+    Attributes:
+        verdict: admitted, or kept as context (then there is no run). A refusal is raised instead.
+        duplicate: it was accepted before; `run_id` is the first one's.
+        turn: what the lane port's `enqueue` returned; `None` for duplicates and context.
+    """
+
+    message_id: str
+    run_id: str | None
+    session_key: str
+    verdict: Verdict
+    duplicate: bool = False
+    turn: Any = None
+
+
+class Inbox:
+    """The one way in."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        lanes: LanePort,
+        policies: Callable[[str, str], DoorPolicy] = lambda _channel, _account: OPEN_DOOR,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._lanes = lanes
+        self._policies = policies
+
+    async def accept(
+        self, message: InboundMessage, request: TurnRequest, routing: Routing
+    ) -> Accepted:
+        """Take responsibility for a message.
+
+        Args:
+            request: what its turn will be asked; the text and parts are the message's.
+
+        Raises:
+            Forbidden: policy refuses the sender; the refusal is on record.
+            IdempotencyMismatch: the event key was used for another message.
+            Overloaded: the lane is full and its policy refuses the newest; nothing was stored.
+        """
+        decision = self._policies(message.channel, message.account).decide(
+            message, searchable=_searchable(message)
+        )
+        accepted = await self._store.write(
+            self._accept, message, request, routing, decision, self._clock.now_ms()
+        )
+        if accepted.verdict is Verdict.REFUSE:
+            raise Forbidden("user is not allowed", details={"code": "SENDER_NOT_ALLOWED"})
+        if accepted.turn is not None:
+            self._lanes.begin(accepted.turn)
+        return accepted
+
+    def _accept(
+        self,
+        message: InboundMessage,
+        request: TurnRequest,
+        routing: Routing,
+        decision: Decision,
+        now: int,
+    ) -> Work[Accepted]:
+        admitted = decision.verdict is Verdict.ADMIT
+        run_id = (routing.run_id or new_id("run")) if admitted else None
+        route = _reply_route(message)
+        fingerprint = _fingerprint(message, request, routing)
+        message_id = new_id("msg")
+        inserted = yield _INSERT(
+            message_id=message_id,
+            channel=message.channel,
+            account=message.account,
+            event_key=message.event_key,
+            fingerprint=fingerprint,
+            peer_kind=message.peer.kind,
+            peer_id=message.peer.id,
+            thread_id=message.thread_id,
+            sender=message.sender,
+            body=msgspec.json.encode({"text": message.text, "parts": message.parts}).decode(),
+            state={Verdict.ADMIT: "queued", Verdict.CONTEXT: "context"}.get(
+                decision.verdict, "refused"
+            ),
+            reason=decision.reason,
+            session_key=routing.session_key,
+            run_id=run_id,
+            reply_route=msgspec.json.encode(route).decode(),
+            trace_id=message.trace_id,
+            now=now,
+        )
+        if not inserted:
+            return (yield from self._repeat(message, fingerprint))
+        accepted = Accepted(message_id, run_id, routing.session_key, decision.verdict)
+        if decision.verdict is Verdict.REFUSE:
+            return accepted
+        yield from transcript.open_session(
+            routing.session_key,
+            agent_id=routing.agent_id,
+            channel=message.channel,
+            chat_type=message.peer.kind,
+            created_via=routing.created_via,
+            now=now,
+            reply_route=msgspec.json.encode(route).decode(),
+        )
+        if run_id is None:
+            yield from _keep_as_context(message, routing.session_key, now)
+            return accepted
+        whole = msgspec.structs.replace(
+            request,
+            text=message.text,
+            parts=message.parts,
+            attachments=message.attachments,
+            sender=message.sender,
+            sender_name=message.sender_name,
+            received_at_ms=now,
+            message_id=message_id,
+        )
+        turn = yield from self._lanes.enqueue(
+            Admitted(run_id, routing, whole, route, fingerprint, message.channel)
+        )
+        return Accepted(message_id, run_id, routing.session_key, decision.verdict, turn=turn)
+
+    def _repeat(self, message: InboundMessage, fingerprint: str) -> Work[Accepted]:
+        rows = yield _FIND(
+            channel=message.channel, account=message.account, event_key=message.event_key
+        )
+        row = rows[0]
+        if row["fingerprint"] != fingerprint:
+            raise IdempotencyMismatch(message.channel)
+        verdict = {"queued": Verdict.ADMIT, "context": Verdict.CONTEXT}.get(
+            row["state"], Verdict.REFUSE
+        )
+        return Accepted(
+            row["message_id"], row["run_id"], row["session_key"], verdict, duplicate=True
+        )
+
+    async def forget_bodies(self, *, older_than_ms: int) -> None:
+        """Empty the bodies of old messages; their keys stay, so a late repeat is still known."""
+
+        def prune() -> Work[None]:
+            yield _PRUNE(before=self._clock.now_ms() - older_than_ms)
+
+        await self._store.write(prune)
+
+    async def route_of(self, run_id: str) -> ReplyRoute | None:
+        """Return the frozen reply route of a run's message."""
+
+        def get() -> Work[ReplyRoute | None]:
+            row = one((yield _GET_BY_RUN(r=run_id)))
+            return None if row is None else msgspec.json.decode(row["reply_route"], type=ReplyRoute)
+
+        return await self._store.read(get)
+
+
+def _reply_route(message: InboundMessage) -> ReplyRoute:
+    return ReplyRoute(
+        channel=message.channel,
+        account=message.account,
+        peer=message.peer,
+        thread_id=message.thread_id,
+        context=message.reply_context,
+    )
+
+
+def _keep_as_context(message: InboundMessage, session_key: str, now: int) -> Work[None]:
+    yield from transcript.append(
+        session_key,
+        role="user",
+        content=message.text,
+        now=now,
+        meta={"sender": message.sender, "senderName": message.sender_name, "context": True},
+    )
+
+
+def _searchable(message: InboundMessage) -> str:
+    texts = [message.text, *(str(part.get("text", "")) for part in message.parts)]
+    return "\n".join(texts)
+
+
+def _fingerprint(message: InboundMessage, request: TurnRequest, routing: Routing) -> str:
+    asked = (message.text, message.parts, message.attachments, message.sender, message.thread_id)
+    how = (request.system_prompt, request.late_context, request.model, request.thinking)
+    where = (routing.session_key, routing.agent_id)
+    return hashlib.blake2b(msgspec.json.encode((asked, how, where)), digest_size=16).hexdigest()

@@ -1,0 +1,1 @@
+"""The outbox: the only way for text to leave, in order per conversation, with its whole history."""

@@ -1,0 +1,277 @@
+"""The outbox: answers leave from here, in order per conversation, each attempt on record.
+
+Guarantees: a delivery is committed with the turn that made it; its attempt is committed before the
+provider is called; a crash in between is resolved as `life.py` says. A conversation whose head
+waits does not hold up other conversations.
+
+Not here: how a channel sends (a `Channel` per account), what is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from portico.channels.contract import Channel, NotReady, Outgoing
+from portico.channels.model import ReplyRoute
+from portico.clock import Clock
+from portico.outbox import store as outbox_store
+from portico.outbox.life import (
+    TRANSITIONS,
+    DeliveryState,
+    Next,
+    RetryPolicy,
+    after_failure,
+    after_uncertainty,
+    describe,
+)
+from portico.outbox.store import Delivery
+from portico.protocol.errors import InvalidRequest
+from portico.store import Store, Work
+from portico.tasks import Tasks
+
+log = structlog.get_logger()
+
+MAX_IN_FLIGHT = 64
+LEASE_S = 60.0
+SEND_TIMEOUT_S = 30.0
+SWEEP_S = 5.0
+
+
+class Senders(Protocol):
+    """Finds the channel account a route leads to."""
+
+    def find(self, channel: str, account: str) -> Channel | None:
+        """Return the account's sender; `None` when it is not configured or not running."""
+        ...
+
+    def is_mailbox(self, channel: str) -> bool:
+        """Whether answers on this channel are read from the transcript, not sent."""
+        ...
+
+
+class Outbox:
+    """Sends what is due."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        senders: Senders,
+        tasks: Tasks,
+        owner: str,
+        alone: bool,
+        policy: RetryPolicy,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._senders = senders
+        self._tasks = tasks
+        self._owner = owner
+        self._alone = alone
+        self._policy = policy
+        self._wakeup = asyncio.Event()
+        self._in_flight = 0
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Resolve what a dead sender left, then send what is due."""
+        await self._resolve_orphans(alone=self._alone)
+        self._tasks.start(self._keep_sending(), name="outbox")
+        self._wakeup.set()
+
+    async def drain(self, deadline_s: float) -> None:
+        """Send nothing new and wait for sends in flight, at most `deadline_s`."""
+        self._stopping = True
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self._in_flight:
+                    self._wakeup.clear()
+                    await self._wakeup.wait()
+        except TimeoutError:
+            log.warning("outbox.drain_deadline", in_flight=self._in_flight)
+
+    def enqueue(
+        self, route: ReplyRoute, text: str, *, run_id: str, session_key: str, now: int
+    ) -> Work[bool]:
+        """Insert an answer, inside the transaction that ends its turn."""
+        if self._senders.is_mailbox(route.channel):
+            return False
+        yield from outbox_store.enqueue(
+            route,
+            text,
+            run_id=run_id,
+            session_key=session_key,
+            expires_at=self._expires_at(now),
+            now=now,
+        )
+        return True
+
+    async def send(
+        self, route: ReplyRoute, text: str, *, media: tuple[str, ...], session_key: str | None
+    ) -> str:
+        """Accept a message of somebody else than a turn; return its delivery id once committed."""
+        now = self._clock.now_ms()
+        delivery_id = await self._store.write(
+            outbox_store.enqueue,
+            route,
+            text,
+            media=media,
+            run_id=None,
+            session_key=session_key,
+            expires_at=self._expires_at(now),
+            now=now,
+        )
+        self.wake()
+        return delivery_id
+
+    def wake(self) -> None:
+        """Look for due deliveries now."""
+        self._wakeup.set()
+
+    async def find(self, delivery_id: str) -> Delivery | None:
+        """Return a delivery."""
+        return await self._store.read(outbox_store.find, delivery_id)
+
+    async def wait_settled(self, delivery_id: str, timeout_s: float) -> Delivery | None:
+        """Return the delivery once its first attempt has ended, or as it is when time is up."""
+        deadline = self._clock.monotonic_s() + timeout_s
+        while True:
+            delivery = await self.find(delivery_id)
+            waiting = delivery is not None and delivery.state in (
+                DeliveryState.PENDING,
+                DeliveryState.SENDING,
+            )
+            if not waiting or self._clock.monotonic_s() >= deadline:
+                return delivery
+            await asyncio.sleep(0.01)
+
+    async def decide(self, delivery_id: str, *, resend: bool) -> Delivery:
+        """Resend or discard a stuck delivery.
+
+        Raises:
+            InvalidRequest: there is no such delivery, or it is not stuck.
+        """
+        delivery = await self.find(delivery_id)
+        if delivery is None:
+            raise InvalidRequest(f"unknown delivery: {delivery_id}")
+        state = DeliveryState.PENDING if resend else DeliveryState.DISCARDED
+        if state not in TRANSITIONS.get(delivery.state, ()):
+            raise InvalidRequest(f"delivery {delivery_id} is {delivery.state}; nothing to decide")
+        now = self._clock.now_ms()
+        decided = await self._store.write(
+            outbox_store.decide, delivery, state, now=now, expires_at=self._expires_at(now)
+        )
+        if decided is None:
+            raise InvalidRequest(f"delivery {delivery_id} changed meanwhile; look again")
+        self.wake()
+        return decided
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    def _expires_at(self, now: int) -> int:
+        return now + int(self._policy.expire_after_s * 1000)
+
+    async def _keep_sending(self) -> None:
+        while not self._stopping:
+            try:
+                async with asyncio.timeout(SWEEP_S):
+                    await self._wakeup.wait()
+            except TimeoutError:
+                await self._resolve_orphans(alone=False)
+            self._wakeup.clear()
+            try:
+                await self._send_due()
+            except Exception as error:  # the database may be away; the next sweep tries again
+                log.error("outbox.sweep_failed", exc_info=error)
+
+    async def _send_due(self) -> None:
+        now = self._clock.now_ms()
+        free = MAX_IN_FLIGHT - self._in_flight
+        if free <= 0 or self._stopping:
+            return
+        for delivery_id in await self._store.write(outbox_store.expire, now=now):
+            log.warning("delivery.expired", delivery_id=delivery_id)
+        claimed = await self._store.write(
+            outbox_store.claim,
+            self._owner,
+            count=free,
+            lease_until=now + int(LEASE_S * 1000),
+            now=now,
+        )
+        for delivery in claimed:
+            self._in_flight += 1
+            self._tasks.start(self._attempt(delivery), name=f"send:{delivery.delivery_id}")
+        await self._wake_when_due()
+
+    async def _wake_when_due(self) -> None:
+        due = await self._store.read(outbox_store.next_due)
+        if due is not None:
+            delay_s = max(0.0, (due - self._clock.now_ms()) / 1000)
+            if 0 < delay_s < SWEEP_S:
+                asyncio.get_running_loop().call_later(delay_s, self._wakeup.set)
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        try:
+            await self._settle_attempt(delivery)
+        finally:
+            self._in_flight -= 1
+            self._wakeup.set()
+
+    async def _settle_attempt(self, delivery: Delivery) -> None:
+        sender = self._senders.find(delivery.channel, delivery.account)
+        keyed = sender is not None and sender.keyed
+        outgoing = Outgoing(delivery.delivery_id, delivery.route, delivery.text, delivery.media)
+        try:
+            if sender is None:
+                raise NotReady(f"channel {delivery.channel}:{delivery.account} is not running")
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                receipt = await sender.send(outgoing)
+        except Exception as error:  # every kind has its own consequence, see life.py
+            follow = after_failure(
+                error, attempts=delivery.attempts, keyed=keyed, policy=self._policy
+            )
+            await self._record(delivery, follow, describe(error))
+            return
+        now = self._clock.now_ms()
+        await self._store.write(
+            outbox_store.settle,
+            delivery,
+            DeliveryState.SENT,
+            now=now,
+            receipt={"messageId": receipt.message_id, **receipt.details},
+        )
+
+    async def _record(self, delivery: Delivery, follow: Next, error: str) -> None:
+        log.warning(
+            "delivery.attempt_failed",
+            delivery_id=delivery.delivery_id,
+            channel=delivery.channel,
+            becomes=follow.state.value,
+            attempts=delivery.attempts,
+            error=error,
+        )
+        now = self._clock.now_ms()
+        await self._store.write(
+            outbox_store.settle,
+            delivery,
+            follow.state,
+            now=now,
+            error=error,
+            again_at=now + int(follow.delay_s * 1000),
+        )
+
+    async def _resolve_orphans(self, *, alone: bool) -> None:
+        now = self._clock.now_ms()
+        found = await self._store.read(outbox_store.orphans, self._owner, alone=alone, now=now)
+        for delivery in found:
+            sender = self._senders.find(delivery.channel, delivery.account)
+            follow = after_uncertainty(
+                attempts=delivery.attempts,
+                keyed=sender is not None and sender.keyed,
+                policy=self._policy,
+            )
+            await self._record(delivery, follow, "the gateway stopped while sending")

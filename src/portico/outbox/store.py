@@ -1,0 +1,301 @@
+"""Works on deliveries: every transition of `life.py` as one guarded statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+
+from portico.channels.model import ReplyRoute
+from portico.ids import new_id
+from portico.outbox.life import DeliveryState
+from portico.outbox.tables import attempts, deliveries
+from portico.store import Row, Work, among, one, statement
+
+d = deliveries.c
+_WAITING = ("pending", "retry")
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the deliveries table."""
+
+    delivery_id: str
+    channel: str
+    account: str
+    conversation: str
+    position: int
+    route: ReplyRoute
+    text: str
+    media: tuple[str, ...]
+    state: DeliveryState
+    run_id: str | None
+    session_key: str | None
+    attempts: int
+    last_error: str | None
+    receipt: Any
+    created_at: int
+    next_attempt_at: int
+    expires_at: int
+    ended_at: int | None
+
+
+def delivery_from_row(row: Row) -> Delivery:
+    """Read a deliveries row."""
+    body = msgspec.json.decode(row["body"])
+    return Delivery(
+        delivery_id=row["delivery_id"],
+        channel=row["channel"],
+        account=row["account"],
+        conversation=row["conversation"],
+        position=row["position"],
+        route=msgspec.json.decode(row["route"], type=ReplyRoute),
+        text=body["text"],
+        media=tuple(body.get("media", ())),
+        state=DeliveryState(row["state"]),
+        run_id=row["run_id"],
+        session_key=row["session_key"],
+        attempts=row["attempts"],
+        last_error=row["last_error"],
+        receipt=None if row["receipt"] is None else msgspec.json.decode(row["receipt"]),
+        created_at=row["created_at"],
+        next_attempt_at=row["next_attempt_at"],
+        expires_at=row["expires_at"],
+        ended_at=row["ended_at"],
+    )
+
+
+_LAST_POSITION = statement(
+    select(func.coalesce(func.max(d.position), 0).label("position")).where(
+        d.conversation == bindparam("conversation")
+    )
+)
+_INSERT = statement(
+    lambda insert: insert(deliveries).values(
+        delivery_id=bindparam("delivery_id"),
+        channel=bindparam("channel"),
+        account=bindparam("account"),
+        conversation=bindparam("conversation"),
+        position=bindparam("position"),
+        route=bindparam("route"),
+        body=bindparam("body"),
+        state="pending",
+        run_id=bindparam("run_id"),
+        session_key=bindparam("session_key"),
+        attempts=0,
+        created_at=bindparam("now"),
+        next_attempt_at=bindparam("now"),
+        expires_at=bindparam("expires_at"),
+    )
+)
+_ahead = deliveries.alias("ahead")
+_DUE = statement(
+    select(d.delivery_id)
+    .where(
+        among(d.state, _WAITING),
+        d.next_attempt_at <= bindparam("now"),
+        ~exists().where(
+            _ahead.c.conversation == d.conversation,
+            _ahead.c.position < d.position,
+            among(_ahead.c.state, (*_WAITING, "sending")),
+        ),
+    )
+    .order_by(d.next_attempt_at)
+    .limit(bindparam("count"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = statement(
+    update(deliveries)
+    .where(d.delivery_id == bindparam("id"), among(d.state, _WAITING))
+    .values(
+        state="sending",
+        attempts=d.attempts + 1,
+        owner=bindparam("new_owner"),
+        lease_until=bindparam("until"),
+    )
+    .returning(deliveries)
+)
+_BEGIN_ATTEMPT = statement(
+    lambda insert: insert(attempts).values(
+        delivery_id=bindparam("id"), number=bindparam("n"), started_at=bindparam("now")
+    )
+)
+_END_ATTEMPT = statement(
+    update(attempts)
+    .where(attempts.c.delivery_id == bindparam("id"), attempts.c.number == bindparam("n"))
+    .values(outcome=bindparam("result"), error=bindparam("why"), ended_at=bindparam("now"))
+)
+_SETTLE = statement(
+    update(deliveries)
+    .where(
+        d.delivery_id == bindparam("id"),
+        d.state == "sending",
+        d.attempts == bindparam("n"),
+    )
+    .values(
+        state=bindparam("new_state"),
+        last_error=bindparam("why"),
+        receipt=bindparam("new_receipt"),
+        next_attempt_at=bindparam("again_at"),
+        ended_at=bindparam("done_at"),
+        owner=None,
+        lease_until=None,
+    )
+    .returning(d.delivery_id)
+)
+_EXPIRE = statement(
+    update(deliveries)
+    .where(among(d.state, _WAITING), d.expires_at < bindparam("now"))
+    .values(state="expired", ended_at=bindparam("now"))
+    .returning(d.delivery_id)
+)
+_ORPHANS = statement(
+    select(deliveries).where(
+        d.state == "sending",
+        or_(
+            d.lease_until < bindparam("now"),
+            and_(bindparam("alone") == 1, d.owner != bindparam("me")),
+        ),
+    )
+)
+_GET = statement(select(deliveries).where(d.delivery_id == bindparam("id")))
+_LIST = statement(
+    select(deliveries)
+    .where(or_(bindparam("wanted") == "", d.state == bindparam("wanted")))
+    .order_by(d.created_at.desc(), d.delivery_id.desc())
+    .limit(bindparam("count"))
+)
+_COUNTS = statement(select(d.state, func.count().label("n")).group_by(d.state))
+_NEXT_DUE = statement(
+    select(func.min(d.next_attempt_at).label("at")).where(among(d.state, _WAITING))
+)
+_DECIDE = statement(
+    update(deliveries)
+    .where(d.delivery_id == bindparam("id"), d.state == bindparam("from_state"))
+    .values(
+        state=bindparam("new_state"),
+        next_attempt_at=bindparam("now"),
+        expires_at=bindparam("expires"),
+        ended_at=bindparam("done_at"),
+    )
+    .returning(deliveries)
+)
+
+
+def enqueue(
+    route: ReplyRoute,
+    text: str,
+    *,
+    media: tuple[str, ...] = (),
+    run_id: str | None,
+    session_key: str | None,
+    expires_at: int,
+    now: int,
+) -> Work[str]:
+    """Insert a delivery at the end of its conversation; return its id."""
+    conversation = route.conversation
+    last = (yield _LAST_POSITION(conversation=conversation))[0]["position"]
+    delivery_id = new_id("dlv")
+    yield _INSERT(
+        delivery_id=delivery_id,
+        channel=route.channel,
+        account=route.account,
+        conversation=conversation,
+        position=last + 1,
+        route=msgspec.json.encode(route).decode(),
+        body=msgspec.json.encode({"text": text, "media": media}).decode(),
+        run_id=run_id,
+        session_key=session_key,
+        expires_at=expires_at,
+        now=now,
+    )
+    return delivery_id
+
+
+def claim(owner: str, *, count: int, lease_until: int, now: int) -> Work[list[Delivery]]:
+    """Claim what is due, at most one per conversation, with the attempt on record."""
+    claimed = []
+    for due in (yield _DUE(now=now, count=count)):
+        row = one((yield _CLAIM(id=due["delivery_id"], new_owner=owner, until=lease_until)))
+        if row is not None:
+            delivery = delivery_from_row(row)
+            yield _BEGIN_ATTEMPT(id=delivery.delivery_id, n=delivery.attempts, now=now)
+            claimed.append(delivery)
+    return claimed
+
+
+def settle(
+    delivery: Delivery,
+    state: DeliveryState,
+    *,
+    now: int,
+    error: str | None = None,
+    receipt: Any = None,
+    again_at: int | None = None,
+) -> Work[bool]:
+    """Record how an attempt ended; `False` when another owner settled it meanwhile."""
+    yield _END_ATTEMPT(
+        id=delivery.delivery_id, n=delivery.attempts, result=state.value, why=error, now=now
+    )
+    rows = yield _SETTLE(
+        id=delivery.delivery_id,
+        n=delivery.attempts,
+        new_state=state.value,
+        why=error,
+        new_receipt=None if receipt is None else msgspec.json.encode(receipt).decode(),
+        again_at=again_at or now,
+        done_at=None if state is DeliveryState.RETRY else now,
+    )
+    return bool(rows)
+
+
+def expire(*, now: int) -> Work[list[str]]:
+    """Expire what waited too long; return the ids."""
+    return [row["delivery_id"] for row in (yield _EXPIRE(now=now))]
+
+
+def orphans(owner: str, *, alone: bool, now: int) -> Work[list[Delivery]]:
+    """Return deliveries whose sender died in the middle."""
+    rows = yield _ORPHANS(me=owner, alone=int(alone), now=now)
+    return [delivery_from_row(row) for row in rows]
+
+
+def find(delivery_id: str) -> Work[Delivery | None]:
+    """Return a delivery, or `None`."""
+    row = one((yield _GET(id=delivery_id)))
+    return None if row is None else delivery_from_row(row)
+
+
+def list_deliveries(*, state: str = "", limit: int = 100) -> Work[list[Delivery]]:
+    """Return the newest deliveries, of one state or all."""
+    return [delivery_from_row(row) for row in (yield _LIST(wanted=state, count=limit))]
+
+
+def counts() -> Work[dict[str, int]]:
+    """Return how many deliveries are in each state."""
+    return {row["state"]: row["n"] for row in (yield _COUNTS())}
+
+
+def next_due() -> Work[int | None]:
+    """Return when the next waiting delivery may be tried, in ms."""
+    at: int | None = (yield _NEXT_DUE())[0]["at"]
+    return at
+
+
+def decide(
+    delivery: Delivery, state: DeliveryState, *, now: int, expires_at: int
+) -> Work[Delivery | None]:
+    """Carry out a person's decision on a delivery that is stuck (resend or discard)."""
+    row = one(
+        (
+            yield _DECIDE(
+                id=delivery.delivery_id,
+                from_state=delivery.state.value,
+                new_state=state.value,
+                now=now,
+                expires=expires_at,
+                done_at=now if state is DeliveryState.DISCARDED else None,
+            )
+        )
+    )
+    return None if row is None else delivery_from_row(row)

@@ -1,0 +1,234 @@
+"""Works on sessions and transcripts: what happens to them inside other rooms' transactions.
+
+Guarantees: an entry's `seq` rises by one within a session id, in commit order; appending costs the
+same however long the transcript is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, func, select, update
+
+from portico.ids import new_id, new_uuid
+from portico.sessions.model import Entry, Session, entry_from_row, session_from_row
+from portico.sessions.tables import entries, sessions
+from portico.store import Work, one, statement
+
+_OPEN = statement(
+    lambda insert: (
+        insert(sessions)
+        .values(
+            key=bindparam("key"),
+            session_id=bindparam("session_id"),
+            agent_id=bindparam("agent_id"),
+            channel=bindparam("channel"),
+            chat_type=bindparam("chat_type"),
+            created_via=bindparam("created_via"),
+            label=None,
+            display_name=None,
+            settings="{}",
+            model=None,
+            archived=0,
+            pinned=0,
+            unread=0,
+            last_seq=0,
+            message_count=0,
+            input_tokens=0,
+            output_tokens=0,
+            context_tokens=0,
+            cost_usd=0.0,
+            revision=bindparam("revision"),
+            reply_route=bindparam("reply_route"),
+            created_at=bindparam("now"),
+            session_started_at=bindparam("now"),
+            updated_at=bindparam("now"),
+            last_interaction_at=bindparam("now"),
+        )
+        .on_conflict_do_update(
+            index_elements=[sessions.c.key],
+            set_={
+                "updated_at": bindparam("now"),
+                "last_interaction_at": bindparam("now"),
+                "archived": 0,
+                "reply_route": func.coalesce(bindparam("reply_route"), sessions.c.reply_route),
+            },
+        )
+        .returning(sessions.c.session_id, sessions.c.revision)
+    )
+)
+
+_NEXT_SEQ = statement(
+    update(sessions)
+    .where(sessions.c.key == bindparam("k"))
+    .values(
+        last_seq=sessions.c.last_seq + 1,
+        message_count=sessions.c.message_count + 1,
+        updated_at=bindparam("now"),
+    )
+    .returning(sessions.c.session_id, sessions.c.last_seq)
+)
+
+_INSERT_ENTRY = statement(
+    lambda insert: insert(entries).values(
+        session_id=bindparam("session_id"),
+        seq=bindparam("seq"),
+        entry_id=bindparam("entry_id"),
+        role=bindparam("role"),
+        content=bindparam("content"),
+        run_id=bindparam("run_id"),
+        meta=bindparam("meta"),
+        created_at=bindparam("now"),
+    )
+)
+
+_RUN_STARTED = statement(
+    update(sessions)
+    .where(sessions.c.key == bindparam("k"))
+    .values(
+        last_run_id=bindparam("run_id"),
+        last_run_state="running",
+        last_run_started_at=bindparam("now"),
+        last_run_ended_at=None,
+    )
+)
+
+_RUN_ENDED = statement(
+    update(sessions)
+    .where(sessions.c.key == bindparam("k"))
+    .values(
+        last_run_id=bindparam("run_id"),
+        last_run_state=bindparam("state"),
+        last_run_ended_at=bindparam("now"),
+        updated_at=bindparam("now"),
+        unread=1,
+        input_tokens=sessions.c.input_tokens + bindparam("input"),
+        output_tokens=sessions.c.output_tokens + bindparam("output"),
+        context_tokens=bindparam("context"),
+        cost_usd=sessions.c.cost_usd + bindparam("cost"),
+    )
+)
+
+_GET = statement(select(sessions).where(sessions.c.key == bindparam("k")))
+
+_HISTORY = statement(
+    select(entries)
+    .where(entries.c.session_id == bindparam("sid"), entries.c.seq < bindparam("before"))
+    .order_by(entries.c.seq.desc())
+    .limit(bindparam("count"))
+)
+
+_SINCE = statement(
+    select(entries)
+    .where(entries.c.session_id == bindparam("sid"), entries.c.seq > bindparam("after"))
+    .order_by(entries.c.seq)
+    .limit(bindparam("count"))
+)
+
+
+def open_session(
+    key: str,
+    *,
+    agent_id: str,
+    channel: str,
+    chat_type: str,
+    created_via: str,
+    now: int,
+    reply_route: str | None = None,
+) -> Work[str]:
+    """Make the session if it is new, mark it used if not; return its session id."""
+    rows = yield _OPEN(
+        key=key,
+        session_id=new_uuid(),
+        agent_id=agent_id,
+        channel=channel,
+        chat_type=chat_type,
+        created_via=created_via,
+        revision=new_uuid(),
+        reply_route=reply_route,
+        now=now,
+    )
+    return str(rows[0]["session_id"])
+
+
+def append(
+    key: str,
+    *,
+    role: str,
+    content: Any,
+    now: int,
+    run_id: str | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Work[Entry]:
+    """Append one entry to the current transcript of an existing session."""
+    rows = yield _NEXT_SEQ(k=key, now=now)
+    entry = Entry(
+        entry_id=new_id("ent"),
+        session_id=rows[0]["session_id"],
+        seq=rows[0]["last_seq"],
+        role=role,
+        content=content,
+        run_id=run_id,
+        meta=dict(meta or {}),
+        created_at=now,
+    )
+    yield _INSERT_ENTRY(
+        session_id=entry.session_id,
+        seq=entry.seq,
+        entry_id=entry.entry_id,
+        role=role,
+        content=msgspec.json.encode(content).decode(),
+        run_id=run_id,
+        meta=msgspec.json.encode(entry.meta).decode(),
+        now=now,
+    )
+    return entry
+
+
+def run_started(key: str, run_id: str, *, now: int) -> Work[None]:
+    """Note on the session that a run has begun."""
+    yield _RUN_STARTED(k=key, run_id=run_id, now=now)
+
+
+def run_ended(
+    key: str,
+    run_id: str,
+    *,
+    state: str,
+    now: int,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    context_tokens: int = 0,
+    cost_usd: float = 0.0,
+) -> Work[None]:
+    """Note on the session how a run ended and what it used."""
+    yield _RUN_ENDED(
+        k=key,
+        run_id=run_id,
+        state=state,
+        now=now,
+        input=input_tokens,
+        output=output_tokens,
+        context=context_tokens,
+        cost=cost_usd,
+    )
+
+
+def find_session(key: str) -> Work[Session | None]:
+    """Return the session, or `None`."""
+    row = one((yield _GET(k=key)))
+    return None if row is None else session_from_row(row)
+
+
+def history(session_id: str, *, limit: int, before: int | None = None) -> Work[list[Entry]]:
+    """Return the newest `limit` entries with a seq below `before`, oldest first."""
+    rows = yield _HISTORY(sid=session_id, before=before or 2**62, count=limit)
+    return [entry_from_row(row) for row in reversed(rows)]
+
+
+def since(session_id: str, *, after: int, limit: int) -> Work[list[Entry]]:
+    """Return the oldest `limit` entries with a seq above `after`."""
+    rows = yield _SINCE(sid=session_id, after=after, count=limit)
+    return [entry_from_row(row) for row in rows]

@@ -1,0 +1,115 @@
+"""Statements, queries and works: the vocabulary between rooms and the database engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.sql import ColumnElement, Executable
+
+T = TypeVar("T")
+EngineName = Literal["sqlite", "postgresql"]
+
+
+class Row(Protocol):
+    """One row: values by column name or position."""
+
+    def __getitem__(self, key: str | int, /) -> Any: ...
+
+
+Rows: TypeAlias = Sequence[Row]
+Build: TypeAlias = "Executable | Callable[[Any], Executable]"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement with its parameters."""
+
+    statement: Statement
+    params: dict[str, Any]
+
+
+Work: TypeAlias = Generator[Query, Rows, T]
+
+
+class Compiled:
+    """A statement in one engine's SQL, with the order in which it takes its parameters."""
+
+    __slots__ = ("_slots", "returns_rows", "sql")
+
+    def __init__(self, sql: str, slots: list[tuple[str, Any]], *, returns_rows: bool) -> None:
+        self.sql = sql
+        self._slots = slots
+        self.returns_rows = returns_rows
+
+    def arguments(self, params: dict[str, Any]) -> list[Any]:
+        """Return the parameters in the statement's order."""
+        return [params.get(name, default) for name, default in self._slots]
+
+
+class Statement:
+    """A SQLAlchemy Core statement, compiled once per engine, at first use."""
+
+    __slots__ = ("_build", "_compiled")
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self._compiled: dict[EngineName, Compiled] = {}
+
+    def __call__(self, **params: Any) -> Query:
+        """Return a query to yield from a work."""
+        return Query(self, params)
+
+    def compiled(self, engine: EngineName) -> Compiled:
+        """Return the statement in the engine's SQL."""
+        ready = self._compiled.get(engine)
+        if ready is None:
+            ready = self._compiled[engine] = self._compile(engine)
+        return ready
+
+    def _compile(self, engine: EngineName) -> Compiled:
+        dialect, insert = _dialect(engine)
+        clause: Any = self._build(insert) if callable(self._build) else self._build
+        compiled = clause.compile(dialect=dialect)
+        slots = [(name, compiled.params.get(name)) for name in compiled.positiontup or ()]
+        returns_rows = clause.is_select or bool(getattr(clause, "_returning", ()))
+        return Compiled(str(compiled), slots, returns_rows=returns_rows)
+
+
+def statement(build: Build) -> Statement:
+    """Describe a statement.
+
+    Args:
+        build: a Core statement; or, for `INSERT … ON CONFLICT`, a function that is handed the
+            engine's own `insert` and returns the statement.
+    """
+    return Statement(build)
+
+
+def among(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """Return a test for one of some fixed values, as plain comparisons.
+
+    (`IN` lists are expanded at execution, after the point where statements are compiled here.)"""
+    from sqlalchemy import or_
+
+    return or_(*(column == value for value in values))
+
+
+def one(rows: Rows) -> Row | None:
+    """Return the first row, or `None`."""
+    return rows[0] if rows else None
+
+
+def _dialect(engine: EngineName) -> tuple[Dialect, Any]:
+    if engine == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.dialect(paramstyle="qmark"), sqlite.insert
+    from sqlalchemy.dialects import postgresql
+    from sqlalchemy.dialects.postgresql import asyncpg
+
+    dialect: Any = asyncpg.dialect  # SQLAlchemy leaves this constructor untyped
+    return dialect(paramstyle="numeric_dollar"), postgresql.insert

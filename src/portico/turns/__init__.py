@@ -1,0 +1,1 @@
+"""Lanes and turns: one run at a time per session, in order, to its end, whatever happens."""

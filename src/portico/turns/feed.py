@@ -1,0 +1,119 @@
+"""What a run says while it runs, for those who follow it in this process.
+
+Guarantees: every step has a number that rises by one from 1; a follower that comes back with the
+last number it saw gets the rest, as long as it is within the kept window. Memory is bounded: steps
+per run, and finished runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from portico.agents.runtime import AgentEvent
+from portico.turns.model import TurnRow
+
+MAX_STEPS = 2_000
+MAX_FINISHED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run was claimed and begins."""
+
+    row: TurnRow
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run's end is committed."""
+
+    row: TurnRow
+
+
+Step = Started | AgentEvent | Ended
+
+
+class RunFeed:
+    """The steps of one run."""
+
+    __slots__ = ("_first", "_steps", "_waiters", "ended")
+
+    def __init__(self) -> None:
+        self._steps: deque[Step] = deque()
+        self._first = 1
+        self._waiters: list[asyncio.Future[None]] = []
+        self.ended: TurnRow | None = None
+
+    def push(self, step: Step) -> None:
+        """Add a step and wake who waits for it."""
+        self._steps.append(step)
+        if len(self._steps) > MAX_STEPS:
+            self._steps.popleft()
+            self._first += 1
+        if isinstance(step, Ended):
+            self.ended = step.row
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def follow(self, after: int = 0) -> AsyncIterator[tuple[int, Step]]:
+        """Yield numbered steps after a number, until the run has ended."""
+        number = max(after + 1, self._first)
+        while True:
+            index = number - self._first
+            if index < 0:
+                number, index = self._first, 0
+            if index < len(self._steps):
+                step = self._steps[index]
+                yield number, step
+                if isinstance(step, Ended):
+                    return
+                number += 1
+            elif self.ended is not None:
+                return
+            else:
+                await self._changed()
+
+    async def wait_end(self) -> TurnRow:
+        """Return the ended turn, once it has ended."""
+        while self.ended is None:
+            await self._changed()
+        return self.ended
+
+    def _changed(self) -> asyncio.Future[None]:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
+
+
+class Feeds:
+    """The feeds of the runs this process knows: open ones, and the latest finished ones."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, RunFeed] = {}
+        self._finished: OrderedDict[str, RunFeed] = OrderedDict()
+
+    def open(self, run_id: str) -> RunFeed:
+        """Return the run's feed, made if it is new."""
+        feed = self.find(run_id)
+        if feed is None:
+            feed = self._open[run_id] = RunFeed()
+        return feed
+
+    def find(self, run_id: str) -> RunFeed | None:
+        """Return the run's feed, if it is still kept."""
+        return self._open.get(run_id) or self._finished.get(run_id)
+
+    def close(self, run_id: str, row: TurnRow) -> None:
+        """End a run's feed; late followers can still read it for a while."""
+        feed = self._open.pop(run_id, None)
+        if feed is None:
+            return
+        feed.push(Ended(row))
+        self._finished[run_id] = feed
+        if len(self._finished) > MAX_FINISHED:
+            self._finished.popitem(last=False)

@@ -1,0 +1,184 @@
+"""From runtime events to `agent` and `chat` events on the hub.
+
+Guarantees: live text is coalesced: the first delta goes out at once, the rest at most every
+`live_text_ms`; whatever was held back goes out before the final event. Final events are never
+droppable, and are published only after the turn's end is committed.
+
+Source: OpenClaw gateway protocol, "`agent` event" and "`chat` event".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from portico.agents.runtime import (
+    AgentEvent,
+    ModelUsed,
+    Progress,
+    TextDelta,
+    ThinkingDelta,
+    ToolFinished,
+    ToolStarted,
+)
+from portico.clock import Clock
+from portico.events.hub import Hub
+from portico.turns.life import TurnState
+from portico.turns.model import TurnResult, TurnRow
+
+
+def assistant_message(text: str, timestamp_ms: int) -> dict[str, Any]:
+    """Return an assistant message in the shape the wire shows."""
+    return {
+        "role": "assistant",
+        "content": [{"type": "text", "text": text}],
+        "timestamp": timestamp_ms,
+    }
+
+
+class RunPublisher:
+    """Publishes one run."""
+
+    def __init__(self, hub: Hub, clock: Clock, row: TurnRow, *, live_text_ms: int) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._row = row
+        self._interval_s = live_text_ms / 1000
+        self._seq = 0
+        self._text = ""
+        self._sent = 0
+        self._thinking = ""
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self._text
+
+    def started(self) -> None:
+        """The run begins."""
+        started_at = self._row.started_at
+        self._agent("lifecycle", {"phase": "start", "startedAt": started_at}, session=True)
+        self._chat("status", {"phase": "starting_model"})
+
+    def event(self, event: AgentEvent) -> None:
+        """Publish what a runtime yielded."""
+        match event:
+            case TextDelta(text):
+                self._text += text
+                self._flush_or_wait()
+            case ThinkingDelta(text):
+                self._thinking += text
+                self._agent("thinking", {"text": self._thinking, "delta": text})
+            case Progress(stage, summary):
+                self._agent("run_status", {"phase": stage, "summary": summary})
+            case ToolStarted():
+                self._flush()
+                data = {"phase": "start", "toolCallId": event.call_id, "name": event.name}
+                self._tool({**data, "args": event.arguments})
+            case ToolFinished():
+                data = {"phase": "result", "toolCallId": event.call_id, "name": event.name}
+                self._tool({**data, "result": event.result, "isError": event.is_error})
+            case ModelUsed(usage, provider, model):
+                self._agent("lifecycle", {"phase": "model", "provider": provider, "model": model})
+                self._agent("usage", {"outputTokens": usage.output, "inputTokens": usage.input})
+            case _:
+                return
+
+    def ended(self, state: TurnState, result: TurnResult, ended_at: int) -> None:
+        """Publish the end of a run. Call it after the end is committed."""
+        self._flush()
+        data: dict[str, Any] = {
+            "startedAt": self._row.started_at,
+            "endedAt": ended_at,
+            "aborted": state is TurnState.CANCELLED,
+            "stopReason": result.stop_reason,
+        }
+        if state is TurnState.SUCCEEDED:
+            self._agent("lifecycle", {"phase": "end", **data}, session=True)
+            usage = {"input": result.usage.input, "output": result.usage.output}
+            self._last("final", result.text, ended_at, stopReason=result.stop_reason, usage=usage)
+        elif state is TurnState.CANCELLED:
+            self._agent("lifecycle", {"phase": "end", "status": "cancelled", **data}, session=True)
+            self._last("aborted", result.text, ended_at, stopReason=result.stop_reason)
+        else:
+            self._agent("lifecycle", {"phase": "error", "error": result.error, **data}, session=True)
+            self._last(
+                "error",
+                result.text,
+                ended_at,
+                errorMessage=result.error,
+                errorKind=result.error_kind or "unknown",
+                stopReason=result.stop_reason,
+            )
+
+    def _last(self, state: str, text: str | None, ended_at: int, **fields: Any) -> None:
+        message = assistant_message(text, ended_at) if text else None
+        present = {name: value for name, value in fields.items() if value is not None}
+        if message is not None:
+            present["message"] = message
+        self._chat(state, present, droppable=False)
+
+    def _flush_or_wait(self) -> None:
+        if self._timer is not None:
+            return
+        if self._sent == 0:
+            self._flush()
+        else:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._interval_s, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        delta = self._text[self._sent :]
+        if not delta:
+            return
+        self._sent = len(self._text)
+        self._agent("assistant", {"text": self._text, "delta": delta})
+        message = assistant_message(self._text, self._clock.now_ms())
+        self._chat("delta", {"deltaText": delta, "message": message})
+
+    def _agent(self, stream: str, data: dict[str, Any], *, session: bool = False) -> None:
+        self._seq += 1
+        self._hub.publish("agent", self._agent_payload(stream, data, session=session),
+                          session_key=self._row.session_key)
+
+    def _agent_payload(self, stream: str, data: dict[str, Any], *, session: bool) -> dict[str, Any]:
+        payload: dict[str, Any] = {
+            "runId": self._row.run_id,
+            "sessionKey": self._row.session_key,
+            "agentId": self._row.agent_id,
+            "stream": stream,
+            "data": data,
+            "seq": self._seq,
+            "ts": self._clock.now_ms(),
+        }
+        if session:
+            payload["sessionId"] = self._row.session_id
+        return payload
+
+    def _tool(self, data: dict[str, Any]) -> None:
+        self._seq += 1
+        payload = self._agent_payload("tool", data, session=False)
+        key = self._row.session_key
+        self._hub.publish("agent", payload, session_key=key, tool=True, droppable=False)
+        self._hub.publish("session.tool", payload, session_key=key)
+
+    def _chat(self, state: str, fields: dict[str, Any], *, droppable: bool = True) -> None:
+        payload = {
+            "runId": self._row.run_id,
+            "sessionKey": self._row.session_key,
+            "agentId": self._row.agent_id,
+            "seq": self._seq,
+            "state": state,
+            **fields,
+        }
+        self._hub.publish(
+            "chat", payload, session_key=self._row.session_key, droppable=droppable
+        )

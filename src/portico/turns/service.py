@@ -1,0 +1,438 @@
+"""Turns: enqueue, begin, steer, cancel, wait, resume.
+
+Guarantees:
+    - One run at a time per session, in arrival order, on any number of replicas (claims are fenced
+      by the database; see `tables.py`).
+    - What was accepted ends: a run whose owner died is resumed or closed as interrupted, with a
+      sentence to the person; a waiting turn whose wake-up was lost is found by the sweep.
+    - Cancel works while queued, while running, and for a run another replica owns.
+
+Not here: accepting messages (inbox), running one turn (run.py), sending answers (outbox).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from portico.agents.runtime import AgentRuntime
+from portico.clock import Clock
+from portico.events.hub import Hub
+from portico.sessions.model import Entry
+from portico.store import Store, Work
+from portico.tasks import Tasks
+from portico.turns import store as turn_store
+from portico.turns.feed import Feeds, RunFeed
+from portico.turns.life import TurnState, after_owner_died
+from portico.turns.model import Enqueued, NewTurn, TurnResult, TurnRow
+from portico.turns.publish import RunPublisher
+from portico.turns.run import ActiveRun, Outbox, Runner, Superseded
+
+log = structlog.get_logger()
+
+INTERRUPTED = "The gateway was restarted while I was answering, and I could not safely begin again."
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """Numbers the path keeps to; times in the unit of their name."""
+
+    max_concurrent: int = 64
+    lease_s: float = 30.0
+    sweep_s: float = 5.0
+    run_timeout_s: float = 600.0
+    live_text_ms: int = 75
+
+
+class Runtimes(Protocol):
+    """Finds the runtime of an agent."""
+
+    def runtime_for(self, agent_id: str) -> AgentRuntime:
+        """Return the agent's runtime."""
+        ...
+
+
+class Changes(Protocol):
+    """Tells subscribers of the session list what changed."""
+
+    def announce(self, session_key: str, reason: str) -> None:
+        """Publish `sessions.changed` for a session."""
+        ...
+
+    def message(self, session_key: str, entry: Entry) -> None:
+        """Publish `session.message` for a new transcript entry."""
+        ...
+
+
+class Turns:
+    """The lanes of this process."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        runtimes: Runtimes,
+        outbox: Outbox,
+        changes: Changes,
+        tasks: Tasks,
+        owner: str,
+        alone: bool,
+        limits: TurnLimits,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._hub = hub
+        self._runtimes = runtimes
+        self._changes = changes
+        self._outbox = outbox
+        self._tasks = tasks
+        self._owner = owner
+        self._alone = alone
+        self._limits = limits
+        self._feeds = Feeds()
+        self._runner = Runner(
+            store=store,
+            clock=clock,
+            feeds=self._feeds,
+            outbox=outbox,
+            default_timeout_s=limits.run_timeout_s,
+        )
+        self._active: dict[str, ActiveRun] = {}  # by session key
+        self._hungry: deque[str] = deque()  # lanes that found every slot taken
+        self._accepting = True
+        self._idle: asyncio.Event = asyncio.Event()
+        self._idle.set()
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take over what a dead owner left, then keep leases and sweep."""
+        await self._rescue(alone=self._alone)
+        await self._claim_ready()
+        self._tasks.start(self._keep_sweeping(), name="turns.sweep")
+
+    async def drain(self, deadline_s: float) -> None:
+        """Start nothing new and let running turns finish, for at most `deadline_s`.
+
+        What still runs then stays `running` in its row and is resumed by the next owner.
+        """
+        self._accepting = False
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("turns.drain_deadline", still_running=len(self._active))
+
+    @property
+    def running(self) -> int:
+        """How many turns run in this process."""
+        return len(self._active)
+
+    # -- putting turns in ------------------------------------------------------------------------
+
+    def enqueue(self, new: NewTurn) -> Work[Enqueued]:
+        """The work that puts a turn into its lane; call `begin` once it is committed."""
+        now = self._clock.now_ms()
+        active = self._active.get(new.session_key)
+        steer_into = None
+        if new.queue_mode == "steer" and active is not None:
+            steerable = active.runtime.abilities.steerable and not active.steering.full()
+            steer_into = active.row.run_id if steerable else None
+        return turn_store.enqueue(
+            new,
+            owner=self._owner,
+            lease_until=self._lease_until(now),
+            may_start=self._accepting and self._has_slot(new.session_key),
+            steer_into=steer_into,
+            now=now,
+        )
+
+    def begin(self, enqueued: Enqueued) -> None:
+        """Act on what `enqueue` committed: run, steer, interrupt, or leave it to the lane."""
+        row = enqueued.row
+        for run_id in enqueued.dropped:
+            self._hub_dropped(row, run_id)
+        if enqueued.claimed:
+            self._launch(row)
+            return
+        active = self._active.get(row.session_key)
+        if row.state is TurnState.MERGED:
+            if active is not None and active.row.run_id == row.merged_into:
+                active.steering.put_nowait(row.request)
+            return
+        self._feeds.open(row.run_id)
+        if row.queue_mode == "interrupt" and active is not None:
+            active.cancel("interrupted")
+        elif active is None:
+            self._wake(row.session_key)
+        self._changes.announce(row.session_key, "send")
+
+    def _hub_dropped(self, row: TurnRow, run_id: str) -> None:
+        feed = self._feeds.find(run_id)
+        if feed is not None:
+            self._tasks.start(self._close_feed(run_id), name=f"turn.dropped:{run_id}")
+        self._hub.publish(
+            "chat",
+            {
+                "runId": run_id,
+                "sessionKey": row.session_key,
+                "agentId": row.agent_id,
+                "seq": 0,
+                "state": "error",
+                "errorMessage": "Too many messages were waiting; this one was not answered.",
+                "stopReason": "dropped",
+            },
+            session_key=row.session_key,
+            droppable=False,
+        )
+
+    async def _close_feed(self, run_id: str) -> None:
+        row = await self._store.read(turn_store.find, run_id)
+        if row is not None and not row.is_open:
+            self._feeds.close(run_id, row)
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def _has_slot(self, session_key: str) -> bool:
+        return session_key not in self._active and len(self._active) < self._limits.max_concurrent
+
+    def _lease_until(self, now: int) -> int:
+        return now + int(self._limits.lease_s * 1000)
+
+    def _wake(self, session_key: str) -> None:
+        if self._accepting:
+            self._tasks.start(self._claim_lane(session_key), name=f"lane.claim:{session_key}")
+
+    async def _claim_lane(self, session_key: str) -> None:
+        if session_key in self._active or not self._accepting:
+            return
+        if not self._has_slot(session_key):
+            if session_key not in self._hungry:
+                self._hungry.append(session_key)
+            return
+        row = await self._store.write(self._claim(session_key))
+        if row is not None:
+            self._launch(row)
+
+    def _claim(self, session_key: str) -> Callable[[], Work[TurnRow | None]]:
+        def work() -> Work[TurnRow | None]:
+            if not self._accepting:
+                return None
+            now = self._clock.now_ms()
+            return (
+                yield from turn_store.claim(
+                    session_key, owner=self._owner, lease_until=self._lease_until(now), now=now
+                )
+            )
+
+        return work
+
+    def _launch(self, row: TurnRow) -> None:
+        active = self._active.get(row.session_key)
+        if active is not None and active.row.fence >= row.fence and active.row.run_id == row.run_id:
+            return
+        publisher = RunPublisher(
+            self._hub, self._clock, row, live_text_ms=self._limits.live_text_ms
+        )
+        run = ActiveRun(row, self._runtimes.runtime_for(row.agent_id), publisher)
+        self._active[row.session_key] = run
+        self._idle.clear()
+        self._changes.announce(row.session_key, "send")
+        run.task = self._tasks.start(self._run(run), name=f"turn:{row.run_id}")
+
+    async def _run(self, run: ActiveRun) -> None:
+        key = run.row.session_key
+        following: TurnRow | None = None
+        try:
+            ending = await self._runner.run(run, self._claim(key))
+            following = ending.following
+            if ending.entry is not None:
+                self._changes.message(key, ending.entry)
+        except Superseded:
+            log.warning("turn.superseded", run_id=run.row.run_id, session_key=key)
+        finally:
+            if self._active.get(key) is run:
+                del self._active[key]
+            if not self._active:
+                self._idle.set()
+        if following is not None:
+            self._launch(following)
+        else:
+            self._changes.announce(key, "run-capacity")
+        self._feed_hungry()
+
+    def _feed_hungry(self) -> None:
+        while self._hungry and len(self._active) < self._limits.max_concurrent:
+            self._wake(self._hungry.popleft())
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def feed(self, run_id: str) -> RunFeed | None:
+        """Return a run's live feed, when this process has it."""
+        return self._feeds.find(run_id)
+
+    async def find(self, run_id: str) -> TurnRow | None:
+        """Return a turn, in whatever state."""
+        return await self._store.read(turn_store.find, run_id)
+
+    async def open_in_lane(self, session_key: str) -> list[TurnRow]:
+        """Return what runs and waits for a session, in order."""
+        return await self._store.read(turn_store.open_in_lane, session_key)
+
+    def active_run(self, session_key: str) -> tuple[str, str] | None:
+        """Return (run id, text so far) of the session's run in this process."""
+        run = self._active.get(session_key)
+        return None if run is None else (run.row.run_id, run.publisher.text)
+
+    async def wait(self, run_id: str, timeout_s: float | None) -> TurnRow | None:
+        """Wait until a turn has ended and return it; the open row when the time is up.
+
+        Returns `None` for a run nobody knows.
+        """
+        row = await self.find(run_id)
+        if row is None or not row.is_open:
+            return row if row is None or row.merged_into is None else await self.wait(
+                row.merged_into, timeout_s
+            )
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._ended(run_id)
+        except TimeoutError:
+            return await self.find(run_id)
+
+    async def _ended(self, run_id: str) -> TurnRow:
+        feed = self._feeds.open(run_id)
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.sweep_s):
+                    return await feed.wait_end()
+            except TimeoutError:  # another replica may own the run
+                row = await self.find(run_id)
+                if row is not None and not row.is_open:
+                    self._feeds.close(run_id, row)
+                    return row
+
+    # -- cancelling ------------------------------------------------------------------------------
+
+    async def cancel(self, run_id: str, reason: str) -> bool:
+        """Cancel a run, queued or running, and return once that is certain.
+
+        Returns `False` when there is no such open run.
+        """
+        now = self._clock.now_ms()
+        row = await self._store.write(
+            turn_store.end_queued, run_id, TurnState.CANCELLED, reason, now=now
+        )
+        if row is not None:
+            self._cancelled_while_queued(row, now)
+            return True
+        row = await self._store.write(turn_store.ask_cancel, run_id, reason)
+        if row is None:
+            return False
+        active = self._active.get(row.session_key)
+        if active is not None and active.row.run_id == run_id:
+            active.cancel(reason)
+        ended = await self.wait(run_id, self._limits.lease_s)
+        return ended is not None and ended.state is TurnState.CANCELLED
+
+    async def cancel_session(
+        self, session_key: str, reason: str, *, queued: bool = True
+    ) -> list[str]:
+        """Cancel what waits (unless `queued` is false) and runs in a session; return run ids."""
+        cancelled = []
+        for row in reversed(await self.open_in_lane(session_key)):
+            if row.state is TurnState.QUEUED and not queued:
+                continue
+            if await self.cancel(row.run_id, reason):
+                cancelled.append(row.run_id)
+        return cancelled[::-1]
+
+    def _cancelled_while_queued(self, row: TurnRow, now: int) -> None:
+        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
+        publisher.ended(TurnState.CANCELLED, row.result or TurnResult(), now)
+        self._feeds.close(row.run_id, row)
+        self._changes.announce(row.session_key, "abort")
+
+    # -- keeping the promise ---------------------------------------------------------------------
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.sweep_s)
+            try:
+                await self._sweep()
+            except Exception as error:  # the database may be away; the next sweep tries again
+                log.error("turns.sweep_failed", exc_info=error)
+
+    async def _sweep(self) -> None:
+        await self._renew()
+        await self._rescue(alone=False)
+        await self._expire()
+        await self._claim_ready()
+
+    async def _renew(self) -> None:
+        if not self._active:
+            return
+        until = self._lease_until(self._clock.now_ms())
+        held = await self._store.write(turn_store.renew, self._owner, lease_until=until)
+        for run in list(self._active.values()):
+            fence, reason = held.get(run.row.run_id, (run.row.fence, None))
+            if fence != run.row.fence and run.task is not None:
+                run.task.cancel()
+            elif reason is not None:
+                run.cancel(reason)
+
+    async def _rescue(self, *, alone: bool) -> None:
+        now = self._clock.now_ms()
+        found = await self._store.read(turn_store.orphans, self._owner, alone=alone, now=now)
+        for row in found:
+            if not self._is_running_here(row):
+                await self._resolve_orphan(row)
+
+    def _is_running_here(self, row: TurnRow) -> bool:
+        active = self._active.get(row.session_key)
+        return active is not None and active.row.run_id == row.run_id
+
+    async def _resolve_orphan(self, row: TurnRow) -> None:
+        runtime = self._runtimes.runtime_for(row.agent_id)
+        state = after_owner_died(
+            attempts=row.attempts,
+            unsafe=row.unsafe,
+            resumable=runtime.abilities.resumable,
+            cancelled=row.cancel_reason is not None,
+        )
+        log.info("turn.orphan", run_id=row.run_id, becomes=state.value, attempts=row.attempts)
+        if state is TurnState.QUEUED:
+            await self._store.write(turn_store.requeue, row)
+            return
+        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
+        run = ActiveRun(row, runtime, publisher)
+        run.cancel_reason = row.cancel_reason
+        try:
+            await self._runner.close(run, state, INTERRUPTED)
+        except Superseded:
+            log.info("turn.orphan_taken", run_id=row.run_id)
+
+    async def _expire(self) -> None:
+        now = self._clock.now_ms()
+        for run_id in await self._store.read(turn_store.overdue, now=now):
+            row = await self._store.write(
+                turn_store.end_queued, run_id, TurnState.EXPIRED, "waited too long", now=now
+            )
+            if row is not None:
+                publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
+                publisher.ended(TurnState.EXPIRED, row.result or TurnResult(), now)
+                self._feeds.close(run_id, row)
+
+    async def _claim_ready(self) -> None:
+        free = self._limits.max_concurrent - len(self._active)
+        if free <= 0 or not self._accepting:
+            return
+        for key in await self._store.read(turn_store.ready_lanes, free):
+            await self._claim_lane(key)

@@ -1,0 +1,450 @@
+"""Works on turns: every transition of `life.py` as one guarded statement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+
+from portico.agents.runtime import TurnRequest
+from portico.protocol.errors import IdempotencyMismatch, Overloaded
+from portico.sessions import transcript
+from portico.sessions.model import Entry
+from portico.store import Work, among, one, statement
+from portico.turns.life import TurnState
+from portico.turns.model import Enqueued, NewTurn, TurnResult, TurnRow, turn_from_row
+from portico.turns.tables import turns
+
+c = turns.c
+
+_LANE = statement(
+    select(
+        func.count().filter(c.state == "queued").label("waiting"),
+        func.max(c.run_id).filter(c.state == "running").label("running"),
+        func.coalesce(func.max(c.position), 0).label("position"),
+    ).where(c.session_key == bindparam("k"), among(c.state, ("queued", "running")))
+)
+
+_INSERT = statement(
+    lambda insert: (
+        insert(turns)
+        .values(
+            run_id=bindparam("run_id"),
+            session_key=bindparam("session_key"),
+            session_id=bindparam("session_id"),
+            agent_id=bindparam("agent_id"),
+            position=bindparam("position"),
+            state=bindparam("state"),
+            queue_mode=bindparam("queue_mode"),
+            fingerprint=bindparam("fingerprint"),
+            request=bindparam("request"),
+            reply_route=bindparam("reply_route"),
+            owner=bindparam("owner"),
+            fence=bindparam("fence"),
+            attempts=bindparam("attempts"),
+            unsafe=0,
+            merged_into=bindparam("merged_into"),
+            lease_until=bindparam("lease_until"),
+            queued_at=bindparam("now"),
+            started_at=bindparam("started_at"),
+            ended_at=bindparam("ended_at"),
+            expires_at=bindparam("expires_at"),
+        )
+        .on_conflict_do_nothing(index_elements=[c.run_id])
+        .returning(turns)
+    )
+)
+
+_busy = turns.alias("busy")
+_waiting = turns.alias("waiting")
+
+_CLAIM = statement(
+    update(turns)
+    .where(
+        c.run_id
+        == select(_waiting.c.run_id)
+        .where(_waiting.c.session_key == bindparam("k"), _waiting.c.state == "queued")
+        .order_by(_waiting.c.position)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery(),
+        ~exists().where(_busy.c.session_key == bindparam("k"), _busy.c.state == "running"),
+    )
+    .values(
+        state="running",
+        owner=bindparam("new_owner"),
+        fence=c.fence + 1,
+        attempts=c.attempts + 1,
+        lease_until=bindparam("until"),
+        started_at=func.coalesce(c.started_at, bindparam("now")),
+    )
+    .returning(turns)
+)
+
+_READY_LANES = statement(
+    select(c.session_key)
+    .where(
+        c.state == "queued",
+        ~exists().where(_busy.c.session_key == c.session_key, _busy.c.state == "running"),
+    )
+    .group_by(c.session_key)
+    .order_by(func.min(c.queued_at))
+    .limit(bindparam("count"))
+)
+
+_COLLECT = statement(
+    update(turns)
+    .where(
+        c.session_key == bindparam("k"),
+        c.state == "queued",
+        c.queue_mode == "collect",
+        c.reply_route == bindparam("route"),
+    )
+    .values(state="merged", merged_into=bindparam("into"), ended_at=bindparam("now"))
+    .returning(c.run_id, c.position, c.request)
+)
+
+_START_SESSION = statement(
+    update(turns).where(c.run_id == bindparam("r")).values(session_id=bindparam("sid"))
+)
+
+_SET_REQUEST = statement(
+    update(turns).where(c.run_id == bindparam("r")).values(request=bindparam("new_request"))
+)
+
+_END = statement(
+    update(turns)
+    .where(c.run_id == bindparam("r"), c.fence == bindparam("f"), c.state == "running")
+    .values(
+        state=bindparam("new_state"),
+        result=bindparam("new_result"),
+        ended_at=bindparam("now"),
+        lease_until=None,
+        owner=None,
+    )
+    .returning(c.run_id)
+)
+
+_END_QUEUED = statement(
+    update(turns)
+    .where(c.run_id == bindparam("r"), c.state == "queued")
+    .values(
+        state=bindparam("new_state"),
+        result=bindparam("new_result"),
+        cancel_reason=bindparam("reason"),
+        ended_at=bindparam("now"),
+    )
+    .returning(turns)
+)
+
+_OLDEST_QUEUED = statement(
+    select(turns)
+    .where(c.session_key == bindparam("k"), c.state == "queued")
+    .order_by(c.position)
+    .limit(bindparam("count"))
+)
+
+_GET = statement(select(turns).where(c.run_id == bindparam("r")))
+_OPEN_IN_LANE = statement(
+    select(turns)
+    .where(c.session_key == bindparam("k"), among(c.state, ("queued", "running")))
+    .order_by(c.position)
+)
+_ASK_CANCEL = statement(
+    update(turns)
+    .where(c.run_id == bindparam("r"), c.state == "running")
+    .values(cancel_reason=bindparam("reason"))
+    .returning(turns)
+)
+_MARK_UNSAFE = statement(
+    update(turns)
+    .where(c.run_id == bindparam("r"), c.fence == bindparam("f"), c.state == "running")
+    .values(unsafe=1)
+    .returning(c.run_id)
+)
+_RENEW = statement(
+    update(turns)
+    .where(c.owner == bindparam("me"), c.state == "running")
+    .values(lease_until=bindparam("until"))
+    .returning(c.run_id, c.fence, c.cancel_reason)
+)
+_ORPHANS = statement(
+    select(turns)
+    .where(
+        c.state == "running",
+        or_(c.lease_until < bindparam("now"), and_(bindparam("alone") == 1, c.owner != bindparam("me"))),
+    )
+    .limit(bindparam("count"))
+)
+_REQUEUE = statement(
+    update(turns)
+    .where(c.run_id == bindparam("r"), c.fence == bindparam("f"), c.state == "running")
+    .values(state="queued", owner=None, lease_until=None)
+    .returning(c.run_id)
+)
+_OVERDUE = statement(
+    select(c.run_id).where(c.state == "queued", c.expires_at < bindparam("now")).limit(100)
+)
+
+
+def enqueue(
+    new: NewTurn, *, owner: str, lease_until: int, may_start: bool, steer_into: str | None, now: int
+) -> Work[Enqueued]:
+    """Put a turn into its lane; start it at once when the lane is idle and `may_start`.
+
+    Args:
+        steer_into: the run that takes this message while it runs, when the lane's active run can.
+
+    Raises:
+        Overloaded: the lane is full and its policy refuses the newest.
+        IdempotencyMismatch: the run id belongs to another request.
+    """
+    lane = (yield _LANE(k=new.session_key))[0]
+    waiting, running, position = lane["waiting"], lane["running"], lane["position"] + 1
+    if running is not None and running == steer_into:
+        row = yield from _insert(new, TurnState.MERGED, position, now=now, merged_into=running)
+        yield from _write_message(row, run_id=running, now=now)
+        return Enqueued(row, claimed=False, waiting=waiting, running=running)
+    if running is None and waiting == 0 and may_start:
+        row = yield from _insert(
+            new, TurnState.RUNNING, position, now=now, owner=owner, lease_until=lease_until
+        )
+        row = yield from start(row, now=now)
+        return Enqueued(row, claimed=True, waiting=0, running=None)
+    new, dropped = yield from _make_room(new, waiting, now=now)
+    row = yield from _insert(new, TurnState.QUEUED, position, now=now)
+    return Enqueued(
+        row,
+        claimed=False,
+        waiting=waiting + 1 - len(dropped),
+        running=running,
+        dropped=tuple(dropped),
+    )
+
+
+def _make_room(new: NewTurn, waiting: int, *, now: int) -> Work[tuple[NewTurn, list[str]]]:
+    excess = waiting + 1 - new.cap
+    if excess <= 0:
+        return new, []
+    if new.drop == "new":
+        raise Overloaded
+    notes: list[str] = []
+    dropped: list[str] = []
+    for row in (yield _OLDEST_QUEUED(k=new.session_key, count=excess)):
+        old = turn_from_row(row)
+        yield from end_queued(old.run_id, TurnState.DROPPED, "the queue was full", now=now)
+        dropped.append(old.run_id)
+        notes.append(old.request.text[:160])
+    if new.drop == "summarize" and notes:
+        listed = "\n".join(f"- {note}" for note in notes)
+        context = f"Earlier messages that were not answered because the queue was full:\n{listed}"
+        earlier = f"{new.request.late_context}\n\n" if new.request.late_context else ""
+        request = msgspec.structs.replace(new.request, late_context=earlier + context)
+        new = replace(new, request=request)
+    return new, dropped
+
+
+def _insert(
+    new: NewTurn,
+    state: TurnState,
+    position: int,
+    *,
+    now: int,
+    owner: str | None = None,
+    lease_until: int | None = None,
+    merged_into: str | None = None,
+) -> Work[TurnRow]:
+    running = state is TurnState.RUNNING
+    rows = yield _INSERT(
+        run_id=new.run_id,
+        session_key=new.session_key,
+        agent_id=new.agent_id,
+        position=position,
+        state=state.value,
+        queue_mode=new.queue_mode,
+        fingerprint=new.fingerprint,
+        request=msgspec.json.encode(new.request).decode(),
+        reply_route=msgspec.json.encode(new.reply_route).decode(),
+        owner=owner,
+        fence=1 if running else 0,
+        attempts=1 if running else 0,
+        merged_into=merged_into,
+        lease_until=lease_until,
+        now=now,
+        started_at=now if running else None,
+        ended_at=now if merged_into else None,
+        expires_at=new.expires_at,
+    )
+    row = one(rows)
+    if row is None:
+        raise IdempotencyMismatch("run")
+    return turn_from_row(row)
+
+
+def start(row: TurnRow, *, now: int) -> Work[TurnRow]:
+    """Write the person's message to the transcript as its turn begins (once, whatever crashes)."""
+    if row.session_id is not None:
+        return row
+    entry = yield from _write_message(row, run_id=row.run_id, now=now)
+    yield from transcript.run_started(row.session_key, row.run_id, now=now)
+    yield _START_SESSION(r=row.run_id, sid=entry.session_id)
+    result = TurnResult(message_seq=entry.seq)
+    return msgspec.structs.replace(row, session_id=entry.session_id, result=result)
+
+
+def _write_message(row: TurnRow, *, run_id: str, now: int) -> Work[Entry]:
+    request = row.request
+    meta = {"sender": request.sender, "senderName": request.sender_name}
+    return (
+        yield from transcript.append(
+            row.session_key,
+            role="user",
+            content=user_content(request),
+            now=now,
+            run_id=run_id,
+            meta={**meta, "receivedAt": request.received_at_ms, "key": row.run_id},
+        )
+    )
+
+
+def user_content(request: TurnRequest) -> Any:
+    """Return a request's message as transcript content: a string, or parts when it has them."""
+    parts = [*request.parts]
+    for attachment in request.attachments:
+        parts.append(
+            {
+                "type": attachment.type,
+                "mimeType": attachment.mime_type,
+                "fileName": attachment.file_name,
+                "sizeBytes": attachment.size_bytes,
+            }
+        )
+    if not parts:
+        return request.text
+    return [*([{"type": "text", "text": request.text}] if request.text else []), *parts]
+
+
+def claim(session_key: str, *, owner: str, lease_until: int, now: int) -> Work[TurnRow | None]:
+    """Claim the lane's next turn, when the lane is idle and has one."""
+    row = one((yield _CLAIM(k=session_key, new_owner=owner, until=lease_until, now=now)))
+    if row is None:
+        return None
+    turn = turn_from_row(row)
+    if turn.queue_mode == "collect" and turn.session_id is None:
+        turn = yield from _collect(turn, row["reply_route"], now=now)
+    return (yield from start(turn, now=now))
+
+
+def _collect(turn: TurnRow, route: str, *, now: int) -> Work[TurnRow]:
+    rows = yield _COLLECT(k=turn.session_key, into=turn.run_id, route=route, now=now)
+    if not rows:
+        return turn
+    later = sorted(rows, key=lambda row: int(row["position"]))
+    requests = [msgspec.json.decode(row["request"], type=TurnRequest) for row in later]
+    everything = [turn.request, *requests]
+    merged = msgspec.structs.replace(
+        turn.request,
+        text="\n\n".join(r.text for r in everything if r.text),
+        parts=tuple(part for r in everything for part in r.parts),
+        attachments=tuple(a for r in everything for a in r.attachments),
+    )
+    yield _SET_REQUEST(r=turn.run_id, new_request=msgspec.json.encode(merged).decode())
+    return msgspec.structs.replace(turn, request=merged)
+
+
+def ready_lanes(count: int) -> Work[list[str]]:
+    """Return session keys whose lane is idle and has something waiting, longest waiting first."""
+    rows = yield _READY_LANES(count=count)
+    return [row["session_key"] for row in rows]
+
+
+def end(row: TurnRow, state: TurnState, result: TurnResult, *, now: int) -> Work[bool]:
+    """End a running turn; `False` when the fence has moved on and nothing was changed."""
+    rows = yield _END(
+        r=row.run_id,
+        f=row.fence,
+        new_state=state.value,
+        new_result=msgspec.json.encode(result).decode(),
+        now=now,
+    )
+    if not rows:
+        return False
+    usage = result.usage
+    yield from transcript.run_ended(
+        row.session_key,
+        row.run_id,
+        state=state.value,
+        now=now,
+        input_tokens=usage.input,
+        output_tokens=usage.output,
+        context_tokens=usage.context,
+        cost_usd=usage.cost_usd,
+    )
+    return True
+
+
+def end_queued(run_id: str, state: TurnState, reason: str, *, now: int) -> Work[TurnRow | None]:
+    """End a turn that has not begun; `None` when it is not waiting any more."""
+    result = TurnResult(stop_reason=state.value, error=reason)
+    row = one(
+        (
+            yield _END_QUEUED(
+                r=run_id,
+                new_state=state.value,
+                new_result=msgspec.json.encode(result).decode(),
+                reason=reason,
+                now=now,
+            )
+        )
+    )
+    return None if row is None else turn_from_row(row)
+
+
+def find(run_id: str) -> Work[TurnRow | None]:
+    """Return a turn, or `None`."""
+    row = one((yield _GET(r=run_id)))
+    return None if row is None else turn_from_row(row)
+
+
+def open_in_lane(session_key: str) -> Work[list[TurnRow]]:
+    """Return what runs and waits in a lane, in order."""
+    return [turn_from_row(row) for row in (yield _OPEN_IN_LANE(k=session_key))]
+
+
+def ask_cancel(run_id: str, reason: str) -> Work[TurnRow | None]:
+    """Leave word for the owner of a running turn to cancel it."""
+    row = one((yield _ASK_CANCEL(r=run_id, reason=reason)))
+    return None if row is None else turn_from_row(row)
+
+
+def mark_unsafe(row: TurnRow) -> Work[bool]:
+    """Record that a tool with side effects is about to act; `False` when the fence moved on."""
+    return bool((yield _MARK_UNSAFE(r=row.run_id, f=row.fence)))
+
+
+def renew(owner: str, *, lease_until: int) -> Work[dict[str, tuple[int, str | None]]]:
+    """Extend an owner's leases; return run id → (fence, reason to cancel)."""
+    rows = yield _RENEW(me=owner, until=lease_until)
+    return {row["run_id"]: (row["fence"], row["cancel_reason"]) for row in rows}
+
+
+def orphans(owner: str, *, alone: bool, now: int) -> Work[list[TurnRow]]:
+    """Return running turns nobody holds any more.
+
+    Args:
+        alone: this process is the only one on the database, so other owners are dead for sure.
+    """
+    rows = yield _ORPHANS(me=owner, alone=int(alone), now=now, count=500)
+    return [turn_from_row(row) for row in rows]
+
+
+def requeue(row: TurnRow) -> Work[bool]:
+    """Send an orphan back to the head of its lane."""
+    return bool((yield _REQUEUE(r=row.run_id, f=row.fence)))
+
+
+def overdue(*, now: int) -> Work[list[str]]:
+    """Return waiting turns whose time is up."""
+    return [row["run_id"] for row in (yield _OVERDUE(now=now))]

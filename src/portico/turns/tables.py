@@ -1,0 +1,46 @@
+"""Turns: what is waiting, running and done in every lane.
+
+A lane is all turns of one session key. The partial unique index makes a second running turn in a
+lane impossible, whatever replica tries.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
+
+from portico.store.schema import metadata, time_ms
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("session_key", Text, nullable=False),
+    Column("session_id", Text),  # set when it starts
+    Column("agent_id", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),  # order within the lane
+    Column("state", Text, nullable=False),  # see life.py
+    Column("queue_mode", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("request", Text, nullable=False),  # JSON of the TurnRequest
+    Column("reply_route", Text, nullable=False),  # JSON
+    Column("owner", Text),
+    Column("fence", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("unsafe", Integer, nullable=False),  # a tool with side effects has started
+    Column("cancel_reason", Text),
+    Column("merged_into", Text),
+    Column("result", Text),  # JSON of the TurnResult
+    time_ms("lease_until"),
+    time_ms("queued_at", nullable=False),
+    time_ms("started_at"),
+    time_ms("ended_at"),
+    time_ms("expires_at"),
+    Index("turns_one_running", "session_key", unique=True, sqlite_where=text("state = 'running'"),
+          postgresql_where=text("state = 'running'")),
+    Index("turns_waiting", "session_key", "position",
+          sqlite_where=text("state = 'queued'"), postgresql_where=text("state = 'queued'")),
+    Index("turns_open", "state", "lease_until",
+          sqlite_where=text("state IN ('queued', 'running')"),
+          postgresql_where=text("state IN ('queued', 'running')")),
+    Index("turns_ended", "ended_at"),
+)
