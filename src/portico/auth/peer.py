@@ -1,0 +1,162 @@
+"""Where a connection comes from, and whether that is this machine or a page we trust.
+
+Guarantees: a forwarded address is believed only when the sender is a trusted proxy; a connection
+that came through any proxy is never `direct_local`.
+
+Source: OpenClaw gateway protocol, "Locality and device-less clients"; RFC 6454 for origins.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end, as far as the network tells.
+
+    Attributes:
+        ip: the client's address; `None` on a Unix socket.
+        direct_local: it is on this machine and talks to us without a proxy between.
+        scope_cap: the scopes it limits itself to (`x-openclaw-scopes`); `None`: no limit.
+    """
+
+    ip: str | None
+    direct_local: bool
+    host: str = ""
+    origin: str | None = None
+    scope_cap: frozenset[str] | None = None
+    user_agent: str | None = None
+
+    @property
+    def address(self) -> str:
+        """What failures are counted by: the address, or for a page on this machine its origin."""
+        if self.direct_local and self.origin:
+            return f"origin:{self.origin}"
+        return self.ip or "unix"
+
+    @property
+    def exempt(self) -> bool:
+        """Whether it is never locked out: this machine, but not a page in its browser."""
+        return self.direct_local and not self.origin
+
+
+def peer_of(
+    ip: str | None, headers: Mapping[str, str], *, trusted_proxies: Sequence[str] = ()
+) -> Peer:
+    """Describe the other end of a connection.
+
+    Args:
+        ip: the address the socket is connected to.
+        headers: with lowercase names.
+        trusted_proxies: addresses and networks whose forwarding headers are believed.
+    """
+    ip = plain_ip(ip)
+    forwarded = any(name in headers for name in _FORWARDED)
+    host = headers.get("host", "")
+    local = not forwarded and (ip is None or is_loopback(ip))
+    cap = headers.get("x-openclaw-scopes")
+    return Peer(
+        ip=_client_ip(ip, headers, trusted_proxies) if forwarded else ip,
+        direct_local=local and (ip is None or is_loopback(host_name(host))),
+        host=host,
+        origin=headers.get("origin") or None,
+        scope_cap=None if cap is None else frozenset(cap.replace(",", " ").split()),
+        user_agent=headers.get("user-agent"),
+    )
+
+
+def plain_ip(ip: str | None) -> str | None:
+    """Return an address without zone and without the IPv6 dress of an IPv4 address."""
+    if not ip:
+        return None
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return ip
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def is_loopback(name: str) -> bool:
+    """Say whether a host name or address is this machine itself."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def host_name(host: str) -> str:
+    """Return the name in a Host header, lowercased, without port and brackets."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def origin_problem(peer: Peer, *, allowed: Sequence[str], by_host_name: bool) -> str | None:
+    """Return why a page's origin is refused, or `None` when it is fine.
+
+    Args:
+        allowed: configured origins; `*` allows every one.
+        by_host_name: accept any page served under the Host it connects to. Without it only
+            addresses and local names count, because a foreign name can be made to point here.
+    """
+    try:
+        parts = urlsplit(peer.origin or "")
+        name, netloc = (parts.hostname or "").lower(), parts.netloc.lower()
+    except ValueError:
+        return "origin missing or invalid"
+    if not name or "@" in netloc:
+        return "origin missing or invalid"
+    wanted = f"{parts.scheme}://{netloc}".lower()
+    if "*" in allowed or wanted in {entry.rstrip("/").lower() for entry in allowed}:
+        return None
+    same = _with_port(netloc, parts.scheme) == _with_port(peer.host.lower(), parts.scheme)
+    if same and (by_host_name or _is_local_name(name)):
+        return None
+    if peer.direct_local and is_loopback(name):
+        return None
+    return "origin not allowed"
+
+
+def _with_port(netloc: str, scheme: str) -> str:
+    default = ":443" if scheme in {"https", "wss"} else ":80"
+    return netloc.removesuffix(default)
+
+
+def _is_local_name(name: str) -> bool:
+    if is_loopback(name) or name.endswith((".local", ".ts.net")) or "." not in name:
+        return True
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
+
+
+def _client_ip(
+    ip: str | None, headers: Mapping[str, str], trusted_proxies: Sequence[str]
+) -> str | None:
+    networks = [ipaddress.ip_network(entry, strict=False) for entry in trusted_proxies]
+
+    def is_trusted(candidate: str | None) -> bool:
+        try:
+            address = ipaddress.ip_address(candidate or "")
+        except ValueError:
+            return False
+        return any(address in network for network in networks)
+
+    if not (is_trusted(ip) or (ip is None and networks)):
+        return ip
+    hops = [plain_ip(hop.strip()) for hop in headers.get("x-forwarded-for", "").split(",")]
+    for hop in reversed([hop for hop in hops if hop]):
+        if not is_trusted(hop):
+            return hop
+    return plain_ip(headers.get("x-real-ip")) or ip

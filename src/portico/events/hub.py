@@ -1,0 +1,223 @@
+"""The hub: one `publish` reaches every connection that may and wants to receive the event.
+
+Guarantees:
+    - An event is encoded once, whatever the number of receivers; no receiver is ever awaited.
+    - `seq` counts, per connection, the events addressed to it. A droppable event a slow client
+      cannot take is skipped and leaves a gap in its `seq`; an undroppable one closes the client.
+    - The last `window` events (bounded in number and bytes) can be replayed to a client that comes
+      back with its cursor `<epoch>:<offset>`; when part of what it missed is gone, it is told.
+
+Not here: sockets (a `Sink` per connection), event schemas (`protocol.events`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from portico.ids import ConnId
+from portico.protocol.events import EVENTS, EventSpec, receivable
+from portico.protocol.frames import EncodedEvent
+
+
+class Sink(Protocol):
+    """The sending side of one connection."""
+
+    def send_event(self, frame: bytes, *, droppable: bool) -> bool:
+        """Queue one frame; `False` when the client is too slow and the frame was not queued."""
+        ...
+
+
+@dataclass(slots=True)
+class Subscription:
+    """What one connection receives, and how far its sequence is.
+
+    Attributes:
+        scoped: the client asked to get agent and chat events only of sessions it follows.
+        wants_cursor: the client understands replay; its events carry a cursor.
+    """
+
+    conn_id: ConnId
+    sink: Sink
+    role: str
+    scopes: frozenset[str]
+    scoped: bool = False
+    tool_events: bool = False
+    wants_cursor: bool = False
+    legacy: bool = False
+    seq: int = 0
+    session_list: bool = False
+    sessions: frozenset[str] | set[str] = frozenset()  # a set of its own from the first follow on
+
+    def allows(self, spec: EventSpec) -> bool:
+        """Whether role and scopes let this connection have the event."""
+        return spec.name in receivable(self.role, self.scopes)
+
+    def follow(self, session_key: str, *, following: bool) -> None:
+        """Start or stop receiving one session's messages."""
+        if not isinstance(self.sessions, set):
+            self.sessions = set(self.sessions)
+        if following:
+            self.sessions.add(session_key)
+        else:
+            self.sessions.discard(session_key)
+
+    def wants(self, spec: EventSpec, session_key: str | None, *, tool: bool) -> bool:
+        """Whether the event is addressed to this connection."""
+        if not self.allows(spec):
+            return False
+        match spec.audience:
+            case "everyone":
+                return True
+            case "session_readers":
+                if tool and not self.tool_events:
+                    return False
+                return not self.scoped or session_key in self.sessions
+            case "session_list":
+                return self.session_list
+            case "session_messages":
+                return self.session_list or session_key in self.sessions
+            case _:
+                return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    offset: int
+    spec: EventSpec
+    event: EncodedEvent
+    session_key: str | None
+    tool: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The answer to a client that came back.
+
+    Attributes:
+        cursor: where the client is after the replay.
+        complete: everything it missed was (or will now be) sent; otherwise it must refetch.
+        missed: how many events follow.
+    """
+
+    cursor: str
+    complete: bool
+    missed: int
+
+
+class Hub:
+    """Publishes events to the connections of this process."""
+
+    def __init__(self, *, epoch: str, window: int, window_bytes: int) -> None:
+        self._epoch = epoch
+        self._window = window
+        self._window_bytes = window_bytes
+        self._subscriptions: dict[ConnId, Subscription] = {}
+        self._log: deque[_Logged] = deque()
+        self._log_bytes = 0
+        self._offset = 0
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    @property
+    def cursor(self) -> str:
+        """Where the stream of events is now: `<epoch>:<offset>`."""
+        return f"{self._epoch}:{self._offset}"
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Start delivering to a connection."""
+        self._subscriptions[subscription.conn_id] = subscription
+
+    def unsubscribe(self, conn_id: ConnId) -> None:
+        """Stop delivering to a connection. Unknown ids are ignored."""
+        self._subscriptions.pop(conn_id, None)
+
+    def find(self, conn_id: ConnId) -> Subscription | None:
+        """Return a connection's subscription, if it is connected here."""
+        return self._subscriptions.get(conn_id)
+
+    def publish(
+        self,
+        name: str,
+        payload: Any,
+        *,
+        session_key: str | None = None,
+        tool: bool = False,
+        droppable: bool | None = None,
+        state_version: tuple[int, int] | None = None,
+        only: Collection[ConnId] | None = None,
+    ) -> None:
+        """Send an event to everybody it is for.
+
+        Args:
+            session_key: the session the event belongs to, for session audiences.
+            tool: a tool event, which only clients that asked for them receive.
+            droppable: overrides the event's own rule (a final chat event is never dropped).
+            only: send to these connections and nobody else; such events are not replayed.
+        """
+        spec = EVENTS.get(name)
+        if spec is None:
+            return
+        event = EncodedEvent(name, payload, state_version)
+        drop = spec.droppable if droppable is None else droppable
+        if only is not None:
+            for conn_id in only:
+                target = self._subscriptions.get(conn_id)
+                if target is not None and target.allows(spec):
+                    self._deliver(target, spec, event, droppable=drop)
+            return
+        if spec.replayed:
+            self._remember(spec, event, session_key, tool=tool)
+        for subscription in list(self._subscriptions.values()):
+            if subscription.wants(spec, session_key, tool=tool):
+                self._deliver(subscription, spec, event, droppable=drop)
+
+    def _deliver(
+        self, to: Subscription, spec: EventSpec, event: EncodedEvent, *, droppable: bool
+    ) -> None:
+        cursor = self.cursor if to.wants_cursor else None
+        to.sink.send_event(_frame(to, spec, event, cursor), droppable=droppable)
+
+    def _remember(
+        self, spec: EventSpec, event: EncodedEvent, session_key: str | None, *, tool: bool
+    ) -> None:
+        self._offset += 1
+        if not self._window:
+            return
+        self._log.append(_Logged(self._offset, spec, event, session_key, tool))
+        self._log_bytes += event.size_bytes
+        while len(self._log) > self._window or self._log_bytes > self._window_bytes:
+            self._log_bytes -= self._log.popleft().event.size_bytes
+
+    def replay(self, to: Subscription, cursor: str) -> tuple[Replay, Iterator[bytes]]:
+        """Say what a returning client missed, and give the frames to send after its hello."""
+        missed = self._since(cursor)
+        if missed is None:
+            return Replay(self.cursor, complete=False, missed=0), iter(())
+        wanted = [e for e in missed if to.wants(e.spec, e.session_key, tool=e.tool)]
+        frames = (
+            _frame(to, entry.spec, entry.event, f"{self._epoch}:{entry.offset}") for entry in wanted
+        )
+        return Replay(self.cursor, complete=True, missed=len(wanted)), frames
+
+    def _since(self, cursor: str) -> list[_Logged] | None:
+        epoch, _, offset_text = cursor.rpartition(":")
+        if epoch != self._epoch or not offset_text.isdecimal():
+            return None
+        offset = int(offset_text)
+        oldest = self._log[0].offset if self._log else self._offset + 1
+        if offset > self._offset or offset < oldest - 1:
+            return None
+        return [entry for entry in self._log if entry.offset > offset]
+
+
+def _frame(to: Subscription, spec: EventSpec, event: EncodedEvent, cursor: str | None) -> bytes:
+    if to.legacy:
+        return event.legacy_frame()
+    if not spec.sequenced:
+        return event.frame(None, cursor=cursor)
+    to.seq += 1
+    return event.frame(to.seq, cursor=cursor)

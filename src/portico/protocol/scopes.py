@@ -1,0 +1,60 @@
+"""Roles and scopes, and which scope includes which.
+
+Source: OpenClaw gateway protocol, "Roles and scopes".
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a connection is: somebody who operates the gateway, or a device it can use."""
+
+    OPERATOR = "operator"
+    NODE = "node"
+
+
+class Scope(StrEnum):
+    """What an operator connection may do."""
+
+    ADMIN = "operator.admin"
+    READ = "operator.read"
+    WRITE = "operator.write"
+    SESSIONS_READ = "operator.sessions.read"
+    SESSIONS_WRITE = "operator.sessions.write"
+    APPROVALS = "operator.approvals"
+    QUESTIONS = "operator.questions"
+    PAIRING = "operator.pairing"
+    TALK = "operator.talk"
+    TALK_SECRETS = "operator.talk.secrets"
+
+
+ALL_SCOPES: frozenset[str] = frozenset(Scope)
+
+_INCLUDES: dict[Scope, frozenset[Scope]] = {
+    Scope.ADMIN: frozenset(Scope),
+    Scope.WRITE: frozenset(
+        {Scope.READ, Scope.TALK, Scope.SESSIONS_READ, Scope.SESSIONS_WRITE},
+    ),
+    Scope.READ: frozenset({Scope.SESSIONS_READ}),
+    Scope.SESSIONS_WRITE: frozenset({Scope.SESSIONS_READ}),
+}
+
+SHARED_SECRET_HTTP_SCOPES: frozenset[str] = frozenset(
+    {
+        Scope.ADMIN,
+        Scope.APPROVALS,
+        Scope.PAIRING,
+        Scope.READ,
+        Scope.TALK_SECRETS,
+        Scope.WRITE,
+    },
+)
+"""What an HTTP caller that proved the gateway's shared secret holds."""
+
+
+def expand(granted: frozenset[str] | list[str]) -> frozenset[str]:
+    """Return the granted scopes together with every scope they include."""
+    known = [Scope(name) for name in granted if name in ALL_SCOPES]
+    return frozenset(granted).union(*(_INCLUDES.get(scope, ()) for scope in known))
