@@ -22,6 +22,11 @@ export npm_config_update_notifier := false
 export npm_config_fund := false
 export npm_config_audit := false
 
+# npm would make a folder called "~" where there is no home.
+ifeq ($(strip $(HOME)),)
+export HOME := $(CURDIR)/.venv/home
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check types e2e crash bench lock verify ui ui-test wheel clean
 .DELETE_ON_ERROR:
@@ -49,7 +54,7 @@ check: setup ## Static checks: ruff, mypy --strict, layers, spelling
 	$(BIN)/ruff check $(UNITS)
 	$(BIN)/ruff format --check $(UNITS)
 	$(BIN)/mypy
-	PYTHONPATH=src $(BIN)/lint-imports
+	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
 
 format: setup ## Let ruff put the code in order
