@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from portico.config.fields import all_fields, extra_of, fields_on
 from portico.config.keypath import parse_path
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_TYPE_NAMES: dict[object, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Any: "anything",
+}
 
 # Source: OpenClaw's reload rules for sections Portico keeps but does not use.
 _UNUSED_RELOAD: Literal["none"] = "none"
@@ -106,7 +114,7 @@ def _section_lines(key: str, section: FieldInfo) -> list[str]:
         meaning = (info.description or "") + (" *Secret.*" if extra.get("secret") else "")
         cells = (
             f"`{path}`",
-            _cell(_type_name(info)),
+            _cell(_type_name(info.annotation)),
             _cell(_default_of(info)),
             str(extra.get("reload", "")),
             _cell(meaning),
@@ -119,18 +127,19 @@ def _is_leaf(info: FieldInfo) -> bool:
     return bool(extra_of(info).get("reload"))
 
 
-def _type_name(info: FieldInfo) -> str:
-    annotation = (
-        str(info.annotation)
-        if not isinstance(info.annotation, type)
-        else (info.annotation.__name__)
-    )
-    text = re.sub(r"\b(?:typing|portico(?:\.\w+)+)\.", "", annotation)
-    text = re.sub(
-        r"Literal\[([^\]]*)\]", lambda m: m[1].replace(", ", " or ").replace("'", ""), text
-    )
-    text = re.sub(r"tuple\[(\w+), \.\.\.\]", r"list of \1", text)
-    return text.replace(" | None", "").replace("dict[str, ", "map of (").replace("]", ")")
+def _type_name(annotation: Any) -> str:
+    """A type in words: `list of text`, `map of number`, `a or b`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(str(choice) for choice in arguments)
+    if origin is tuple:
+        return f"list of {_type_name(arguments[0])}"
+    if origin is dict:
+        return f"map of {_type_name(arguments[1])}"
+    if arguments:
+        names = [_type_name(one) for one in arguments if one is not type(None)]
+        return " or ".join(names)
+    return _TYPE_NAMES.get(annotation, "object")
 
 
 def _default_of(info: FieldInfo) -> str:
@@ -173,6 +182,11 @@ def _with_references(schema: dict[str, Any]) -> dict[str, Any]:
     for section in (schema, *definitions.values()):
         for name, field in section.get("properties", {}).items():
             section["properties"][name] = _loosened(field)
+    for name in ("ModelChoice", "RuntimeConfig"):  # a plain text is their short form
+        definitions[name] = {"anyOf": [{"type": "string"}, definitions[name]]}
+    # The map of agents has the id as its key; only the list must write it.
+    del definitions["AgentEntry"]["required"]
+    definitions["Agents"]["properties"]["list"]["items"]["required"] = ["id"]
     return schema
 
 

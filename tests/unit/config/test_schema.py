@@ -20,6 +20,9 @@ def test_the_schema_is_of_2020_12_and_described() -> None:
     assert token["secret"] is True
     assert {"$ref": "#/$defs/SecretRef"} in token["anyOf"]
     assert "maxPayloadBytes" in schema["$defs"]["Limits"]["properties"]
+    agents = schema["$defs"]["Agents"]["properties"]
+    assert agents["list"]["items"] == {"$ref": "#/$defs/AgentEntry", "required": ["id"]}
+    assert schema["$defs"]["RuntimeConfig"]["anyOf"][0] == {"type": "string"}
     json.dumps(schema)
 
 
@@ -56,6 +59,10 @@ def test_the_reference_names_every_setting() -> None:
     for path, _, section in all_fields():
         if section is None:
             assert f"`{path}`" in page, path
-    assert "| `gateway.port` | int | `18789` | restart |" in page
+    assert "| `gateway.port` | whole number | `18789` | restart |" in page
+    assert "| `gateway.auth.mode` | none or token or password | unset |" in page
+    assert "| `gateway.trustedProxies` | list of text | `[]` |" in page
+    assert "| `models.providers` | map of anything | `{}` |" in page
+    assert "| `agents.list[].runtime` | object | unset |" in page
     assert "*Secret.*" in page
     assert "`channels`" in page

@@ -70,7 +70,7 @@ def test_environment_secrets_and_flags_take_part(write: Write, env: dict[str, st
 
 
 def test_unknown_and_unused_keys_never_stop(load_text: Load) -> None:
-    loaded = load_text('{gatway: {}, channels: {telegram: {botToken: "${UNSET}"}}}')
+    loaded = load_text('{gatewey: {}, channels: {telegram: {botToken: "${UNSET}"}}}')
     assert loaded.valid
     assert {(issue.code, str(issue.severity)) for issue in loaded.warnings} == {
         ("key.unknown", "warning"),
@@ -156,7 +156,7 @@ def test_the_snapshot_has_every_field_and_no_secret(load_text: Load, tmp_path: P
   gateway: { auth: { mode: "token", token: "planted-one", password: {source: "file", id: "~/p"} } },
   models: { providers: { x: { apiKey: "${KEY}" } } },
   store: { url: "postgresql://u:planted-four@db/x" },
-  agent: { workspace: "w" }, gatway: 1,
+  agent: { workspace: "w" }, gatewey: 1,
 }""",
         KEY="planted-two",
     )
@@ -174,7 +174,7 @@ def test_the_snapshot_has_every_field_and_no_secret(load_text: Load, tmp_path: P
     assert shown["config"]["gateway"]["auth"]["token"] == REDACTED
     assert shown["config"]["gateway"]["port"] == 18789
     assert shown["parsed"]["models"]["providers"]["x"]["apiKey"] == "${KEY}"
-    assert [issue["path"] for issue in shown["warnings"]] == ["gatway"]
+    assert [issue["path"] for issue in shown["warnings"]] == ["gatewey"]
     assert [issue["path"] for issue in shown["legacyIssues"]] == ["agent.workspace"]
     assert "${KEY}" in shown["raw"]
 

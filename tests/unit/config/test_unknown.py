@@ -15,8 +15,8 @@ def issues_of(data: dict[str, object]) -> dict[str, tuple[str, str]]:
 
 
 def test_a_misspelt_key_gets_a_suggestion() -> None:
-    found = issues_of({"gatway": {}, "gateway": {"prot": 1, "trusted-proxies": []}})
-    assert found["gatway"] == ("key.unknown", "did you mean gateway?")
+    found = issues_of({"gatewey": {}, "gateway": {"prot": 1, "trusted-proxies": []}})
+    assert found["gatewey"] == ("key.unknown", "did you mean gateway?")
     assert found["gateway.prot"] == ("key.unknown", "did you mean gateway.port?")
     assert found["gateway.trusted-proxies"][1] == "did you mean gateway.trustedProxies?"
 
@@ -35,10 +35,10 @@ def test_keys_of_openclaw_are_noted() -> None:
 def test_lists_and_maps_are_looked_into() -> None:
     found = issues_of(
         {
-            "agents": {"list": [{"id": "a", "nmae": "x"}], "entries": {"b": {"identiy": {}}}},
+            "agents": {"list": [{"id": "a", "namee": "x"}], "entries": {"b": {"identityy": {}}}},
         }
     )
-    assert set(found) == {"agents.list[0].nmae", "agents.entries.b.identiy"}
+    assert set(found) == {"agents.list[0].namee", "agents.entries.b.identityy"}
 
 
 def test_both_spellings_and_free_forms_are_known() -> None:
