@@ -38,7 +38,7 @@ SOURCE: dict[str, Any] = {
     "session": {"dmScope": "per-peer", "idleMinutes": 60},
     "messages": {"queue": {"mode": "steer"}},
     "channels": {"telegram": {"botToken": "1:x"}},
-    "logging": {"file": "/tmp/openclaw.log", "level": "debug"},
+    "logging": {"file": "/var/log/openclaw.log", "level": "debug"},
     "somethingNew": 1,
 }
 

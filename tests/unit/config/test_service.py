@@ -99,7 +99,7 @@ def test_a_config_of_openclaw_loads_as_it_is(load_text: Load) -> None:
       agents: { defaults: { model: { primary: "anthropic/claude" } } },
       agent: { workspace: "/home/node/workspace" },
       models: { mode: "merge", providers: { anthropic: { apiKey: "k", models: [] } } },
-      logging: { level: "info", file: "/tmp/openclaw.log" },
+      logging: { level: "info", file: "/var/log/openclaw.log" },
     }""")
     config = loaded.require_startable()
     assert config.agents.defaults.workspace == "/home/node/workspace"
