@@ -1,0 +1,231 @@
+"""`portico gateway stop | restart | status`: by the lock file of this machine's state directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from portico.cli.command import HERE, THERE, Local, Remote, command
+from portico.cli.exit import ExitCode, Failure
+from portico.cli.output import duration, print_fields, print_json
+from portico.cli.target import connected, paths_of
+from portico.clock import SystemClock
+from portico.config.paths import ConfigPaths
+from portico.lock import LockInfo, read_lock
+
+_POLL_S: Final = 0.05
+_START_S: Final = 30.0
+
+
+def running(paths: ConfigPaths) -> LockInfo | None:
+    """What the running gateway says of itself; `None` when none runs."""
+    state = read_lock(paths.lock_file)
+    if state is None or not state.is_held:
+        return None
+    if state.info is None:
+        raise Failure(
+            f"A gateway holds {state.path}, but the file does not say which.",
+            code="lock.unreadable",
+            next_step="Try again in a moment; then look with: portico doctor",
+        )
+    return state.info
+
+
+@command("stop")
+def stop(*, wait: float = 30.0, force: bool = False, here: Local = HERE) -> int:
+    """Stop the gateway of this machine.
+
+    It finishes what is under way first. Stopping a gateway that does not run is no error.
+
+    Args:
+        wait: Seconds to wait for it to end. [default: 30]
+        force: Kill it when it has not ended by then. Nothing acknowledged is lost by that.
+
+    Examples:
+        portico gateway stop
+        portico gateway stop --wait 5 --force
+    """
+    stopped = _stop(paths_of(here), wait_s=wait, force=force)
+    if here.json:
+        print_json({"stopped": stopped is not None, "pid": stopped})
+    else:
+        print("The gateway was not running." if stopped is None else f"Stopped (pid {stopped}).")
+    return ExitCode.OK
+
+
+def _stop(paths: ConfigPaths, *, wait_s: float, force: bool) -> int | None:
+    info = running(paths)
+    if info is None:
+        return None
+    _signal(info.pid, signal.SIGTERM)
+    if _ended(paths, info.pid, wait_s):
+        return info.pid
+    if not force:
+        raise Failure(
+            f"The gateway (pid {info.pid}) has not ended after {wait_s:g} s.",
+            code="gateway.stop_timeout",
+            next_step="Wait longer with --wait, or kill it: portico gateway stop --force",
+        )
+    _signal(info.pid, signal.SIGKILL)
+    if not _ended(paths, info.pid, wait_s):
+        raise Failure(f"The gateway (pid {info.pid}) cannot be killed.", code="gateway.stop_failed")
+    return info.pid
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise Failure(
+            f"The gateway (pid {pid}) belongs to another user.",
+            code="gateway.not_yours",
+            next_step="Stop it as the user who started it",
+            exit_code=ExitCode.UNAUTHORIZED,
+        ) from None
+
+
+def _ended(paths: ConfigPaths, pid: int, wait_s: float) -> bool:
+    """Wait until the process lets go of its lock, as the kernel makes it do when it ends."""
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + wait_s
+    while True:
+        state = read_lock(paths.lock_file)
+        if state is None or not state.is_held or (state.info and state.info.pid != pid):
+            return True
+        if clock.monotonic_s() > deadline:
+            return False
+        time.sleep(_POLL_S)
+
+
+@command("restart")
+def restart(
+    *,
+    port: int | None = None,
+    bind: str | None = None,
+    verbose: bool = False,
+    wait: float = 30.0,
+    force: bool = False,
+    here: Local = HERE,
+) -> int:
+    """Stop the gateway and start it again.
+
+    It starts in the background, in a session of its own; what it prints goes to gateway.out in
+    the state directory's logs. When none runs, this starts one. Flags of the earlier
+    `portico run` are not remembered; give them again.
+
+    Args:
+        port: Listen here instead of the configured port; 0 picks a free one.
+        bind: Listen on loopback, lan, tailnet, auto or custom instead of what is configured.
+        verbose: Log everything.
+        wait: Seconds to wait for the old one to end. [default: 30]
+        force: Kill the old one when it has not ended by then.
+
+    Examples:
+        portico gateway restart
+        portico gateway restart --port 18790
+    """
+    paths = paths_of(here)
+    stopped = _stop(paths, wait_s=wait, force=force)
+    flags = ["--port", str(port)] if port is not None else []
+    flags += ["--bind", bind] if bind is not None else []
+    flags += ["--verbose"] if verbose else []
+    output = paths.log_file.with_name("gateway.out")
+    info = _start(paths, flags, output)
+    if here.json:
+        started = {"pid": info.pid, "url": info.url, "stoppedPid": stopped}
+        print_json({**started, "output": str(output)})
+    else:
+        print(f"The gateway runs at {info.url} (pid {info.pid}).")
+        print(f"Its output: {output}")
+    return ExitCode.OK
+
+
+def _start(paths: ConfigPaths, flags: list[str], output: Path) -> LockInfo:
+    output.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files = ["--config", str(paths.config_file), "--state-dir", str(paths.state_dir)]
+    with output.open("ab") as log:
+        offset = log.tell()
+        process = subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-m", "portico", "run", *files, *flags],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + _START_S
+    while clock.monotonic_s() < deadline:
+        if process.poll() is not None:
+            said = output.read_bytes()[offset:].decode(errors="replace").strip()
+            raise Failure(
+                f"The gateway did not start (exit code {process.returncode}):\n{said[-2000:]}",
+                code="gateway.start_failed",
+                next_step="portico doctor",
+            )
+        info = running(paths) if paths.lock_file.exists() else None
+        if info is not None and info.pid == process.pid and info.url:
+            return info
+        time.sleep(_POLL_S)
+    raise Failure(
+        f"The gateway (pid {process.pid}) is not ready after {_START_S:g} s.",
+        code="gateway.start_timeout",
+        next_step=f"Look at {output}",
+    )
+
+
+@command("status")
+async def status(*, to: Remote = THERE) -> int:
+    """Say whether the gateway runs, and how.
+
+    Exit code 0: it runs and answers; 3: it does not run.
+
+    Examples:
+        portico gateway status
+        portico gateway status --json
+    """
+    paths = paths_of(to)
+    info = running(paths)
+    is_remote = to.url is not None
+    if info is None and not is_remote:
+        return _not_running(paths, as_json=to.json)
+    found: dict[str, Any] = {"running": True}
+    if info is not None and not is_remote:
+        uptime_s = max(0, SystemClock().now_ms() - info.started_at) / 1000
+        found |= {"pid": info.pid, "port": info.port, "url": info.url, "uptimeS": round(uptime_s)}
+    async with connected(to) as client:
+        health = await client.request("health", {}, timeout_s=to.timeout_s)
+        found |= {"version": client.hello.server.version, "health": health}
+    if to.json:
+        print_json(found)
+    else:
+        _print_status(found)
+    return ExitCode.OK
+
+
+def _not_running(paths: ConfigPaths, *, as_json: bool) -> int:
+    if as_json:
+        print_json({"running": False, "stateDir": str(paths.state_dir)})
+    else:
+        print(f"The gateway of {paths.state_dir} is not running. Start it with: portico run")
+    return ExitCode.UNREACHABLE
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    uptime = found.get("uptimeS")
+    print_fields(
+        (
+            ("Gateway", "running"),
+            ("URL", found.get("url")),
+            ("Pid", found.get("pid")),
+            ("Uptime", None if uptime is None else duration(uptime)),
+            ("Version", found["version"]),
+            ("Health", "ok" if found["health"].get("ok") else "not ok: portico health"),
+        )
+    )

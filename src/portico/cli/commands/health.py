@@ -1,0 +1,108 @@
+"""`portico health` and `portico status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portico.cli.command import THERE, Remote, command
+from portico.cli.exit import ExitCode
+from portico.cli.output import duration, print_fields, print_json, print_table
+from portico.cli.target import connected
+from portico.clock import SystemClock
+
+
+@command("health")
+async def health(*, probe: bool = False, to: Remote = THERE) -> int:
+    """Show the gateway's health.
+
+    Exit code 1 when the gateway says that it is not well.
+
+    Args:
+        probe: Measure now instead of taking the last result (at most 60 s old).
+
+    Examples:
+        portico health
+        portico health --probe --json
+    """
+    async with connected(to) as client:
+        params = {"probe": True} if probe else {}
+        found = await client.request("health", params, timeout_s=to.timeout_s)
+    if to.json:
+        print_json(found)
+    else:
+        _print_health(found)
+    return ExitCode.OK if found.get("ok") else ExitCode.FAILED
+
+
+def _print_health(found: dict[str, Any]) -> None:
+    sessions = _dict(found.get("sessions"))
+    agents = [str(agent.get("agentId")) for agent in found.get("agents") or []]
+    print_fields(
+        (
+            ("Health", "ok" if found.get("ok") else "not ok"),
+            ("Measured in", f"{found['durationMs']} ms" if "durationMs" in found else None),
+            ("Agents", ", ".join(agents) or None),
+            ("Sessions", sessions.get("count")),
+        )
+    )
+    channels = _dict(found.get("channels"))
+    labels = _dict(found.get("channelLabels"))
+    if channels:
+        print()
+        print_table(
+            ("Channel", "Configured", "Linked"),
+            [
+                (labels.get(name, name), _yes(state.get("configured")), _yes(state.get("linked")))
+                for name, state in channels.items()
+            ],
+        )
+
+
+@command("status")
+async def status(*, to: Remote = THERE) -> int:
+    """Show what the gateway is doing.
+
+    Examples:
+        portico status
+        portico status --json
+    """
+    async with connected(to) as client:
+        found = await client.request("status", {}, timeout_s=to.timeout_s)
+        uptime_ms = client.hello.snapshot.get("uptimeMs")
+    if to.json:
+        print_json(found)
+        return ExitCode.OK
+    sessions = _dict(found.get("sessions"))
+    defaults = _dict(sessions.get("defaults"))
+    print_fields(
+        (
+            ("Version", found.get("runtimeVersion")),
+            ("Pid", found.get("pid")),
+            ("Uptime", duration(uptime_ms / 1000) if isinstance(uptime_ms, int) else None),
+            ("Model", defaults.get("model")),
+            ("Sessions", sessions.get("count")),
+        )
+    )
+    _print_recent(sessions.get("recent") or [])
+    return ExitCode.OK
+
+
+def _print_recent(recent: list[dict[str, Any]]) -> None:
+    if not recent:
+        return
+    now_ms = SystemClock().now_ms()
+    print()
+    rows = []
+    for row in recent:
+        updated = row.get("updatedAt")
+        age = f"{duration((now_ms - updated) / 1000)} ago" if updated else ""
+        rows.append((row.get("key"), age, row.get("model")))
+    print_table(("Session", "Active", "Model"), rows)
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _yes(value: Any) -> str:
+    return {True: "yes", False: "no"}.get(value, "")

@@ -1,0 +1,139 @@
+"""`portico`: the table of commands, and the one place where every failure becomes an exit code.
+
+Guarantees: commands are imported when they are called; this module imports cyclopts and nothing
+of the gateway. Exit codes: `portico.cli.exit`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+from portico import __version__
+from portico.cli.exit import ExitCode, Failure
+from portico.cli.output import print_failure
+
+# (group, name, where, summary). The summary is the first line of the command's docstring.
+COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
+    ("", "run", "gateway_run:run", "Run the gateway in this terminal."),
+    ("gateway", "run", "gateway_run:run", "Run the gateway in this terminal."),
+    ("gateway", "stop", "gateway_control:stop", "Stop the gateway of this machine."),
+    ("gateway", "restart", "gateway_control:restart", "Stop the gateway and start it again."),
+    ("gateway", "status", "gateway_control:status", "Say whether the gateway runs, and how."),
+    ("gateway", "probe", "probe:probe", "Knock at a gateway and say what answers."),
+    ("", "chat", "chat:chat", "Chat with an agent in the terminal."),
+    ("", "agent", "agent:agent", "Send one message to an agent and print its answer."),
+    ("", "health", "health:health", "Show the gateway's health."),
+    ("", "status", "health:status", "Show what the gateway is doing."),
+    ("", "call", "call:call", "Call one method of the gateway."),
+    ("sessions", "list", "sessions:list_sessions", "List sessions, the latest first."),
+    ("sessions", "show", "sessions:show", "Show one session and its last messages."),
+    ("sessions", "reset", "sessions:reset", "Start a session afresh under its key."),
+    ("sessions", "delete", "sessions:delete", "Delete a session and its transcript."),
+    ("logs", "tail", "logs:tail", "Show the end of the gateway's log."),
+    ("config", "get", "config:get", "Print a value of the configuration."),
+    ("config", "set", "config:set_", "Change a value of the configuration."),
+    ("config", "unset", "config:unset", "Remove a value from the configuration."),
+    ("config", "validate", "config:validate", "Check the configuration and list every issue."),
+    ("config", "schema", "config:schema", "Print the configuration's JSON Schema."),
+    ("config", "path", "config:path", "Print where the configuration and the state are."),
+    ("import", "openclaw", "importing:openclaw", "Take over an OpenClaw configuration."),
+    ("", "doctor", "doctor:doctor", "Find what is wrong here, explain it, and mend it."),
+    ("protocol", "export", "protocol:export", "Print the protocol as a schema or as types."),
+)
+
+# (name, summary, an example)
+GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("gateway", "Run and control the gateway.", "portico gateway status"),
+    ("sessions", "List, show, reset and delete sessions.", "portico sessions list"),
+    ("logs", "Read the gateway's log.", "portico logs tail --follow"),
+    ("config", "Read and change the configuration.", "portico config get gateway.port"),
+    ("import", "Take over the configuration of another program.", "portico import openclaw"),
+    ("protocol", "The wire protocol, for other programs.", "portico protocol export"),
+)
+
+_INTRODUCTION: Final = """\
+Examples:
+    portico run                        start the gateway
+    portico chat                       talk to the agent
+    portico agent --message "Hello"    one message, one answer
+    portico doctor                     when something does not work
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 gateway unreachable, 4 unauthorized,
+5 refused or not found, 6 configuration broken, 130 interrupted."""
+
+
+def build_app() -> App:
+    """Return the command tree, with nothing imported yet."""
+    app = App(
+        name="portico",
+        help="The gateway for AI assistants.",
+        version=__version__,
+        help_format="plaintext",
+        help_epilogue=_INTRODUCTION,
+        default_parameter=Parameter(negative="", show_default=False),
+    )
+    groups = {"": app}
+    for name, summary, example in GROUPS:
+        group = App(name=name, help=summary, help_epilogue=f"Examples:\n    {example}")
+        groups[name] = group
+        app.command(group)
+    for group_name, name, where, summary in COMMANDS:
+        groups[group_name].command(f"portico.cli.commands.{where}", name=name, help=summary)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except Failure as failure:
+        return _report(failure, arguments)
+    except CycloptsError as error:
+        return _report(_usage(error, arguments), arguments)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from flushing into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        from portico.cli.explain import explain
+
+        explained = explain(error)
+        if explained is None:
+            raise
+        return _report(explained, arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    app = build_app()
+    app.suppress_keyboard_interrupt = False
+    result: Any = app(
+        arguments, result_action="return_value", exit_on_error=False, print_error=False
+    )
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _report(failure: Failure, arguments: list[str]) -> int:
+    as_json = "--json" in arguments
+    print_failure(failure, as_json=as_json)
+    return failure.exit_code
+
+
+def _usage(error: CycloptsError, arguments: list[str]) -> Failure:
+    words = [word for word in arguments[:2] if not word.startswith("-")]
+    known = {name for name, _, _ in GROUPS} | {entry[1] for entry in COMMANDS}
+    command = " ".join(("portico", *(word for word in words if word in known)))
+    return Failure(
+        str(error), code="usage", next_step=f"{command} --help", exit_code=ExitCode.USAGE
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

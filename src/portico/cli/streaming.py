@@ -1,0 +1,61 @@
+"""Printing an answer while it is being written.
+
+Source: OpenClaw gateway protocol, `chat` event (delta, final, aborted, error).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TextIO
+
+from portico.cli.messages import text_of
+
+
+class AnswerPrinter:
+    """Writes one run's answer to a stream, piece by piece, each piece once."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._shown = ""
+
+    def take(self, payload: dict[str, Any]) -> bool:
+        """Show one `chat` event's text; return whether the run has ended with it."""
+        state = payload.get("state")
+        if state == "delta":
+            self._delta(payload)
+            return False
+        if state not in {"final", "aborted", "error"}:
+            return False
+        self.finish(text_of(payload.get("message")))
+        if state == "aborted":
+            self._line("(stopped)")
+        elif state == "error":
+            self._line(f"(failed: {payload.get('errorMessage') or 'no reason given'})")
+        return True
+
+    def _delta(self, payload: dict[str, Any]) -> None:
+        text = str(payload.get("deltaText", ""))
+        if payload.get("replace"):
+            self.finish(text, end="")
+        else:
+            self._write(text)
+            self._shown += text
+
+    def finish(self, text: str, *, end: str = "\n") -> None:
+        """Show what of the whole text is not shown yet; all of it when it has changed."""
+        if text.startswith(self._shown):
+            self._write(text[len(self._shown) :])
+            self._shown = text
+        elif text:
+            self._write(f"\n{text}")
+            self._shown = text
+        if self._shown and end:
+            self._write(end)
+
+    def _line(self, text: str) -> None:
+        self._write(f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._out.write(text)
+            self._out.flush()
