@@ -14,6 +14,7 @@ class Agent:
 
     Attributes:
         model: `provider/model`, as configured; what the runtime makes of it is its business.
+        timeout_s: the longest one of its runs may take.
     """
 
     agent_id: str
@@ -23,6 +24,7 @@ class Agent:
     avatar: str | None = None
     workspace: str | None = None
     model: str | None = None
+    timeout_s: float = 600.0
 
 
 class Agents:
@@ -57,3 +59,8 @@ class Agents:
         """Return an agent's runtime; sessions of an agent that is gone go to the default one."""
         agent = self._agents.get(agent_id) or self._agents[self.default_id]
         return agent.runtime
+
+    def timeout_s_for(self, agent_id: str) -> float:
+        """Return how long one of the agent's runs may take."""
+        agent = self._agents.get(agent_id) or self._agents[self.default_id]
+        return agent.timeout_s

@@ -7,6 +7,10 @@ from typing import Any, Literal
 import msgspec
 
 PeerKind = Literal["direct", "group", "channel"]
+QueueMode = Literal["followup", "collect", "steer", "interrupt"]
+"""What happens to a message while its session is busy."""
+DropPolicy = Literal["summarize", "old", "new"]
+"""What gives way when a lane is full."""
 
 
 class Peer(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

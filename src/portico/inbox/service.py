@@ -20,7 +20,7 @@ import msgspec
 from sqlalchemy import bindparam, select, update
 
 from portico.agents.runtime import TurnRequest
-from portico.channels.model import InboundMessage, ReplyRoute
+from portico.channels.model import DropPolicy, InboundMessage, QueueMode, ReplyRoute
 from portico.clock import Clock
 from portico.ids import new_id
 from portico.inbox.policy import OPEN_DOOR, Decision, DoorPolicy, Verdict
@@ -98,8 +98,8 @@ class Routing:
     session_key: str
     agent_id: str
     run_id: str | None = None
-    queue_mode: str | None = None
-    drop: str | None = None
+    queue_mode: QueueMode | None = None
+    drop: DropPolicy | None = None
     expires_at: int | None = None
     created_via: str = "operator"
 

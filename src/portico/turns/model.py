@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from portico.agents.runtime import TurnRequest, Usage
-from portico.channels.model import ReplyRoute
+from portico.channels.model import DropPolicy, QueueMode, ReplyRoute
 from portico.store import Row
 from portico.turns.life import OPEN, TurnState
-
-QueueMode = Literal["followup", "collect", "steer", "interrupt"]
-DropPolicy = Literal["summarize", "old", "new"]
 
 
 class ToolUse(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

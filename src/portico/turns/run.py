@@ -65,8 +65,11 @@ class Superseded(Exception):
 class ActiveRun:
     """A turn that is running in this process."""
 
-    def __init__(self, row: TurnRow, runtime: AgentRuntime, publisher: RunPublisher) -> None:
+    def __init__(
+        self, row: TurnRow, runtime: AgentRuntime, publisher: RunPublisher, timeout_s: float
+    ) -> None:
         self.row = row
+        self.timeout_s = row.request.timeout_s or timeout_s
         self.runtime = runtime
         self.publisher = publisher
         self.steering: asyncio.Queue[TurnRequest] = asyncio.Queue(STEERING_CAPACITY)
@@ -90,14 +93,11 @@ class ActiveRun:
 class Runner:
     """Runs claimed turns."""
 
-    def __init__(
-        self, *, store: Store, clock: Clock, feeds: Feeds, outbox: Outbox, default_timeout_s: float
-    ) -> None:
+    def __init__(self, *, store: Store, clock: Clock, feeds: Feeds, outbox: Outbox) -> None:
         self._store = store
         self._clock = clock
         self._feeds = feeds
         self._outbox = outbox
-        self._default_timeout_s = default_timeout_s
 
     async def run(self, run: ActiveRun, next_claim: Callable[[], Work[TurnRow | None]]) -> Ending:
         """Run a turn and commit its end.
@@ -123,7 +123,7 @@ class Runner:
         return await self._finish(run, state, _claim_nothing)
 
     async def _drive(self, run: ActiveRun) -> TurnState:
-        timeout_s = run.row.request.timeout_s or self._default_timeout_s
+        timeout_s = run.timeout_s
         try:
             async with asyncio.timeout(timeout_s):
                 await self._consume(run)

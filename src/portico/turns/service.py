@@ -45,7 +45,6 @@ class TurnLimits:
     max_concurrent: int = 64
     lease_s: float = 30.0
     sweep_s: float = 5.0
-    run_timeout_s: float = 600.0
     live_text_ms: int = 75
 
 
@@ -54,6 +53,10 @@ class Runtimes(Protocol):
 
     def runtime_for(self, agent_id: str) -> AgentRuntime:
         """Return the agent's runtime."""
+        ...
+
+    def timeout_s_for(self, agent_id: str) -> float:
+        """Return how long one of its runs may take."""
         ...
 
 
@@ -102,7 +105,6 @@ class Turns:
             clock=clock,
             feeds=self._feeds,
             outbox=outbox,
-            default_timeout_s=limits.run_timeout_s,
         )
         self._active: dict[str, ActiveRun] = {}  # by session key
         self._hungry: deque[str] = deque()  # lanes that found every slot taken
@@ -241,11 +243,15 @@ class Turns:
         publisher = RunPublisher(
             self._hub, self._clock, row, live_text_ms=self._limits.live_text_ms
         )
-        run = ActiveRun(row, self._runtimes.runtime_for(row.agent_id), publisher)
+        run = self._active_run_of(row, publisher)
         self._active[row.session_key] = run
         self._idle.clear()
         self._changes.announce(row.session_key, "send")
         run.task = self._tasks.start(self._run(run), name=f"turn:{row.run_id}")
+
+    def _active_run_of(self, row: TurnRow, publisher: RunPublisher) -> ActiveRun:
+        runtime = self._runtimes.runtime_for(row.agent_id)
+        return ActiveRun(row, runtime, publisher, self._runtimes.timeout_s_for(row.agent_id))
 
     async def _run(self, run: ActiveRun) -> None:
         key = run.row.session_key
@@ -400,19 +406,18 @@ class Turns:
         return active is not None and active.row.run_id == row.run_id
 
     async def _resolve_orphan(self, row: TurnRow) -> None:
-        runtime = self._runtimes.runtime_for(row.agent_id)
+        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
+        run = self._active_run_of(row, publisher)
         state = after_owner_died(
             attempts=row.attempts,
             unsafe=row.unsafe,
-            resumable=runtime.abilities.resumable,
+            resumable=run.runtime.abilities.resumable,
             cancelled=row.cancel_reason is not None,
         )
         log.info("turn.orphan", run_id=row.run_id, becomes=state.value, attempts=row.attempts)
         if state is TurnState.QUEUED:
             await self._store.write(turn_store.requeue, row)
             return
-        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
-        run = ActiveRun(row, runtime, publisher)
         run.cancel_reason = row.cancel_reason
         try:
             await self._runner.close(run, state, INTERRUPTED)
