@@ -137,6 +137,12 @@ describe('history', () => {
     expect(chat.entries[0]).toMatchObject({ kind: 'user', delivery: 'settled' })
   })
 
+  it('keeps a refused message where it was, and lets old exchanges go', () => {
+    const live = fold(chatOf(sent('old'), sent('a'), sent('no', 'failed'), sent('b')), event('old', 'final'), event('a', 'final'), event('b', 'error'))
+    const chat = applyHistory(live, { messages: [storedUser('a'), storedReply('a', 'x'), storedUser('b')] })
+    expect(shape(chat)).toEqual(['user:a', 'reply:a', 'user:no', 'user:b', 'reply:b'])
+  })
+
   it('takes the transcript of answers other clients asked for', () => {
     const live = fold(chatOf(), event('other', 'final', { message: text('hi') }))
     const chat = applyHistory(live, { messages: [{ role: 'assistant', content: 'hi', __openclaw: { id: 'x' } }] })

@@ -69,8 +69,20 @@ export function applyChatEvent(before: ChatState, payload: JsonObject, now: numb
   const at = asNumber(asObject(payload['message'])['timestamp']) ?? now
   const { chat, reply } = ensureReply(before, runId, at)
   const next = advance(reply, state, payload)
-  return next === reply ? chat : replaceEntry(chat, reply.id, next)
+  if (next === reply) return chat
+  const changed = replaceEntry(chat, reply.id, next)
+  return next.state === 'working' ? changed : settleQuestion(changed, runId)
 }
+
+/** An answered question needs no resending and no waiting sign, acknowledged or not. */
+const settleQuestion = (chat: ChatState, key: string): ChatState => ({
+  ...chat,
+  entries: chat.entries.map((entry) =>
+    entry.kind === 'user' && entry.key === key && entry.delivery !== 'settled'
+      ? { ...entry, delivery: 'settled' as const }
+      : entry,
+  ),
+})
 
 function advance(reply: ReplyEntry, state: string, payload: JsonObject): ReplyEntry {
   switch (state) {

@@ -119,7 +119,8 @@ export function applyHistory(chat: ChatState, response: JsonObject): ChatState {
   const stored = readTranscript(asArray(response['messages']))
   const running = activeRuns(response)
   const answered = new Set(stored.flatMap((entry) => (entry.kind === 'reply' ? [entry.runId] : [])))
-  const liveReplies = chat.entries.flatMap((entry) => keepReply(entry, answered, running))
+  const questions = new Set(stored.flatMap((entry) => (entry.kind === 'user' ? [entry.key] : [])))
+  const liveReplies = chat.entries.flatMap((entry) => keepReply(entry, questions, answered, running))
   const live = new Set(liveReplies.map((reply) => reply.runId))
   let entries = stored.filter((entry) => !(entry.kind === 'reply' && entry.runId !== undefined && live.has(entry.runId)))
   entries = restoreUsers(entries, chat.entries, answered, running)
@@ -131,12 +132,14 @@ export function applyHistory(chat: ChatState, response: JsonObject): ChatState {
 /** Live replies that the transcript does not tell better. */
 function keepReply(
   entry: Entry,
+  questions: ReadonlySet<string | undefined>,
   answered: ReadonlySet<string | undefined>,
   running: ReadonlySet<string> | undefined,
 ): ReplyEntry[] {
   if (entry.kind !== 'reply' || entry.runId === undefined || !entry.id.startsWith('run:')) return []
   const stored = answered.has(entry.runId)
-  if (entry.state !== 'working') return stored || entry.foreign === true ? [] : [entry]
+  // A failed or stopped answer may not be in the transcript, but it belongs to its question.
+  if (entry.state !== 'working') return stored || !questions.has(entry.runId) ? [] : [entry]
   if (running?.has(entry.runId) === true) return [entry]
   if (stored) return []
   // Not running and not in the transcript: it ended while we were away and left nothing.
@@ -159,7 +162,25 @@ function restoreUsers(
     const pending = running === undefined ? mine?.delivery === 'accepted' : running.has(entry.key)
     return pending && !answered.has(entry.key) ? { ...entry, delivery: 'accepted' } : entry
   })
-  return [...entries, ...open.values()]
+  for (const mine of open.values()) insertWhereShown(entries, shown, mine)
+  return entries
+}
+
+/** After the exchange it followed on the screen, else before the one it preceded. */
+function insertWhereShown(entries: Entry[], shown: readonly Entry[], mine: UserEntry): void {
+  const place = shown.indexOf(mine)
+  const find = (entry: Entry): number =>
+    entry.kind !== 'user' || entry.key === undefined
+      ? -1
+      : entries.findIndex((other) => other.kind === 'user' && other.key === entry.key)
+  const before = shown.slice(0, place).map(find).findLast((index) => index >= 0) ?? -1
+  const after = shown.slice(place + 1).map(find).find((index) => index >= 0) ?? -1
+  let at = before < 0 && after >= 0 ? after : entries.length
+  if (before >= 0) {
+    at = before + 1
+    while (at < entries.length && entries[at]?.kind !== 'user') at += 1
+  }
+  entries.splice(at, 0, mine)
 }
 
 /** An answer that was being written when this page opened. */

@@ -26,6 +26,7 @@ export const UserMessage = memo(function UserMessage({ entry, queued }: UserProp
     <article class={`message user is-${entry.delivery}`} aria-label="You said">
       <div class="bubble">{entry.text}</div>
       <footer class="meta">
+        <CopyButton text={entry.text} label="Copy message" />
         {entry.delivery === 'sending' && <span>Sending…</span>}
         {queued && (
           <>
@@ -33,7 +34,6 @@ export const UserMessage = memo(function UserMessage({ entry, queued }: UserProp
             <button type="button" class="text-button" onClick={() => void store.chats.stop(entry.key)}>Cancel</button>
           </>
         )}
-        <CopyButton text={entry.text} label="Copy message" />
         <Time at={entry.at} />
       </footer>
       {entry.delivery === 'failed' && (
