@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -24,6 +24,7 @@ class Peer:
         ip: the client's address; `None` on a Unix socket.
         direct_local: it is on this machine and talks to us without a proxy between.
         scope_cap: the scopes it limits itself to (`x-openclaw-scopes`); `None`: no limit.
+        query_token: the secret older clients put into the URL; never logged.
     """
 
     ip: str | None
@@ -32,6 +33,7 @@ class Peer:
     origin: str | None = None
     scope_cap: frozenset[str] | None = None
     user_agent: str | None = None
+    query_token: str | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
@@ -47,7 +49,11 @@ class Peer:
 
 
 def peer_of(
-    ip: str | None, headers: Mapping[str, str], *, trusted_proxies: Sequence[str] = ()
+    ip: str | None,
+    headers: Mapping[str, str],
+    *,
+    trusted_proxies: Sequence[str] = (),
+    query_token: str | None = None,
 ) -> Peer:
     """Describe the other end of a connection.
 
@@ -68,6 +74,7 @@ def peer_of(
         origin=headers.get("origin") or None,
         scope_cap=None if cap is None else frozenset(cap.replace(",", " ").split()),
         user_agent=headers.get("user-agent"),
+        query_token=query_token,
     )
 
 

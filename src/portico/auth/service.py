@@ -161,7 +161,7 @@ class Authenticator:
             return _Proof("none", shared=True)
         if settings.secret is None:
             return _Proof(None, refusals.not_configured(settings.mode))
-        given = [secret for secret in (auth.token, auth.password) if secret]
+        given = [secret for secret in (auth.token, auth.password, peer.query_token) if secret]
         if not given:
             return _Proof(None, refusals.missing(settings.mode))
         self._check_lockout("shared-secret", peer)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from portico.ids import ConnId
 from portico.protocol.events import EVENTS, EventSpec, receivable
@@ -98,13 +98,14 @@ class Replay:
 
     Attributes:
         cursor: where the client is after the replay.
-        complete: everything it missed was (or will now be) sent; otherwise it must refetch.
+        status: `fresh`: it did not come back; `resumed`: everything it missed follows; `gap`: part
+            of what it missed is gone, and it must refetch.
         missed: how many events follow.
     """
 
     cursor: str
-    complete: bool
-    missed: int
+    status: Literal["fresh", "resumed", "gap"]
+    missed: int = 0
 
 
 class Hub:
@@ -138,6 +139,14 @@ class Hub:
     def find(self, conn_id: ConnId) -> Subscription | None:
         """Return a connection's subscription, if it is connected here."""
         return self._subscriptions.get(conn_id)
+
+    def wanted(self, name: str, session_key: str | None = None) -> bool:
+        """Whether anybody here would receive the event, so that making it is worth its cost."""
+        spec = EVENTS[name]
+        return any(
+            subscription.wants(spec, session_key, tool=False)
+            for subscription in self._subscriptions.values()
+        )
 
     def publish(
         self,
@@ -196,12 +205,12 @@ class Hub:
         """Say what a returning client missed, and give the frames to send after its hello."""
         missed = self._since(cursor)
         if missed is None:
-            return Replay(self.cursor, complete=False, missed=0), iter(())
+            return Replay(self.cursor, "gap"), iter(())
         wanted = [e for e in missed if to.wants(e.spec, e.session_key, tool=e.tool)]
         frames = (
             _frame(to, entry.spec, entry.event, f"{self._epoch}:{entry.offset}") for entry in wanted
         )
-        return Replay(self.cursor, complete=True, missed=len(wanted)), frames
+        return Replay(self.cursor, "resumed", len(wanted)), frames
 
     def _since(self, cursor: str) -> list[_Logged] | None:
         epoch, _, offset_text = cursor.rpartition(":")

@@ -1,0 +1,1 @@
+"""The method registry: one declaration per capability, called from every surface."""

@@ -1,0 +1,191 @@
+"""From a method name and raw params to an answer: authorize, validate, deduplicate, call.
+
+The order is the protocol's: role, scope (an unknown method is judged as if it needed admin),
+lookup, write throttle, params, scope that depends on params, handler. Every surface dispatches
+here.
+
+Guarantees: a handler runs only with params of its type and a principal that holds its scope; what
+it raises becomes a typed error; an unexpected exception is logged with its traceback and answered
+without its text.
+
+Source: OpenClaw gateway protocol, "Dispatch order" and "Standard texts".
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from portico.clock import Clock
+from portico.protocol.errors import Forbidden, GatewayError, InvalidRequest, Outcome, Unavailable
+from portico.protocol.scopes import Role, Scope
+from portico.protocol.validation import explain
+from portico.rpc.call import Call
+from portico.rpc.method import Method, Registry
+
+log = structlog.get_logger()
+
+WRITES_PER_WINDOW = 30
+WRITE_WINDOW_MS = 60_000
+_MAX_TRACKED_WRITERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One use of an idempotency key: keys of different methods and callers never meet."""
+
+    method: str
+    subject: str
+    key: str
+
+
+class Idempotency(Protocol):
+    """Remembers what a key answered, across restarts."""
+
+    async def run(self, key: Key, params: bytes, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Run `work` once per key: a repeat joins the running call or gets its answer.
+
+        An answer remembered from before a restart comes back as `msgspec.Raw`.
+
+        Raises:
+            IdempotencyMismatch: the key was used with other params.
+        """
+        ...
+
+
+class WriteThrottle:
+    """At most 30 control-plane writes a minute per method, caller and address."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._writes: OrderedDict[tuple[str, str, str | None], deque[int]] = OrderedDict()
+
+    def admit(self, name: str, call: Call) -> None:
+        """Count one write.
+
+        Raises:
+            Unavailable: the caller is over the limit; says when to retry.
+        """
+        now = self._clock.now_ms()
+        key = (name, call.principal.subject, call.principal.ip)
+        times = self._writes.setdefault(key, deque())
+        self._writes.move_to_end(key)
+        if len(self._writes) > _MAX_TRACKED_WRITERS:
+            self._writes.popitem(last=False)
+        while times and times[0] <= now - WRITE_WINDOW_MS:
+            times.popleft()
+        if len(times) >= WRITES_PER_WINDOW:
+            wait_ms = times[0] + WRITE_WINDOW_MS - now
+            raise Unavailable(
+                f"rate limit exceeded for {name}; retry after {math.ceil(wait_ms / 1000)}s",
+                details={"method": name, "limit": f"{WRITES_PER_WINDOW} per 60s"},
+                retryable=True,
+                retry_after_ms=wait_ms,
+                outcome=Outcome.NOT_STARTED,
+            )
+        times.append(now)
+
+
+class Dispatcher:
+    """Calls methods of the registry on behalf of principals."""
+
+    def __init__(self, registry: Registry, idempotency: Idempotency, clock: Clock) -> None:
+        self._registry = registry
+        self._idempotency = idempotency
+        self._throttle = WriteThrottle(clock)
+
+    def prepare(self, name: str, raw: msgspec.Raw | bytes, call: Call) -> tuple[Method, Any]:
+        """Authorize and validate a call, without making it.
+
+        Raises:
+            GatewayError: the answer to give instead.
+        """
+        found = self._registry.find(name)
+        _check_role(found, call)
+        _check_scope(found.scope if found else Scope.ADMIN, call)
+        if found is None:
+            raise InvalidRequest(f"unknown method: {name}")
+        if found.throttled:
+            self._throttle.admit(name, call)
+        try:
+            params = found.decoder.decode(raw or b"{}")
+        except msgspec.DecodeError as error:
+            raise explain(found.params, raw, error, what=f"{name} params") from None
+        if found.scope_rule is not None:
+            _check_scope(found.scope_rule(params), call)
+        return found, params
+
+    @staticmethod
+    def is_immediate(target: Method, params: Any) -> bool:
+        """Say whether `call_now` may answer the call: nothing in it has to wait."""
+        if target.is_async:
+            return False
+        return not target.mutates or getattr(params, "idempotency_key", None) is None
+
+    def call_now(self, target: Method, params: Any, call: Call) -> Any:
+        """Call a handler that does not await."""
+        try:
+            return target.handler(call, params)
+        except GatewayError:
+            raise
+        except Exception as error:
+            raise _unexpected(target.name, error) from error
+
+    async def call(self, target: Method, params: Any, call: Call) -> Any:
+        """Call a prepared method and return its result.
+
+        Raises:
+            GatewayError: anything the method refuses, and every accident, without its text.
+        """
+        try:
+            key = getattr(params, "idempotency_key", None) if target.mutates else None
+            if key is None:
+                return await self._invoke(target, params, call)
+            result = await self._idempotency.run(
+                Key(target.name, call.principal.subject, key),
+                msgspec.json.encode(params),
+                lambda: self._invoke(target, params, call),
+            )
+            if isinstance(result, msgspec.Raw):
+                return msgspec.json.decode(result, type=target.result)
+            return result
+        except GatewayError:
+            raise
+        except Exception as error:
+            raise _unexpected(target.name, error) from error
+
+    async def request(self, name: str, raw: msgspec.Raw | bytes, call: Call) -> Any:
+        """Prepare and call in one step, for surfaces other than the WebSocket."""
+        target, params = self.prepare(name, raw, call)
+        return await self.call(target, params, call)
+
+    @staticmethod
+    async def _invoke(target: Method, params: Any, call: Call) -> Any:
+        result = target.handler(call, params)
+        return await result if target.is_async else result
+
+
+def _check_role(found: Method | None, call: Call) -> None:
+    needed = found.role if found else Role.OPERATOR
+    if call.principal.role != needed:
+        raise InvalidRequest(f"unauthorized role: {call.principal.role}")
+
+
+def _check_scope(scope: Scope | None, call: Call) -> None:
+    if scope is not None and scope not in call.principal.scopes:
+        raise Forbidden.missing_scope(scope)
+
+
+def _unexpected(name: str, error: Exception) -> Unavailable:
+    log.error("rpc.failed", method=name, exc_info=error)
+    return Unavailable(
+        f"{name} failed; see the gateway log",
+        details={"code": "INTERNAL_ERROR"},
+        outcome=Outcome.UNCERTAIN,
+    )

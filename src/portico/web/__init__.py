@@ -1,0 +1,1 @@
+"""The doors on the port: WebSocket, HTTP, and the web pages."""
