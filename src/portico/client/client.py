@@ -43,6 +43,8 @@ class GatewayClient:
         self._changed = asyncio.Event()
         self._events: deque[Event | Gap] = deque(maxlen=settings.event_limit)
         self._cursor: str | None = None
+        self._follows_list = False
+        self._followed: set[str] = set()
         self._seq: int | None = None
 
     async def __aenter__(self) -> Self:
@@ -87,7 +89,9 @@ class GatewayClient:
             ConnectionLost, TimedOut: no answer; what was asked may have been carried out.
         """
         connection = await self._ready(timeout_s)
-        return await connection.request(method, params, timeout_s=timeout_s)
+        result = await connection.request(method, params, timeout_s=timeout_s)
+        self._remember(method, result)
+        return result
 
     async def request_final(
         self,
@@ -127,22 +131,34 @@ class GatewayClient:
 
     async def _open(self) -> Connection:
         self._seq = None
-        resume, had_connection = self._cursor, self._connection is not None
+        resume, had_connection = self._resume(), self._connection is not None
         connection = await open_connection(
             self._settings, clock=self._clock, on_event=self._take, resume=resume
         )
-        if had_connection:
-            self._judge_resume(connection.hello, resume)
+        answer = connection.hello.resume
+        if answer is not None and answer.cursor:
+            self._cursor = answer.cursor if answer.status != "resumed" else self._cursor
+        if had_connection and (answer is None or answer.status != "resumed"):
+            self._put(Gap("reconnected: events in between are not known"))
         self._connection = connection
         self._changed.set()
         return connection
 
-    def _judge_resume(self, hello: Hello, asked: str | None) -> None:
-        answer = hello.resume
-        if asked is None or answer is None or not answer.complete:
-            self._put(Gap("reconnected: events in between are not known"))
-        if answer is not None and answer.cursor and not answer.complete:
-            self._cursor = answer.cursor
+    def _resume(self) -> dict[str, Any] | None:
+        """Say where we were, to a gateway that gave us a cursor."""
+        if self._cursor is None:
+            return None
+        followed = {"sessions": sorted(self._followed), "sessionList": self._follows_list}
+        return {"cursor": self._cursor, **followed}
+
+    def _remember(self, method: str, result: Any) -> None:
+        """Keep what we follow, to ask for the same after coming back."""
+        if method in {"sessions.subscribe", "sessions.unsubscribe"}:
+            self._follows_list = method == "sessions.subscribe"
+        elif method == "sessions.messages.subscribe":
+            self._followed.add(result["key"])
+        elif method == "sessions.messages.unsubscribe":
+            self._followed.discard(result["key"])
 
     async def _keep(self, connection: Connection) -> None:
         reason = await connection.pump()

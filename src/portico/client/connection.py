@@ -26,8 +26,6 @@ from portico.client.errors import (
     Unreachable,
 )
 from portico.client.model import (
-    PROTOCOL_VERSION,
-    REPLAY_CAPABILITY,
     ClientSettings,
     Event,
     Hello,
@@ -35,6 +33,7 @@ from portico.client.model import (
 )
 from portico.clock import Clock
 from portico.ids import new_uuid
+from portico.protocol.connect import EVENT_REPLAY_CAP, PROTOCOL_VERSION
 from portico.protocol.errors import ErrorCode, ErrorShape
 
 if TYPE_CHECKING:
@@ -191,7 +190,7 @@ async def open_connection(
     *,
     clock: Clock,
     on_event: OnEvent,
-    resume: str | None = None,
+    resume: dict[str, Any] | None = None,
 ) -> Connection:
     """Connect and shake hands.
 
@@ -243,7 +242,11 @@ def _reason(error: Exception) -> str:
 
 
 async def _shake_hands(
-    socket: ClientConnection, settings: ClientSettings, *, clock: Clock, resume: str | None
+    socket: ClientConnection,
+    settings: ClientSettings,
+    *,
+    clock: Clock,
+    resume: dict[str, Any] | None,
 ) -> Hello:
     from websockets.exceptions import ConnectionClosed
 
@@ -273,7 +276,11 @@ async def _await_frame(socket: ClientConnection, is_wanted: Callable[[Incoming],
 
 
 def connect_params(
-    settings: ClientSettings, challenge: dict[str, Any], *, clock: Clock, resume: str | None
+    settings: ClientSettings,
+    challenge: dict[str, Any],
+    *,
+    clock: Clock,
+    resume: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the params of `connect` for one challenge."""
     client = {
@@ -286,7 +293,7 @@ def connect_params(
         "minProtocol": settings.min_protocol,
         "maxProtocol": PROTOCOL_VERSION,
         "client": client,
-        "caps": [*settings.caps, *([REPLAY_CAPABILITY] if settings.reconnect else [])],
+        "caps": [*settings.caps, *([EVENT_REPLAY_CAP] if settings.reconnect else [])],
         "role": settings.role,
         "scopes": list(settings.scopes),
     }
@@ -303,5 +310,5 @@ def connect_params(
             signed_at_ms=signed_at if isinstance(signed_at, int) else clock.now_ms(),
         )
     if resume is not None:  # only gateways that gave us a cursor know this member
-        params["resume"] = {"cursor": resume}
+        params["resume"] = resume
     return params

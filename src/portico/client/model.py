@@ -12,11 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from portico.client.identity import DeviceIdentity
+from portico.protocol.connect import PROTOCOL_VERSION
 from portico.protocol.errors import ErrorShape
 from portico.protocol.scopes import Role, Scope
 
-PROTOCOL_VERSION: Final = 4
-REPLAY_CAPABILITY: Final = "event-replay"
 OPERATOR_SCOPES: Final[tuple[str, ...]] = (
     Scope.ADMIN,
     Scope.READ,
@@ -117,10 +116,10 @@ class Policy(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Resumed(msgspec.Struct, frozen=True, rename="camel"):
-    """The answer to a client that came back: are all missed events on their way."""
+    """Where the stream of events is: `fresh`, `resumed` (what was missed follows) or `gap`."""
 
     cursor: str = ""
-    complete: bool = False
+    status: str = "gap"
     missed: int = 0
 
 

@@ -1,6 +1,6 @@
 """`portico run`: load the configuration, start the gateway, say where it is.
 
-Not here: what the gateway is made of, signals and draining (`portico.app`).
+Not here: what the gateway is made of, signals and draining (`portico.app`, `portico.server`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from portico.cli.output import note, print_fields, print_json
 from portico.cli.target import paths_of
 
 if TYPE_CHECKING:
-    from portico.app import ServerInfo
+    from portico.server import ServerInfo
     from portico.config import ConfigPaths, FirstRun, LoadedConfig
 
 
@@ -72,7 +72,7 @@ def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
 
     import uvloop
 
-    from portico.app import serve
+    from portico.server import serve
 
     def on_ready(server: ServerInfo) -> None:
         if as_json:

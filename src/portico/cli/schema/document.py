@@ -13,12 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from portico import __version__
+from portico.protocol.connect import PROTOCOL_VERSION, ConnectParams
 from portico.protocol.errors import ErrorCode, ErrorShape
 from portico.protocol.events import EVENTS, EventSpec
 from portico.protocol.scopes import Scope
 from portico.rpc.method import Method, Registry
 
-PROTOCOL_VERSION: Final = 4
 _REF: Final = "#/$defs/{name}"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -26,11 +26,15 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def protocol_document(registry: Registry) -> dict[str, Any]:
     """Return the protocol of a gateway with these methods."""
     methods = sorted(registry, key=lambda method: method.name)
-    types = [ErrorShape, *(kind for method in methods for kind in (method.params, method.result))]
+    types = [
+        ErrorShape,
+        ConnectParams,
+        *(kind for method in methods for kind in (method.params, method.result)),
+    ]
     schemas, components = msgspec.json.schema_components(
         types, ref_template=_REF, schema_hook=_anything
     )
-    pairs = list(zip(schemas[1::2], schemas[2::2], strict=True))
+    pairs = list(zip(schemas[2::2], schemas[3::2], strict=True))
     return {
         "$schema": _DIALECT,
         "title": "Portico gateway protocol",
@@ -39,6 +43,7 @@ def protocol_document(registry: Registry) -> dict[str, Any]:
         "oneOf": [{"$ref": f"#/$defs/{name}"} for name in _FRAMES],
         "scopes": [scope.value for scope in Scope],
         "errorCodes": [code.value for code in ErrorCode],
+        "connect": {"params": schemas[1]},
         "methods": {
             method.name: _method(method, params, result)
             for method, (params, result) in zip(methods, pairs, strict=True)
