@@ -124,6 +124,15 @@ describe('history', () => {
     expect(replyOf(chat, 'a')).toMatchObject({ state: 'working', text: 'so far' })
   })
 
+  it('knows what the gateway has queued, and settles what it took into another run', () => {
+    const live = chatOf(sent('a'), sent('b'))
+    const chat = applyHistory(live, {
+      messages: [storedUser('a'), storedUser('b')],
+      pendingInputs: { items: [{ runId: 'b' }], total: 1 },
+    })
+    expect(chat.entries).toMatchObject([{ delivery: 'settled' }, { delivery: 'accepted' }])
+  })
+
   it('picks up an answer in flight and continues it', () => {
     let chat = applyHistory(chatOf(), { messages: [storedUser('a')], inFlightRun: { runId: 'a', text: 'one' } })
     chat = fold(chat, event('a', 'delta', { deltaText: ' two' }))

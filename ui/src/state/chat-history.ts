@@ -105,11 +105,15 @@ function addToolResult(entries: Entry[], message: JsonObject): void {
   entries[index] = { ...reply, tools }
 }
 
-/** What the gateway says is running now; undefined when it does not say. */
+/** What the gateway says is queued or running now; undefined when it does not say. */
 function activeRuns(response: JsonObject): ReadonlySet<string> | undefined {
   const session = asObject(response['sessionInfo'])
   const inFlight = asString(asObject(response['inFlightRun'])['runId'])
-  const listed = asArray(session['activeRunIds']).filter((id): id is string => typeof id === 'string')
+  const queued = asArray(asObject(response['pendingInputs'])['items']).map((value) => {
+    const item = asObject(value)
+    return asString(item['runId']) ?? asString(item['idempotencyKey'])
+  })
+  const listed = [...asArray(session['activeRunIds']), ...queued].filter((id): id is string => typeof id === 'string')
   if (inFlight !== undefined) return new Set([...listed, inFlight])
   if (listed.length > 0 || session['hasActiveRun'] === false) return new Set(listed)
   return undefined

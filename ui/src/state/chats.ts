@@ -10,16 +10,18 @@ import { randomId } from '../protocol/ids'
 import { asString, type JsonObject } from '../protocol/json'
 import { applyChatEvent, applyToolEvent, knowsRun } from './chat-events'
 import { applyHistory } from './chat-history'
-import { activeReply, emptyChat, replaceEntry, type ChatState, type UserEntry } from './chat-model'
+import { activeReply, emptyChat, replaceEntry, waitingMessages, type ChatState, type UserEntry } from './chat-model'
 import { sayError, type Gateway } from './gateway'
 
 const PAGE = 100
 const MOST = 1000
+const SETTLE_MS = 1500
 
 interface Reading {
   busy: boolean
   again: boolean
   limit: number
+  timer?: ReturnType<typeof setTimeout>
 }
 
 export class Chats {
@@ -114,12 +116,22 @@ export class Chats {
     const ended = reply.state !== 'working'
     if (ended) this.onReplyEnd(sessionKey, reply.text || (reply.error ?? ''), reply.state === 'failed')
     if (first || (ended && reply.foreign === true)) void this.read(sessionKey)
+    // A message sent meanwhile may have been taken into another run: ask where it went.
+    if (ended && waitingMessages(chat.value).length > 0) this.readLater(sessionKey)
   }
 
   toolEvent(payload: JsonObject): void {
     const chat = this.chats.get(asString(payload['sessionKey']) ?? '')
     if (chat !== undefined && chat.value.status !== 'new')
       chat.value = applyToolEvent(chat.value, payload, this.now())
+  }
+
+  private readLater(sessionKey: string): void {
+    const reading = this.reading(sessionKey)
+    clearTimeout(reading.timer)
+    reading.timer = setTimeout(() => {
+      if (waitingMessages(this.chat(sessionKey).value).length > 0) void this.read(sessionKey)
+    }, SETTLE_MS)
   }
 
   private update(sessionKey: string, change: (chat: ChatState) => ChatState): void {

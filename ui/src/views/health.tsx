@@ -13,7 +13,9 @@ export function HealthPanel(): JSX.Element {
   const [open, setOpen] = useState(false)
   const box = useRef<HTMLDivElement>(null)
   const button = useRef<HTMLButtonElement>(null)
-  const ok = store.health.summary.value.ok
+  const [mood, word] = store.hello.value === undefined
+    ? ['is-unknown', 'Unknown']
+    : store.health.summary.value.ok ? ['', 'Healthy'] : ['is-bad', 'Degraded']
   useDismiss(open, box, () => setOpen(false), button)
   useEffect(() => {
     if (open) void store.health.check()
@@ -21,11 +23,11 @@ export function HealthPanel(): JSX.Element {
   return (
     <div class="popover-anchor" ref={box}>
       <button
-        ref={button} type="button" class={`pill-button ${ok ? '' : 'is-bad'}`} aria-expanded={open}
+        ref={button} type="button" class={`pill-button ${mood}`} aria-expanded={open}
         aria-controls="health-panel" onClick={() => setOpen(!open)}
       >
         <Icon name="pulse" />
-        <span>{ok ? 'Healthy' : 'Degraded'}</span>
+        <span>{word}</span>
       </button>
       {open && <Details />}
     </div>
@@ -65,7 +67,7 @@ function Details(): JSX.Element {
   const trip = health.roundTripMs.value
   return (
     <section id="health-panel" class="popover" aria-label="Gateway health">
-      <h2>{summary.ok ? 'The gateway is healthy' : 'The gateway is degraded'}</h2>
+      <h2>{hello.value === undefined ? 'As last heard' : summary.ok ? 'The gateway is healthy' : 'The gateway is degraded'}</h2>
       <dl class="facts">
         <Fact name="Version" value={health.runtimeVersion.value ?? hello.value?.serverVersion ?? '—'} />
         <Fact name="Up for" value={uptime === undefined ? '—' : duration(uptime)} />
