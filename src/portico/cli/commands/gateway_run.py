@@ -42,6 +42,7 @@ def run(
     Examples:
         portico run
         portico run --port 0 --verbose
+        portico gateway run --bind lan
         portico run --state-dir ./try
     """
     from portico.config import ensure_first_run, load_or_last_good

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from portico.cli.doctor import host_checks
+from portico.cli.doctor.model import Level, Patient
+from portico.config import load, remember_good, resolve_paths, set_value
+from portico.lock import LockInfo, acquire
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def state(home: Path, portico, port: int) -> Path:
+    portico("config", "set", "gateway.port", str(port))
+    return home / ".portico"
+
+
+def problems(shown) -> dict[str, dict]:
+    return {
+        one["check"]: one for one in shown.json["findings"] if one["level"] in {"warning", "error"}
+    }
+
+
+def test_healthy_machine_has_no_problems(portico, state) -> None:
+    shown = portico("doctor", "--json")
+    assert problems(shown) == {}
+    assert shown.json["ok"] is True
+    assert shown.code == 0
+    assert "Nothing is wrong." in portico("doctor").out
+
+
+def test_open_permissions_are_found_and_mended(portico, state) -> None:
+    (state / "portico.json").chmod(0o644)
+    state.chmod(0o755)
+    found = problems(portico("doctor", "--json"))["files.private"]
+    assert found["fixable"]
+    assert found["explanation"]
+    shown = portico("doctor", "--fix", "--json")
+    assert shown.code == 0
+    assert len(shown.json["fixed"]) == 2
+    assert (state / "portico.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_placeholder_token_is_found_and_replaced(portico, state) -> None:
+    file = state / "portico.json"
+    file.write_text('{ gateway: { auth: { mode: "token", token: "changeme" } } }')
+    shown = portico("doctor", "--json")
+    assert shown.code == 1
+    assert "placeholder" in problems(shown)["config.safe"]["message"]
+    mended = portico("doctor", "--fix", "--json")
+    assert "config.safe" not in problems(mended)
+    assert "changeme" not in file.read_text()
+
+
+def test_exposed_bind_without_auth_is_found_but_left_to_a_person(portico, state) -> None:
+    file = state / "portico.json"
+    file.write_text('{ gateway: { bind: "lan", auth: { mode: "none" } } }')
+    shown = portico("doctor", "--fix", "--json")
+    assert shown.code == 1
+    found = problems(shown)["config.safe"]
+    assert found["level"] == "error"
+    assert not found["fixable"]
+
+
+def test_broken_config_is_restored_from_the_last_good_one(portico, state) -> None:
+    paths = resolve_paths(env=os.environ)
+    remember_good(load(paths, env=os.environ))
+    good = paths.config_file.read_text()
+    paths.config_file.write_text("{ gateway: ")
+    found = problems(portico("doctor", "--json"))
+    assert found["config.valid"]["fixable"]
+    shown = portico("doctor", "--fix", "--json")
+    assert shown.code == 0
+    assert paths.config_file.read_text() == good
+    assert paths.config_file.with_name("portico.json.broken").read_text() == "{ gateway: "
+
+
+def test_broken_config_without_a_last_good_one_stays_a_problem(portico, state) -> None:
+    (state / "portico.json").write_text("{ gateway: ")
+    (state / "portico.json.last-good").unlink(missing_ok=True)
+    shown = portico("doctor", "--fix", "--json")
+    assert shown.code == 1
+    assert not problems(shown)["config.valid"]["fixable"]
+
+
+def test_unknown_key_is_a_warning(portico, state, port) -> None:
+    (state / "portico.json").write_text(
+        f'{{ gateway: {{ port: {port}, prot: 1, auth: {{ token: "{"t" * 40}" }} }} }}'
+    )
+    found = problems(portico("doctor", "--json"))
+    assert "gateway.prot" in found["config.keys"]["message"]
+
+
+def test_taken_port_is_found_with_its_owner(portico, state, port) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+        shown = portico("doctor", "--json")
+        found = problems(shown)["port"]
+        assert str(port) in found["message"]
+        if sys.platform == "linux":
+            assert f"pid {os.getpid()}" in found["message"]
+
+
+def test_stale_lock_is_found_and_removed(portico, state) -> None:
+    lock = state / "gateway.lock"
+    lock.write_text('{"pid": 999999, "port": 1, "startedAt": 0}')
+    assert problems(portico("doctor", "--json"))["lock"]["fixable"]
+    assert portico("doctor", "--fix", "--json").code == 0
+    assert not lock.exists()
+
+
+def test_running_gateway_that_does_not_answer_is_an_error(portico, state, port) -> None:
+    info = LockInfo(pid=os.getpid(), port=port, started_at=0, url=f"http://127.0.0.1:{port}")
+    held = acquire(state / "gateway.lock", info)
+    try:
+        shown = portico("doctor", "--json", "--timeout", "2")
+    finally:
+        held.release()
+    assert shown.code == 1
+    assert set(problems(shown)) == {"gateway"}
+
+
+def test_old_python_and_full_disk_are_errors(state, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = resolve_paths(env=os.environ)
+    patient = Patient(paths, os.environ, load(paths, env=os.environ))
+    monkeypatch.setattr(sys, "version_info", (3, 9, 1))
+    assert [f.level for f in host_checks.python_version(patient)] == [Level.ERROR]
+    monkeypatch.undo()
+    usage = SimpleNamespace(free=10_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    assert [f.level for f in host_checks.disk_space(patient)] == [Level.ERROR]
+
+
+def test_token_can_be_made_where_there_is_none(portico, state) -> None:
+    paths = resolve_paths(env=os.environ)
+    paths.config_file.write_text("{ gateway: { port: 0 } }")
+    assert problems(portico("doctor", "--json"))["config.safe"]["fixable"]
+    assert portico("doctor", "--fix").code == 0
+    set_value(paths, "gateway.port", 0, env=os.environ)
+    assert "token" in paths.config_file.read_text()
