@@ -152,12 +152,14 @@ async def test_lost_connection_fails_the_request_and_ends_the_events() -> None:
     async def hang_up(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
         await peer.socket.close(1012, "service restart")
 
-    async with running_gateway(methods={"bye": hang_up}) as gateway:
-        async with GatewayClient(settings(gateway)) as client:
-            with pytest.raises(ConnectionLost, match="service restart"):
-                await client.request("bye")
-            with pytest.raises(ConnectionLost):
-                await next_event(client)
+    async with (
+        running_gateway(methods={"bye": hang_up}) as gateway,
+        GatewayClient(settings(gateway)) as client,
+    ):
+        with pytest.raises(ConnectionLost, match="service restart"):
+            await client.request("bye")
+        with pytest.raises(ConnectionLost):
+            await next_event(client)
 
 
 @pytest.mark.parametrize(("status", "expects_gap"), [("resumed", False), ("gap", True)])
@@ -166,27 +168,29 @@ async def test_client_comes_back_with_its_cursor(status: str, expects_gap: bool)
         await peer.event("tick", {}, cursor="e:7")
         await peer.socket.close(1012, "service restart")
 
-    async with running_gateway(
-        methods={"bye": hang_up},
-        answers={
-            "health": {"ok": True},
-            "sessions.messages.subscribe": {"subscribed": True, "key": "main"},
-        },
-        resume_status=status,
-    ) as gateway:
-        async with GatewayClient(settings(gateway, reconnect=True)) as client:
-            await client.request("sessions.messages.subscribe", {"key": "main"})
-            with pytest.raises(ConnectionLost):
-                await client.request("bye")
-            assert await client.request("health") == {"ok": True}
-            resume = gateway.connects[1].resume
-            assert resume is not None
-            assert (resume.cursor, resume.sessions) == ("e:7", ("main",))
-            assert isinstance(await next_event(client), Event)
-            gateway.methods["tock"] = tock
-            await client.request("tock")
-            following = await next_event(client)
-            assert isinstance(following, Gap) == expects_gap
+    async with (
+        running_gateway(
+            methods={"bye": hang_up},
+            answers={
+                "health": {"ok": True},
+                "sessions.messages.subscribe": {"subscribed": True, "key": "main"},
+            },
+            resume_status=status,
+        ) as gateway,
+        GatewayClient(settings(gateway, reconnect=True)) as client,
+    ):
+        await client.request("sessions.messages.subscribe", {"key": "main"})
+        with pytest.raises(ConnectionLost):
+            await client.request("bye")
+        assert await client.request("health") == {"ok": True}
+        resume = gateway.connects[1].resume
+        assert resume is not None
+        assert (resume.cursor, resume.sessions) == ("e:7", ("main",))
+        assert isinstance(await next_event(client), Event)
+        gateway.methods["tock"] = tock
+        await client.request("tock")
+        following = await next_event(client)
+        assert isinstance(following, Gap) == expects_gap
 
 
 async def tock(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
@@ -198,15 +202,15 @@ async def test_old_gateway_is_never_sent_a_resume() -> None:
     async def hang_up(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
         await peer.socket.close(1012, "service restart")
 
-    async with running_gateway(
-        methods={"bye": hang_up}, answers={"health": {"ok": True}}
-    ) as gateway:
-        async with GatewayClient(settings(gateway, reconnect=True)) as client:
-            with pytest.raises(ConnectionLost):
-                await client.request("bye")
-            await client.request("health")
-            assert gateway.connects[1].resume is None
-            assert isinstance(await next_event(client), Gap)
+    async with (
+        running_gateway(methods={"bye": hang_up}, answers={"health": {"ok": True}}) as gateway,
+        GatewayClient(settings(gateway, reconnect=True)) as client,
+    ):
+        with pytest.raises(ConnectionLost):
+            await client.request("bye")
+        await client.request("health")
+        assert gateway.connects[1].resume is None
+        assert isinstance(await next_event(client), Gap)
 
 
 async def test_reconnecting_stops_when_the_gateway_says_no() -> None:
@@ -214,26 +218,32 @@ async def test_reconnecting_stops_when_the_gateway_says_no() -> None:
         gateway.token = "another"
         await peer.socket.close(4001, "gateway auth changed")
 
-    async with running_gateway(methods={"bye": lock_out}) as gateway:
-        async with GatewayClient(settings(gateway, reconnect=True)) as client:
-            with pytest.raises(ConnectionLost):
-                await client.request("bye")
-            with pytest.raises(ConnectRefused):
-                await next_event(client)
+    async with (
+        running_gateway(methods={"bye": lock_out}) as gateway,
+        GatewayClient(settings(gateway, reconnect=True)) as client,
+    ):
+        with pytest.raises(ConnectionLost):
+            await client.request("bye")
+        with pytest.raises(ConnectRefused):
+            await next_event(client)
 
 
 async def test_silent_gateway_is_left_after_two_ticks() -> None:
-    async with running_gateway(tick_interval_ms=40) as gateway:
-        async with GatewayClient(settings(gateway)) as client:
-            with pytest.raises(ConnectionLost, match="tick timeout"):
-                await next_event(client)
+    async with (
+        running_gateway(tick_interval_ms=40) as gateway,
+        GatewayClient(settings(gateway)) as client,
+    ):
+        with pytest.raises(ConnectionLost, match="tick timeout"):
+            await next_event(client)
 
 
 async def test_device_signs_the_challenge(tmp_path: Any) -> None:
     identity = load_or_create_identity(tmp_path / "identity" / "device.json")
-    async with running_gateway() as gateway:
-        async with GatewayClient(settings(gateway, device=identity)):
-            pass
+    async with (
+        running_gateway() as gateway,
+        GatewayClient(settings(gateway, device=identity)),
+    ):
+        pass
     connect = gateway.connects[0]
     proof = connect.device
     assert proof is not None

@@ -17,8 +17,8 @@ from portico.cli.output import note, print_fields, print_json
 from portico.cli.target import paths_of
 
 if TYPE_CHECKING:
-    from portico.server import ServerInfo
     from portico.config import ConfigPaths, FirstRun, LoadedConfig
+    from portico.server import ServerInfo
 
 
 @command("run")

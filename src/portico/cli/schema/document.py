@@ -54,7 +54,7 @@ def protocol_document(registry: Registry) -> dict[str, Any]:
 
 
 def _anything(_kind: type) -> dict[str, Any]:
-    return {}
+    return {"$comment": "any JSON value"}
 
 
 def _method(method: Method, params: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
