@@ -3,6 +3,7 @@
 import type { JSX } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { activeReply, isQueued, waitingMessages, type ChatState, type Entry, type UserEntry } from '../state/chat-model'
+import { titleFromKey } from '../state/sessions'
 import { Composer } from './composer'
 import { useStore } from './context'
 import { Icon } from './icons'
@@ -15,8 +16,10 @@ export function Chat(): JSX.Element {
   const store = useStore()
   const key = store.chats.currentKey.value
   const chat = store.chats.current.value
+  const row = store.sessions.rows.value.find((candidate) => candidate.key === key)
   return (
-    <main class="chat" aria-label="Conversation">
+    <main class="chat" aria-labelledby="chat-title">
+      <h1 class="offscreen" id="chat-title">{row?.title ?? titleFromKey(key)}</h1>
       <Scroller key={key} chat={chat} />
       <Composer />
     </main>

@@ -26,7 +26,7 @@ export function Welcome(): JSX.Element {
   return (
     <section class="welcome">
       <Mark />
-      <h1>What is on your mind?</h1>
+      <h2>What is on your mind?</h2>
       <p class="quiet">You are talking to <AgentName /></p>
       <ul>
         {PROMPTS.map((prompt) => (
