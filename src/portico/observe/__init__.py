@@ -1,0 +1,1 @@
+"""What the gateway tells its operator: the log, the metrics, whether it is ready."""
