@@ -410,11 +410,15 @@ class GatewaySocket(asyncio.Protocol):
         """Queue an event; `False` when the client is too slow for it."""
         if self._transport is None or self._written_close:
             return False
-        if self._is_full and self._buffered > self.plane.limits.max_buffered_bytes:
+        if not self._is_full:
+            self._send(frame)
+            return True
+        if self._buffered + len(frame) > self.plane.limits.max_buffered_bytes:
             if not droppable:
                 self._slow_consumer()
             return False
         self._send(frame)
+        self.flush()  # nothing is gained by waiting, and the next event must see the true size
         return True
 
     def flush(self) -> None:
@@ -507,6 +511,8 @@ class GatewaySocket(asyncio.Protocol):
             self.plane.closing(self)
 
     def _slow_consumer(self) -> None:
+        if self._written_close:
+            return
         log.warning("ws.slow_consumer", conn_id=self.conn_id, buffered_bytes=self._buffered)
         self.close(1008, "slow consumer")
 
