@@ -107,10 +107,9 @@ def running_url(paths: ConfigPaths) -> str | None:
     from portico.lock import read_lock
 
     state = read_lock(paths.lock_file)
-    if state is None or not state.is_held or state.info is None or not state.info.port:
+    if state is None or not state.is_held or state.info is None or not state.info.url:
         return None
-    scheme = "wss" if state.info.url.startswith("https") else "ws"
-    return f"{scheme}://127.0.0.1:{state.info.port}"
+    return websocket_url(state.info.url)
 
 
 def _load(paths: ConfigPaths, env: Mapping[str, str]) -> LoadedConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ from typing import Any, Final
 from portico.cli.command import HERE, THERE, Local, Remote, command
 from portico.cli.exit import ExitCode, Failure
 from portico.cli.output import duration, print_fields, print_json
-from portico.cli.target import connected, paths_of
+from portico.cli.target import client_settings, connected, paths_of, resolve_target
+from portico.client import ConnectRefused, GatewayClient
 from portico.clock import SystemClock
 from portico.config.paths import ConfigPaths
 from portico.lock import LockInfo, read_lock
@@ -171,6 +173,7 @@ def _start(paths: ConfigPaths, flags: list[str], output: Path) -> LockInfo:
             )
         info = running(paths) if paths.lock_file.exists() else None
         if info is not None and info.pid == process.pid and info.url:
+            asyncio.run(_wait_ready(info.url, paths, deadline - clock.monotonic_s()))
             return info
         time.sleep(_POLL_S)
     raise Failure(
@@ -178,6 +181,21 @@ def _start(paths: ConfigPaths, flags: list[str], output: Path) -> LockInfo:
         code="gateway.start_timeout",
         next_step=f"Look at {output}",
     )
+
+
+async def _wait_ready(url: str, paths: ConfigPaths, patience_s: float) -> None:
+    """Wait until the gateway takes clients; a refusal of ours is an answer, too."""
+    to = Remote(url=url, config=str(paths.config_file), state_dir=str(paths.state_dir))
+    target = resolve_target(to)
+    settings = client_settings(target, timeout_s=max(patience_s, 1))
+    while True:
+        try:
+            async with GatewayClient(settings):
+                return
+        except ConnectRefused as refused:
+            if refused.is_final:
+                return
+            await asyncio.sleep(_POLL_S)
 
 
 @command("status")

@@ -5,6 +5,7 @@ Not here: what the gateway is made of, signals and draining (`portico.app`, `por
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 
 from portico import __version__
 from portico.cli.command import HERE, Local, command
+from portico.cli.exit import Failure
 from portico.cli.output import note, print_fields, print_json
 from portico.cli.target import paths_of
 
@@ -73,16 +75,34 @@ def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
 
     import uvloop
 
+    from portico.config import remember_good
     from portico.server import serve
 
     def on_ready(server: ServerInfo) -> None:
+        if not loaded.from_last_good:
+            remember_good(loaded)
         if as_json:
             print_json(_ready(server, loaded.paths), indent=None)
         else:
             _banner(server, loaded, first)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(loaded, on_ready=on_ready))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(serve(loaded, on_ready=on_ready))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _port_taken(loaded.require().gateway.port) from None
+        raise
+
+
+def _port_taken(port: int) -> Failure:
+    from portico.cli.doctor.host_checks import owner_name
+
+    return Failure(
+        f"Port {port} is taken by {owner_name(port)}.",
+        code="port.taken",
+        next_step=f"Stop it, or use another port: portico run --port {port + 1}",
+    )
 
 
 def _ready(server: ServerInfo, paths: ConfigPaths) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def port_free(patient: Patient) -> Iterator[Finding]:
         yield Finding(
             check="port",
             level=Level.ERROR,
-            message=f"port {port} is taken by {_name(port_owner(port))}",
+            message=f"port {port} is taken by {owner_name(port)}",
             explanation="Only one program can listen on a port.",
             next_step=f"Stop it, or use another port: portico config set gateway.port {port + 1}",
         )
@@ -146,7 +146,9 @@ def _listeners(table: str, port: int) -> Iterator[str]:
             yield fields[9]
 
 
-def _name(owner: tuple[int, str] | None) -> str:
+def owner_name(port: int) -> str:
+    """Who listens on a port, for people."""
+    owner = port_owner(port)
     return f"{owner[1]} (pid {owner[0]})" if owner else "another program"
 
 
