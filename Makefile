@@ -10,6 +10,11 @@ ARGS ?=
 BIN := .venv/bin
 SETUP := .venv/.setup-done
 UI_DEPS := ui/node_modules/.install-done
+CLIENT_DEPS := tests/e2e/js/node_modules/.install-done
+# The browser tests take the Chromium of this machine; where there is none, one comes from npm.
+HAS_CHROMIUM := $(strip $(PORTICO_TEST_CHROMIUM) $(foreach name,chromium chromium-browser google-chrome \
+	google-chrome-stable chrome,$(shell command -v $(name))))
+BROWSER_DEPS := $(if $(HAS_CHROMIUM),,tests/e2e/browser/node_modules/.install-done)
 UI_SOURCES := $(shell find ui -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 UI_BUILT := $(if $(wildcard ui/package.json),src/portico/web/static/index.html)
 UNITS := src tests $(wildcard benchmarks) $(wildcard scripts/*.py)
@@ -47,8 +52,8 @@ $(SETUP): requirements/dev.txt pyproject.toml
 run: setup ui ## Start the gateway on 127.0.0.1:18789 and print the link to its page
 	@$(BIN)/portico run $(ARGS)
 
-test: check ui ## Everything CI runs: static checks, then all tests but crash and bench
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+test: check ui $(CLIENT_DEPS) $(BROWSER_DEPS) ## Everything CI runs: static checks, then all tests but crash and bench
+	PORTICO_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 check: setup ## Static checks: ruff, mypy --strict, layers, spelling
 	$(BIN)/ruff check $(UNITS)
@@ -61,8 +66,8 @@ format: setup ## Let ruff put the code in order
 	$(BIN)/ruff check --fix-only --quiet $(UNITS)
 	$(BIN)/ruff format $(UNITS)
 
-e2e: setup ui ## Only the tests with real processes, sockets, browser and JavaScript clients
-	$(BIN)/python -m pytest -n $(JOBS) tests/e2e $(ARGS)
+e2e: setup ui $(CLIENT_DEPS) $(BROWSER_DEPS) ## Only the tests with real processes, sockets, browser and JavaScript clients
+	PORTICO_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest -n $(JOBS) tests/e2e $(ARGS)
 
 crash: setup ## Kill -9 with 1,000 messages in flight, 20 rounds: nothing lost, doubled or out of order
 	$(BIN)/python -m pytest -n 0 -m crash --timeout 0 tests/crash $(ARGS)
@@ -85,6 +90,11 @@ ui: $(UI_BUILT) ## Build the web page into the package
 
 $(UI_DEPS): ui/package.json ui/package-lock.json | $(SETUP)
 	cd ui && ../scripts/with-node npm ci --no-progress --loglevel=error
+	@touch $@
+
+# The newest Node is in the environment; the published client asks for 22.19.
+tests/e2e/%/node_modules/.install-done: tests/e2e/%/package.json tests/e2e/%/package-lock.json | $(SETUP)
+	cd tests/e2e/$* && PATH=$(CURDIR)/$(BIN):$$PATH npm ci --no-progress --loglevel=error
 	@touch $@
 
 src/portico/web/static/index.html: $(UI_SOURCES) | $(UI_DEPS)
