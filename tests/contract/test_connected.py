@@ -47,8 +47,10 @@ async def test_request_in_fragments(tmp_path: Path):
         (
             {"type": "event", "event": "x", "payload": {}},
             "invalid",
-            "must have required property 'id'; at root: unexpected property 'event';"
-            " at /type: must be equal to constant",
+            (
+                "must have required property 'id'; at root: unexpected property 'event';"
+                " at /type: must be equal to constant"
+            ),
         ),
         (
             {"a": 1},

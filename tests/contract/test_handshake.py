@@ -390,15 +390,18 @@ async def test_too_many_frames_before_hello(tmp_path: Path):
 
 async def test_too_many_connections_of_one_address(tmp_path: Path):
     limits = SocketLimits(max_preauth_connections_per_ip=2)
-    async with running_plane(tmp_path, limits=limits) as plane:
-        async with plane.socket(), plane.socket() as second:
-            with pytest.raises(InvalidStatus) as refused:
-                async with plane.socket():
-                    pass
-            assert refused.value.response.status_code == 503
-            await second.connect()
-            async with plane.socket():  # one that is let in does not count any more
+    async with (
+        running_plane(tmp_path, limits=limits) as plane,
+        plane.socket(),
+        plane.socket() as second,
+    ):
+        with pytest.raises(InvalidStatus) as refused:
+            async with plane.socket():
                 pass
+        assert refused.value.response.status_code == 503
+        await second.connect()
+        async with plane.socket():  # one that is let in does not count any more
+            pass
 
 
 async def test_claimed_path_is_not_the_control_planes(tmp_path: Path):
