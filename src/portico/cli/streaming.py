@@ -6,9 +6,45 @@ Source: OpenClaw gateway protocol, `chat` event (delta, final, aborted, error).
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from portico.cli.messages import text_of
+from portico.cli.output import print_json
+
+_ENDS: Final = frozenset({"final", "aborted", "error"})
+
+
+class Answer(Protocol):
+    """Where one run's answer goes."""
+
+    def take(self, payload: dict[str, Any]) -> bool:
+        """Take one `chat` event; return whether the run has ended with it."""
+        ...
+
+    def finish(self, text: str) -> None:
+        """Take the whole text, when the end of the run was missed."""
+        ...
+
+
+class JsonAnswer:
+    """Prints one JSON object per answer, on one line, when it is complete."""
+
+    def __init__(self, run_id: str, session: str) -> None:
+        self._names = {"runId": run_id, "session": session}
+
+    def take(self, payload: dict[str, Any]) -> bool:
+        """Wait for the end."""
+        state = payload.get("state")
+        if state not in _ENDS:
+            return False
+        error = {"error": payload.get("errorMessage")} if state == "error" else {}
+        answer = {**self._names, "state": state, "text": text_of(payload.get("message"))}
+        print_json({**answer, **error}, indent=None)
+        return True
+
+    def finish(self, text: str) -> None:
+        """Print the text as final."""
+        print_json({**self._names, "state": "final", "text": text}, indent=None)
 
 
 class AnswerPrinter:
@@ -24,7 +60,7 @@ class AnswerPrinter:
         if state == "delta":
             self._delta(payload)
             return False
-        if state not in {"final", "aborted", "error"}:
+        if state not in _ENDS:
             return False
         self.finish(text_of(payload.get("message")))
         if state == "aborted":

@@ -36,12 +36,17 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A gateway's address and how to get in."""
+    """A gateway's address and how to get in.
+
+    Attributes:
+        is_own: it is the gateway of this machine's state directory; nobody named another.
+    """
 
     url: str
     credentials: Credentials
     paths: ConfigPaths
     tls: ssl.SSLContext | None = None
+    is_own: bool = False
 
 
 def paths_of(here: Local, env: Mapping[str, str] | None = None) -> ConfigPaths:
@@ -79,7 +84,8 @@ def _configured(paths: ConfigPaths, given: Credentials, env: Mapping[str, str]) 
         theirs = Credentials(token=remote.get("token"), password=remote.get("password"))
         return Target(websocket_url(remote["url"]), given or theirs, paths)
     url = running_url(paths) or _local_url(gateway)
-    return Target(url, given or _local_credentials(loaded), paths, _tls(url, paths, env))
+    credentials = given or _local_credentials(loaded)
+    return Target(url, credentials, paths, _tls(url, paths, env), is_own=True)
 
 
 def websocket_url(text: str) -> str:
@@ -181,13 +187,17 @@ def client_settings(
 
 @asynccontextmanager
 async def connected(
-    to: Remote, *, caps: tuple[str, ...] = (), reconnect: bool = False
+    to: Remote,
+    *,
+    target: Target | None = None,
+    caps: tuple[str, ...] = (),
+    reconnect: bool = False,
 ) -> AsyncIterator[GatewayClient]:
     """A connected client of the gateway the options mean."""
     from portico.client import GatewayClient
 
     settings = client_settings(
-        resolve_target(to), timeout_s=to.timeout_s, caps=caps, reconnect=reconnect
+        target or resolve_target(to), timeout_s=to.timeout_s, caps=caps, reconnect=reconnect
     )
     async with GatewayClient(settings) as client:
         yield client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -36,8 +37,10 @@ async def start(gateway: FakeGateway, home: Path, *arguments: str) -> asyncio.su
     )
 
 
-async def chat(gateway: FakeGateway, home: Path, text: str) -> tuple[int | None, str, str]:
-    process = await start(gateway, home, "chat")
+async def chat(
+    gateway: FakeGateway, home: Path, text: str, *options: str
+) -> tuple[int | None, str, str]:
+    process = await start(gateway, home, "chat", *options)
     async with asyncio.timeout(20):
         out, err = await process.communicate(text.encode())
     return process.returncode, out.decode(), err.decode()
@@ -48,6 +51,14 @@ async def test_each_line_waits_for_its_answer(tmp_path: Path) -> None:
         code, out, err = await chat(gateway, tmp_path, "one\n\ntwo\n")
     assert (code, err) == (0, "")
     assert out == "You said: one\nYou said: two\n"
+
+
+async def test_answers_as_json(tmp_path: Path) -> None:
+    async with running_gateway(methods={"chat.send": echo_chat}) as gateway:
+        _, out, _ = await chat(gateway, tmp_path, "one\ntwo\n", "--json")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["text"] for answer in answers] == ["You said: one", "You said: two"]
+    assert {answer["state"] for answer in answers} == {"final"}
 
 
 async def test_commands_of_the_chat(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode
 from portico.cli.messages import text_of
 from portico.cli.output import note
-from portico.cli.streaming import AnswerPrinter
+from portico.cli.streaming import Answer, AnswerPrinter, JsonAnswer
 from portico.cli.target import connected
 from portico.client import ClientError, Event, Gap, GatewayClient, Refused
 from portico.ids import new_uuid
@@ -35,7 +35,8 @@ async def chat(*, session: str = "main", to: Remote = THERE) -> int:
     r"""Chat with an agent in the terminal.
 
     Each line is one message; `/help` lists the commands. Ctrl-C stops the answer that is being
-    written, twice leaves. Works through a pipe as well.
+    written, twice leaves. Works through a pipe as well; with --json each answer is one line of
+    JSON.
 
     Args:
         session: The session's key. [default: main]
@@ -46,18 +47,21 @@ async def chat(*, session: str = "main", to: Remote = THERE) -> int:
         printf 'Hello\nAnd again\n' | portico chat
     """
     async with connected(to, reconnect=True) as client:
-        conversation = Conversation(client, session, timeout_s=to.timeout_s)
+        conversation = Conversation(client, session, timeout_s=to.timeout_s, as_json=to.json)
         return await conversation.run()
 
 
 class Conversation:
     """One chat: lines in, answers out."""
 
-    def __init__(self, client: GatewayClient, session: str, *, timeout_s: float) -> None:
+    def __init__(
+        self, client: GatewayClient, session: str, *, timeout_s: float, as_json: bool
+    ) -> None:
         self._client = client
         self._session = session
         self._timeout_s = timeout_s
-        self._answers: dict[str, AnswerPrinter] = {}
+        self._as_json = as_json
+        self._answers: dict[str, Answer] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._lines: asyncio.Queue[str | None] = asyncio.Queue(maxsize=1000)
@@ -130,7 +134,8 @@ class Conversation:
 
     async def _send(self, text: str) -> None:
         run_id = new_uuid()
-        self._answers[run_id] = AnswerPrinter()
+        printer = JsonAnswer(run_id, self._session) if self._as_json else AnswerPrinter()
+        self._answers[run_id] = printer
         self._idle.clear()
         params = {"sessionKey": self._session, "message": text, "idempotencyKey": run_id}
         try:

@@ -64,8 +64,8 @@ async def examine(to: Remote) -> list[Finding]:
     paths = paths_of(to)
     patient = Patient(paths, os.environ, load(paths, env=os.environ))
     findings = [finding for check in CHECKS for finding in check(patient)]
-    is_expected = running_url(paths) is not None or to.url is not None
     target = resolve_target(to)
+    is_expected = not target.is_own or running_url(paths) is not None
     findings.append(await gateway_answers(target, is_expected=is_expected, timeout_s=to.timeout_s))
     return findings
 

@@ -208,16 +208,17 @@ async def status(*, to: Remote = THERE) -> int:
         portico gateway status
         portico gateway status --json
     """
-    paths = paths_of(to)
-    info = running(paths)
-    is_remote = to.url is not None
-    if info is None and not is_remote:
-        return _not_running(paths, as_json=to.json)
+    target = resolve_target(to)
+    info = running(target.paths) if target.is_own else None
+    if info is None and target.is_own:
+        return _not_running(target.paths, as_json=to.json)
     found: dict[str, Any] = {"running": True}
-    if info is not None and not is_remote:
+    if info is None:
+        found |= {"url": target.url}
+    else:
         uptime_s = max(0, SystemClock().now_ms() - info.started_at) / 1000
         found |= {"pid": info.pid, "port": info.port, "url": info.url, "uptimeS": round(uptime_s)}
-    async with connected(to) as client:
+    async with connected(to, target=target) as client:
         health = await client.request("health", {}, timeout_s=to.timeout_s)
         found |= {"version": client.hello.server.version, "health": health}
     if to.json:
