@@ -84,7 +84,9 @@ def load_or_create_identity(path: Path) -> DeviceIdentity:
 
 
 def _create(path: Path) -> DeviceIdentity:
-    identity = _from_seed(os.urandom(32))
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    identity = _from_seed(Ed25519PrivateKey.generate().private_bytes_raw())
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
