@@ -15,9 +15,9 @@ import { StoreContext } from './views/context'
 import { loadMarkdown } from './views/prose'
 
 /** The WebSocket of the gateway this page came from, base path included. */
-function gatewayUrl(page: Location): string {
-  const url = new URL('./', page.href)
-  url.protocol = page.protocol === 'https:' ? 'wss:' : 'ws:'
+function gatewayUrl(base: string): string {
+  const url = new URL('./', base)
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
   url.search = ''
   url.hash = ''
   return url.href
@@ -30,7 +30,7 @@ const places = {
   device: openStorage(() => window.localStorage),
 }
 loadTheme(places.device)
-const store = new Store(places, gatewayUrl(location), openSocket)
+const store = new Store(places, gatewayUrl(document.baseURI), openSocket)
 const root = document.getElementById('app')
 if (root !== null) {
   render(<StoreContext.Provider value={store}><App /></StoreContext.Provider>, root)

@@ -28,9 +28,15 @@ function View(): JSX.Element {
   return <Login />
 }
 
+/** Not left to the browser: with a <base> the link would lead to another address. */
+function skip(event: MouseEvent): void {
+  event.preventDefault()
+  document.getElementById('message')?.focus()
+}
+
 const House = (): JSX.Element => (
   <div class="house">
-    <a class="skip" href="#message">Skip to the message field</a>
+    <a class="skip" href="#message" onClick={skip}>Skip to the message field</a>
     <Header />
     <Sidebar />
     <Chat />

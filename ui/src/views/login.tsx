@@ -8,7 +8,10 @@ import { useNow } from './clock'
 import { useStore } from './context'
 import { Icon, Mark } from './icons'
 
-const place = (): string => location.host + location.pathname.replace(/\/[^/]*$/, '')
+const place = (): string => {
+  const base = new URL('./', document.baseURI)
+  return base.host + base.pathname.replace(/\/$/, '')
+}
 
 function problemOf(state: ConnectionState, asked: boolean): Refusal | undefined {
   if (state.phase === 'refused')
