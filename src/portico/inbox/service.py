@@ -92,7 +92,7 @@ class Routing:
 
     Attributes:
         run_id: what the client calls the run, when it chose; else one is made.
-        queue_mode, cap, drop, expires_at: how it waits when the lane is busy; `None`: as configured.
+        queue_mode, drop, expires_at: how it waits when the lane is busy; `None`: as configured.
     """
 
     session_key: str

@@ -71,7 +71,7 @@ class RetryPolicy:
     def delay_s(self, attempts: int) -> float:
         """Return the wait after the given number of attempts, with half of it jittered."""
         base = min(self.longest_s, self.first_s * self.factor ** max(0, attempts - 1))
-        return base / 2 + random.uniform(0, base / 2)  # noqa: S311  # spreading load, not a secret
+        return base / 2 + random.uniform(0, base / 2)  # spreads load
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,7 @@ class Next:
     delay_s: float = 0.0
 
 
-def after_failure(
-    error: BaseException, *, attempts: int, keyed: bool, policy: RetryPolicy
-) -> Next:
+def after_failure(error: BaseException, *, attempts: int, keyed: bool, policy: RetryPolicy) -> Next:
     """Decide what follows an attempt that raised.
 
     An error that is not one of the channel contract's is as uncertain as a crash.

@@ -10,11 +10,13 @@ Not here: how a channel sends (a `Channel` per account), what is sent.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+import contextlib
+from typing import Any, Protocol
 
+import msgspec
 import structlog
 
-from portico.channels.contract import Channel, NotReady, Outgoing
+from portico.channels.contract import Channel, NotReady, Outgoing, Receipt
 from portico.channels.model import ReplyRoute
 from portico.clock import Clock
 from portico.outbox import store as outbox_store
@@ -38,6 +40,8 @@ MAX_IN_FLIGHT = 64
 LEASE_S = 60.0
 SEND_TIMEOUT_S = 30.0
 SWEEP_S = 5.0
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 2.0
 
 
 class Senders(Protocol):
@@ -74,7 +78,9 @@ class Outbox:
         self._alone = alone
         self._policy = policy
         self._wakeup = asyncio.Event()
-        self._in_flight = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._in_flight: set[str] = set()
+        self._claiming = False
         self._stopping = False
 
     async def start(self) -> None:
@@ -88,11 +94,11 @@ class Outbox:
         self._stopping = True
         try:
             async with asyncio.timeout(deadline_s):
-                while self._in_flight:
+                while self._in_flight or self._claiming:
                     self._wakeup.clear()
                     await self._wakeup.wait()
         except TimeoutError:
-            log.warning("outbox.drain_deadline", in_flight=self._in_flight)
+            log.warning("outbox.drain_deadline", in_flight=len(self._in_flight))
 
     def enqueue(
         self, route: ReplyRoute, text: str, *, run_id: str, session_key: str, now: int
@@ -176,74 +182,84 @@ class Outbox:
         return now + int(self._policy.expire_after_s * 1000)
 
     async def _keep_sending(self) -> None:
+        swept_at_s = self._clock.monotonic_s()
         while not self._stopping:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_S):
                     await self._wakeup.wait()
-            except TimeoutError:
-                await self._resolve_orphans(alone=False)
             self._wakeup.clear()
             try:
+                if self._clock.monotonic_s() - swept_at_s >= SWEEP_S:
+                    swept_at_s = self._clock.monotonic_s()
+                    await self._resolve_orphans(alone=False)
                 await self._send_due()
             except Exception as error:  # the database may be away; the next sweep tries again
                 log.error("outbox.sweep_failed", exc_info=error)
 
     async def _send_due(self) -> None:
-        now = self._clock.now_ms()
-        free = MAX_IN_FLIGHT - self._in_flight
+        free = MAX_IN_FLIGHT - len(self._in_flight)
         if free <= 0 or self._stopping:
             return
+        now = self._clock.now_ms()
         for delivery_id in await self._store.write(outbox_store.expire, now=now):
             log.warning("delivery.expired", delivery_id=delivery_id)
-        claimed = await self._store.write(
-            outbox_store.claim,
-            self._owner,
-            count=free,
-            lease_until=now + int(LEASE_S * 1000),
-            now=now,
-        )
-        for delivery in claimed:
-            self._in_flight += 1
-            self._tasks.start(self._attempt(delivery), name=f"send:{delivery.delivery_id}")
+        self._claiming = True
+        try:
+            claimed = await self._store.write(self._claim, free)
+            for delivery in claimed:
+                self._in_flight.add(delivery.delivery_id)
+                self._tasks.start(self._attempt(delivery), name=f"send:{delivery.delivery_id}")
+        finally:
+            self._claiming = False
+            if self._stopping:  # `drain` waits for this
+                self._wakeup.set()
         await self._wake_when_due()
 
+    def _claim(self, count: int) -> Work[list[Delivery]]:
+        if self._stopping:
+            return []
+        now = self._clock.now_ms()
+        until = now + int(LEASE_S * 1000)
+        return (yield from outbox_store.claim(self._owner, count=count, lease_until=until, now=now))
+
     async def _wake_when_due(self) -> None:
-        due = await self._store.read(outbox_store.next_due)
-        if due is not None:
-            delay_s = max(0.0, (due - self._clock.now_ms()) / 1000)
-            if 0 < delay_s < SWEEP_S:
-                asyncio.get_running_loop().call_later(delay_s, self._wakeup.set)
+        now = self._clock.now_ms()
+        due = await self._store.read(outbox_store.next_due, now=now)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None
+        if due is not None and due - now < SWEEP_S * 1000:
+            delay_s = (due - now) / 1000
+            self._alarm = asyncio.get_running_loop().call_later(delay_s, self._wakeup.set)
 
     async def _attempt(self, delivery: Delivery) -> None:
         try:
             await self._settle_attempt(delivery)
         finally:
-            self._in_flight -= 1
+            self._in_flight.discard(delivery.delivery_id)
             self._wakeup.set()
 
     async def _settle_attempt(self, delivery: Delivery) -> None:
         sender = self._senders.find(delivery.channel, delivery.account)
-        keyed = sender is not None and sender.keyed
-        outgoing = Outgoing(delivery.delivery_id, delivery.route, delivery.text, delivery.media)
         try:
-            if sender is None:
-                raise NotReady(f"channel {delivery.channel}:{delivery.account} is not running")
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                receipt = await sender.send(outgoing)
-        except Exception as error:  # every kind has its own consequence, see life.py
+            receipt = await self._call(sender, delivery)
+        except Exception as error:  # noqa: BLE001 - each kind has its own consequence, see life.py
+            keyed = sender is not None and sender.keyed
             follow = after_failure(
                 error, attempts=delivery.attempts, keyed=keyed, policy=self._policy
             )
             await self._record(delivery, follow, describe(error))
             return
-        now = self._clock.now_ms()
-        await self._store.write(
-            outbox_store.settle,
-            delivery,
-            DeliveryState.SENT,
-            now=now,
-            receipt={"messageId": receipt.message_id, **receipt.details},
-        )
+        details = {"messageId": receipt.message_id, **receipt.details}
+        await self._settle(delivery, Next(DeliveryState.SENT), receipt=_as_json(details))
+
+    @staticmethod
+    async def _call(sender: Channel | None, delivery: Delivery) -> Receipt:
+        if sender is None:
+            raise NotReady(f"channel {delivery.channel}:{delivery.account} is not running")
+        outgoing = Outgoing(delivery.delivery_id, delivery.route, delivery.text, delivery.media)
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            return await sender.send(outgoing)
 
     async def _record(self, delivery: Delivery, follow: Next, error: str) -> None:
         log.warning(
@@ -254,20 +270,40 @@ class Outbox:
             attempts=delivery.attempts,
             error=error,
         )
+        await self._settle(delivery, follow, error=error)
+
+    async def _settle(
+        self, delivery: Delivery, follow: Next, *, error: str | None = None, receipt: Any = None
+    ) -> None:
+        """Put an outcome on record; tried again while the lease is held: only we know it."""
         now = self._clock.now_ms()
-        await self._store.write(
-            outbox_store.settle,
-            delivery,
-            follow.state,
-            now=now,
-            error=error,
-            again_at=now + int(follow.delay_s * 1000),
-        )
+        waited_s, delay_s = 0.0, FIRST_RETRY_S
+        while True:
+            try:
+                await self._store.write(
+                    outbox_store.settle,
+                    delivery,
+                    follow.state,
+                    now=now,
+                    error=error,
+                    receipt=receipt,
+                    again_at=now + int(follow.delay_s * 1000),
+                )
+            except Exception as failure:
+                if waited_s >= LEASE_S - SEND_TIMEOUT_S:
+                    raise
+                log.warning("delivery.settle_delayed", error=repr(failure))
+            else:
+                return
+            await asyncio.sleep(delay_s)
+            waited_s, delay_s = waited_s + delay_s, min(2 * delay_s, LONGEST_RETRY_S)
 
     async def _resolve_orphans(self, *, alone: bool) -> None:
         now = self._clock.now_ms()
         found = await self._store.read(outbox_store.orphans, self._owner, alone=alone, now=now)
         for delivery in found:
+            if delivery.delivery_id in self._in_flight:
+                continue
             sender = self._senders.find(delivery.channel, delivery.account)
             follow = after_uncertainty(
                 attempts=delivery.attempts,
@@ -275,3 +311,11 @@ class Outbox:
                 policy=self._policy,
             )
             await self._record(delivery, follow, "the gateway stopped while sending")
+
+
+def _as_json(details: dict[str, Any]) -> dict[str, Any]:
+    try:
+        msgspec.json.encode(details)
+    except (TypeError, ValueError):  # sent it is, whatever else the channel wanted to keep
+        return {"messageId": str(details["messageId"])}
+    return details

@@ -96,7 +96,11 @@ _DUE = statement(
         d.next_attempt_at <= bindparam("now"),
         ~exists().where(
             _ahead.c.conversation == d.conversation,
-            _ahead.c.position < d.position,
+            or_(
+                _ahead.c.position < d.position,
+                # Two replicas may have given out one position at the same time.
+                and_(_ahead.c.position == d.position, _ahead.c.delivery_id < d.delivery_id),
+            ),
             among(_ahead.c.state, (*_WAITING, "sending")),
         ),
     )
@@ -167,7 +171,9 @@ _LIST = statement(
 )
 _COUNTS = statement(select(d.state, func.count().label("n")).group_by(d.state))
 _NEXT_DUE = statement(
-    select(func.min(d.next_attempt_at).label("at")).where(among(d.state, _WAITING))
+    select(func.min(d.next_attempt_at).label("at")).where(
+        among(d.state, _WAITING), d.next_attempt_at > bindparam("now")
+    )
 )
 _DECIDE = statement(
     update(deliveries)
@@ -276,9 +282,9 @@ def counts() -> Work[dict[str, int]]:
     return {row["state"]: row["n"] for row in (yield _COUNTS())}
 
 
-def next_due() -> Work[int | None]:
-    """Return when the next waiting delivery may be tried, in ms."""
-    at: int | None = (yield _NEXT_DUE())[0]["at"]
+def next_due(*, now: int) -> Work[int | None]:
+    """Return when the next delivery that waits for its time may be tried, in ms."""
+    at: int | None = (yield _NEXT_DUE(now=now))[0]["at"]
     return at
 
 

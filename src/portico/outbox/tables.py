@@ -12,7 +12,9 @@ deliveries = Table(
     Column("delivery_id", Text, primary_key=True),
     Column("channel", Text, nullable=False),
     Column("account", Text, nullable=False),
-    Column("conversation", Text, nullable=False),  # channel, account, peer and thread: the order unit
+    Column(
+        "conversation", Text, nullable=False
+    ),  # channel, account, peer and thread: the order unit
     Column("position", BigInteger, nullable=False),
     Column("route", Text, nullable=False),  # JSON of the ReplyRoute
     Column("body", Text, nullable=False),  # JSON: text and media
@@ -28,9 +30,14 @@ deliveries = Table(
     time_ms("next_attempt_at", nullable=False),
     time_ms("expires_at", nullable=False),
     time_ms("ended_at"),
-    Index("outbox_deliveries_due", "channel", "account", "next_attempt_at",
-          sqlite_where=text("state IN ('pending', 'retry', 'sending')"),
-          postgresql_where=text("state IN ('pending', 'retry', 'sending')")),
+    Index(
+        "outbox_deliveries_due",
+        "channel",
+        "account",
+        "next_attempt_at",
+        sqlite_where=text("state IN ('pending', 'retry', 'sending')"),
+        postgresql_where=text("state IN ('pending', 'retry', 'sending')"),
+    ),
     Index("outbox_deliveries_order", "conversation", "position"),
     Index("outbox_deliveries_by_run", "run_id"),
 )

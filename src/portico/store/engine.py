@@ -23,9 +23,7 @@ class Store(Protocol):
         """Finish what was accepted and close. Safe to call twice."""
         ...
 
-    async def write(
-        self, work: Callable[P, Work[T]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def write(self, work: Callable[P, Work[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a work in a transaction and return its result once the commit is durable.
 
         When the caller is cancelled while waiting, the work may still be committed.

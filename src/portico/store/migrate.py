@@ -54,12 +54,20 @@ def _refuse_newer(revision: str | None) -> None:
 
 
 def _upgrade_sqlite_file(path: Path) -> None:
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, event
 
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        _upgrade(connection)
-    engine.dispose()
+    engine = create_engine(f"sqlite:///{path}", connect_args={"isolation_level": None})
+
+    # The driver would commit each DDL statement by itself; a crash must leave all of it or nothing.
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    try:
+        with engine.begin() as connection:
+            _upgrade(connection)
+    finally:
+        engine.dispose()
 
 
 async def upgrade_postgres(url: str) -> None:
@@ -68,14 +76,41 @@ async def upgrade_postgres(url: str) -> None:
     Raises:
         SchemaTooNew: its schema is from a later version.
     """
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        revision = await _postgres_revision(connection)
+    finally:
+        await connection.close()
+    if revision == HEAD:
+        return
+    _refuse_newer(revision)
+    await _upgrade_postgres_database(url)
+
+
+async def _postgres_revision(connection: Any) -> str | None:
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return None
+    revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return revision
+
+
+async def _upgrade_postgres_database(url: str) -> None:
+    import asyncpg
     from sqlalchemy import text
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
-    async with engine.begin() as connection:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(7268413)"))
-        await connection.run_sync(_upgrade)
-    await engine.dispose()
+    def connect() -> Any:  # asyncpg reads the URL itself: it knows all that libpq's URLs may say
+        return asyncpg.connect(url)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(7268413)"))
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
 
 
 def _upgrade(connection: Connection) -> None:

@@ -1,13 +1,15 @@
-"""PostgreSQL through asyncpg: the same works, the same group commit, row locks instead of one writer.
+"""PostgreSQL through asyncpg: the same works and group commit, row locks instead of one writer.
 
 One connection per process writes; works that wait together share a transaction. When one of them
-fails (its own error, a lock conflict with another replica) the group is rolled back and its works
-are done again one by one.
+raises, it alone fails: the group is rolled back and done again without it. After a lock conflict
+with another replica its works are done again one by one. A connection lost while the commit was on
+its way leaves the outcome uncertain: nothing is done again, whoever waits is told.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,11 +29,30 @@ Factory = Callable[[], Work[Any]]
 MAX_GROUP = 128
 MAX_READERS = 8
 CONFLICT_RETRIES = 5
+MAX_CULPRITS = 3
 _CONFLICTS = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
 )
+_UNAVAILABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+
+
+class _Job:
+    __slots__ = ("factory", "future")
+
+    def __init__(self, factory: Factory, future: asyncio.Future[Any]) -> None:
+        self.factory = factory
+        self.future = future
+
+
+class _WorkFailed(Exception):
+    """One work raised; the others of its group did not."""
+
+    def __init__(self, job: _Job, error: Exception) -> None:
+        super().__init__(str(error))
+        self.job = job
+        self.error = error
 
 
 class PostgresStore:
@@ -40,7 +61,7 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         self._url = url.replace("postgres://", "postgresql://", 1)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        self._jobs: asyncio.Queue[tuple[Factory, asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._tasks = Tasks(_writer_died)
         self._writer: asyncio.Task[None] | None = None
 
@@ -64,19 +85,22 @@ class PostgresStore:
         if self._writer is None:
             raise RuntimeError("the store is not running")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put_nowait((lambda: work(*args, **kwargs), future))
+        self._jobs.put_nowait(_Job(lambda: work(*args, **kwargs), future))
         return await future
 
     async def read(self, work: Callable[P, Work[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a work that only reads, on one of the reading connections."""
-        if self._pool is None:
-            raise RuntimeError("the store is not running")
-        async with self._pool.acquire() as connection:
+        async with self._connections().acquire() as connection:
             return await _drive(connection, work(*args, **kwargs))
 
     async def scan(self, work: Callable[P, Work[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a long read; the same as `read`, since nothing here blocks the loop."""
         return await self.read(work, *args, **kwargs)
+
+    def _connections(self) -> asyncpg.Pool[asyncpg.Record]:
+        if self._pool is None:
+            raise RuntimeError("the store is not running")
+        return self._pool
 
     async def _write_loop(self) -> None:
         open_for_work = True
@@ -92,31 +116,70 @@ class PostgresStore:
             if group:
                 await self._commit(group)
 
-    async def _commit(self, group: list[tuple[Factory, asyncio.Future[Any]]]) -> None:
-        try:
-            results = await self._transact([factory for factory, _ in group])
-        except Exception as error:  # handed to whoever waits for the work
-            if len(group) > 1:
-                for job in group:
-                    await self._commit([job])
-            elif not group[0][1].done():
-                group[0][1].set_exception(error)
-            return
-        for (_, future), result in zip(group, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+    async def _commit(self, group: list[_Job]) -> None:
+        culprits = 0
+        while group:
+            try:
+                results = await self._transact(group)
+            except _WorkFailed as failed:
+                culprits += 1
+                _fail([failed.job], failed.error)
+                group = [job for job in group if job is not failed.job]
+                if culprits == MAX_CULPRITS:
+                    await self._one_by_one(group)
+                    return
+            except _CONFLICTS as error:
+                if len(group) > 1:
+                    await self._one_by_one(group)
+                else:
+                    _fail(group, error)
+                return
+            except Exception as error:  # noqa: BLE001 - away, or the outcome uncertain: they are told
+                _fail(group, error)
+                return
+            else:
+                for job, result in zip(group, results, strict=True):
+                    if not job.future.done():
+                        job.future.set_result(result)
+                return
 
-    async def _transact(self, factories: list[Factory]) -> list[Any]:
-        attempts = CONFLICT_RETRIES if len(factories) == 1 else 1
+    async def _one_by_one(self, group: list[_Job]) -> None:
+        for job in group:
+            await self._commit([job])
+
+    async def _transact(self, group: list[_Job]) -> list[Any]:
+        attempts = CONFLICT_RETRIES if len(group) == 1 else 1
         for attempt in range(attempts):
             try:
-                assert self._pool is not None
-                async with self._pool.acquire() as connection, connection.transaction():
-                    return [await _drive(connection, factory()) for factory in factories]
+                async with self._connections().acquire() as connection:
+                    return await _do_all(connection, group)
             except _CONFLICTS:
                 if attempt == attempts - 1:
                     raise
         raise AssertionError("unreachable")
+
+
+async def _do_all(connection: Any, group: list[_Job]) -> list[Any]:
+    transaction = connection.transaction()
+    await transaction.start()
+    results = []
+    for job in group:
+        try:
+            results.append(await _drive(connection, job.factory()))
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # a dead connection has rolled back already
+                await transaction.rollback()
+            if isinstance(error, _UNAVAILABLE + _CONFLICTS) or not isinstance(error, Exception):
+                raise
+            raise _WorkFailed(job, error) from error
+    await transaction.commit()
+    return results
+
+
+def _fail(group: list[_Job], error: Exception) -> None:
+    for job in group:
+        if not job.future.done():
+            job.future.set_exception(error)
 
 
 def _writer_died(name: str, error: BaseException) -> None:

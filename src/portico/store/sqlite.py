@@ -2,13 +2,14 @@
 
 One group is on its way at a time. What is asked for meanwhile, and in the loop turn in which the
 last group's waiters go on, becomes the next: one transaction, one fsync (`synchronous=FULL`,
-write-ahead log). When a work of a group raises, the group is rolled back and its works are done
-again one by one, so that only the culprit fails.
+write-ahead log). Each work of a group has its own savepoint: one that raises is rolled back alone.
+When the transaction itself fails (a full disk), its works are done again one by one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -62,8 +63,12 @@ class SqliteStore:
         """Open the file (made with its folder if missing) and bring its schema up to date."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         connection = self._connect()
-        self._path.chmod(0o600)
-        await upgrade_sqlite(connection, self._path)
+        try:
+            self._path.chmod(0o600)
+            await upgrade_sqlite(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
         self._writer = threading.Thread(
             target=self._write_loop,
             args=(connection, asyncio.get_running_loop()),
@@ -79,7 +84,9 @@ class SqliteStore:
         writer = self._writer
         if writer is None:
             return
-        await self.write(_nothing)  # what was asked for before it is committed with it
+        while self._waiting or self._group_in_flight:
+            with contextlib.suppress(sqlite3.Error):  # whoever waits for the work is told
+                await self.write(_nothing)  # what was asked for before is committed with it
         self._writer = None
         self._groups.put(None)
         await asyncio.to_thread(writer.join)
@@ -141,9 +148,7 @@ class SqliteStore:
             connection.execute(pragma)
         return connection
 
-    def _write_loop(
-        self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def _write_loop(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
         while (group := self._groups.get()) is not None:
             _commit(connection, group)
             loop.call_soon_threadsafe(self._settle, group)
@@ -159,20 +164,34 @@ def _commit(connection: sqlite3.Connection, group: list[_Job]) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
         for job in group:
-            job.result = _drive(connection, job.factory())
+            _do(connection, job)
         connection.execute("COMMIT")
-    except BaseException as error:  # a work's own failure, a full disk, a locked file
+    except BaseException as error:  # noqa: BLE001 - a full disk, a locked file: the waiters are told
         _roll_back(connection)
         if len(group) == 1:
             group[0].error = error
             return
         for job in group:
+            job.result = job.error = None
             _commit(connection, [job])
+
+
+def _do(connection: sqlite3.Connection, job: _Job) -> None:
+    connection.execute("SAVEPOINT work")
+    try:
+        job.result = _drive(connection, job.factory())
+    except BaseException as error:
+        if not connection.in_transaction:  # SQLite gave the whole transaction up
+            raise
+        connection.execute("ROLLBACK TO work")
+        job.error = error
+    connection.execute("RELEASE work")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
-        connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # the next BEGIN says what is wrong
+            connection.execute("ROLLBACK")
 
 
 def _answer(group: list[_Job]) -> None:

@@ -92,7 +92,8 @@ def statement(build: Build) -> Statement:
 def among(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
     """Return a test for one of some fixed values, as plain comparisons.
 
-    (`IN` lists are expanded at execution, after the point where statements are compiled here.)"""
+    (`IN` lists are expanded at execution, after the point where statements are compiled here.)
+    """
     from sqlalchemy import or_
 
     return or_(*(column == value for value in values))

@@ -17,6 +17,7 @@ from portico.turns.model import TurnRow
 
 MAX_STEPS = 2_000
 MAX_FINISHED = 256
+MAX_FINISHED_STEPS = 50_000  # of all finished runs together
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,12 @@ class RunFeed:
         self._first = 1
         self._waiters: list[asyncio.Future[None]] = []
         self.ended: TurnRow | None = None
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __bool__(self) -> bool:
+        return True
 
     def push(self, step: Step) -> None:
         """Add a step and wake who waits for it."""
@@ -96,6 +103,14 @@ class Feeds:
     def __init__(self) -> None:
         self._open: dict[str, RunFeed] = {}
         self._finished: OrderedDict[str, RunFeed] = OrderedDict()
+        self._finished_steps = 0
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._finished)
+
+    def open_ids(self) -> list[str]:
+        """Return the runs whose feeds have not ended."""
+        return [*self._open]
 
     def open(self, run_id: str) -> RunFeed:
         """Return the run's feed, made if it is new."""
@@ -115,5 +130,11 @@ class Feeds:
             return
         feed.push(Ended(row))
         self._finished[run_id] = feed
-        if len(self._finished) > MAX_FINISHED:
-            self._finished.popitem(last=False)
+        self._finished_steps += len(feed)
+        while len(self._finished) > MAX_FINISHED or self._finished_steps > MAX_FINISHED_STEPS:
+            _, oldest = self._finished.popitem(last=False)
+            self._finished_steps -= len(oldest)
+
+    def forget(self, run_id: str) -> None:
+        """Drop the open feed of a run that does not exist."""
+        self._open.pop(run_id, None)

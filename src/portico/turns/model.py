@@ -44,7 +44,12 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
 
 
 class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the turns table."""
+    """One row of the turns table.
+
+    Attributes:
+        result: how it ended; while it runs, only where its message is in the transcript.
+        merged: the runs that were collected into this one by the claim that returned it.
+    """
 
     run_id: str
     session_key: str
@@ -67,6 +72,7 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
     queued_at: int
     started_at: int | None
     ended_at: int | None
+    merged: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:

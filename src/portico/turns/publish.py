@@ -98,11 +98,15 @@ class RunPublisher:
             self._agent("lifecycle", {"phase": "end", **data}, session=True)
             usage = {"input": result.usage.input, "output": result.usage.output}
             self._last("final", result.text, ended_at, stopReason=result.stop_reason, usage=usage)
+        elif state is TurnState.MERGED:  # the run it became part of answers
+            self._last("final", None, ended_at, stopReason=state.value)
         elif state is TurnState.CANCELLED:
             self._agent("lifecycle", {"phase": "end", "status": "cancelled", **data}, session=True)
             self._last("aborted", result.text, ended_at, stopReason=result.stop_reason)
         else:
-            self._agent("lifecycle", {"phase": "error", "error": result.error, **data}, session=True)
+            self._agent(
+                "lifecycle", {"phase": "error", "error": result.error, **data}, session=True
+            )
             self._last(
                 "error",
                 result.text,
@@ -111,6 +115,17 @@ class RunPublisher:
                 errorKind=result.error_kind or "unknown",
                 stopReason=result.stop_reason,
             )
+
+    def merged(self, row: TurnRow, now_ms: int) -> None:
+        """Publish that another run became part of this one."""
+        other = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
+        other.ended(TurnState.MERGED, TurnResult(), now_ms)
+
+    def stop(self) -> None:
+        """Publish nothing more, not even text that was held back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _last(self, state: str, text: str | None, ended_at: int, **fields: Any) -> None:
         message = assistant_message(text, ended_at) if text else None
@@ -146,8 +161,11 @@ class RunPublisher:
 
     def _agent(self, stream: str, data: dict[str, Any], *, session: bool = False) -> None:
         self._seq += 1
-        self._hub.publish("agent", self._agent_payload(stream, data, session=session),
-                          session_key=self._row.session_key)
+        self._hub.publish(
+            "agent",
+            self._agent_payload(stream, data, session=session),
+            session_key=self._row.session_key,
+        )
 
     def _agent_payload(self, stream: str, data: dict[str, Any], *, session: bool) -> dict[str, Any]:
         payload: dict[str, Any] = {
@@ -179,6 +197,4 @@ class RunPublisher:
             "state": state,
             **fields,
         }
-        self._hub.publish(
-            "chat", payload, session_key=self._row.session_key, droppable=droppable
-        )
+        self._hub.publish("chat", payload, session_key=self._row.session_key, droppable=droppable)

@@ -1,17 +1,20 @@
 """Run one claimed turn to its end: drive the runtime, publish, commit what came of it.
 
-Guarantees: the end is committed in one transaction (transcript, turn, usage, deliveries, and the
-claim of the lane's next turn) before anyone is told; a runtime that raises, hangs past its time or
-breaks its contract ends its own turn and nothing else.
+Guarantees:
+    - The end is committed in one transaction (transcript, turn, usage, deliveries, and the claim
+      of the lane's next turn) before anyone is told. While the database is away, it is tried again.
+    - A runtime that raises, hangs past its time, yields what cannot be written or breaks its
+      contract in another way ends its own turn and nothing else.
+    - A cancellation reaches the runtime only; once it has finished, its end is committed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
-import msgspec
 import structlog
 
 from portico.agents.runtime import (
@@ -27,39 +30,25 @@ from portico.agents.runtime import (
     TurnRequest,
     Usage,
 )
-from portico.channels.model import ReplyRoute
 from portico.clock import Clock
 from portico.sessions import transcript
-from portico.sessions.model import Entry
 from portico.store import Store, Work
 from portico.turns import store as turn_store
+from portico.turns.clean import clean
+from portico.turns.ending import Ending, Outbox, Said, Superseded, claim_nothing, commit_end
 from portico.turns.feed import Feeds, Started
 from portico.turns.life import TurnState
 from portico.turns.model import ToolUse, TurnResult, TurnRow
 from portico.turns.publish import RunPublisher
 
+__all__ = ["ActiveRun", "Ending", "Outbox", "Runner", "Superseded"]
+
 log = structlog.get_logger()
 
 INTERNAL_ERROR = "The agent failed. The operator can find the reason in the gateway log."
 STEERING_CAPACITY = 32
-
-
-class Outbox(Protocol):
-    """Where answers are put, inside the transaction that ends the turn."""
-
-    def enqueue(
-        self, route: ReplyRoute, text: str, *, run_id: str, session_key: str, now: int
-    ) -> Work[bool]:
-        """Insert a delivery; `False` when the route is read from the transcript instead."""
-        ...
-
-    def wake(self) -> None:
-        """Something was committed."""
-        ...
-
-
-class Superseded(Exception):
-    """The lease was lost: another owner has the turn, so this run must leave no trace."""
+FIRST_RETRY_S = 0.05
+LONGEST_RETRY_S = 2.0
 
 
 class ActiveRun:
@@ -72,8 +61,10 @@ class ActiveRun:
         self.timeout_s = row.request.timeout_s or timeout_s
         self.runtime = runtime
         self.publisher = publisher
-        self.steering: asyncio.Queue[TurnRequest] = asyncio.Queue(STEERING_CAPACITY)
-        self.cancel_reason: str | None = None
+        self.steering: asyncio.Queue[str] = asyncio.Queue(STEERING_CAPACITY)  # run ids
+        self.carried: deque[TurnRequest] = deque()  # steered into an attempt that died
+        self.cancel_reason = row.cancel_reason
+        self.gave_way = False  # left its lane's next turn to lanes that wait for a slot
         self.task: asyncio.Task[Any] | None = None
         self.usage = Usage()
         self.model_calls = 0
@@ -81,23 +72,143 @@ class ActiveRun:
         self.model: str | None = None
         self.tools: dict[str, ToolUse] = {}
         self.final: Final | Failed | None = None
+        self._driving = False
+        self._superseded = False
 
     def cancel(self, reason: str) -> None:
-        """Stop the run; its end is committed as cancelled."""
+        """Stop the run; its end is committed as cancelled, unless it has finished already."""
         if self.cancel_reason is None:
             self.cancel_reason = reason
-            if self.task is not None:
-                self.task.cancel()
+            self._stop_runtime()
+
+    def supersede(self) -> None:
+        """Stop the run without a trace: another owner has its turn."""
+        if not self._superseded:
+            self._superseded = True
+            self._stop_runtime()
+
+    def _stop_runtime(self) -> None:
+        # Only the runtime is ever cancelled: not a task that has not begun (it would never run),
+        # not the commit of the end (its waiters would never be told).
+        if self._driving and self.task is not None:
+            self.task.cancel()
+
+    def can_steer(self) -> bool:
+        """Whether the runtime takes messages now."""
+        return self.runtime.abilities.steerable and not self.steering.full()
+
+    async def drive(self, consume: Callable[[ActiveRun], Awaitable[None]]) -> TurnState:
+        """Let the runtime answer, within its time; return the state its turn ends in.
+
+        Raises:
+            Superseded: the turn belongs to another owner now.
+        """
+        state = TurnState.CANCELLED
+        if not self._is_stopped():
+            self._driving = True
+            try:
+                state = await self._within_time(consume)
+            except asyncio.CancelledError:
+                if not self._is_stopped():
+                    raise
+                _absorb_cancellation()
+            finally:
+                self._driving = False
+        if self._superseded:
+            raise Superseded
+        return state if self.cancel_reason is None else TurnState.CANCELLED
+
+    def _is_stopped(self) -> bool:
+        return self._superseded or self.cancel_reason is not None
+
+    async def _within_time(self, consume: Callable[[ActiveRun], Awaitable[None]]) -> TurnState:
+        limit = asyncio.timeout(self.timeout_s)
+        try:
+            async with limit:
+                await _unless_stopping(consume(self))
+        except Superseded:
+            raise
+        except Exception as error:  # noqa: BLE001 - a runtime may raise anything
+            if self.final is None:
+                self.final = self._failure(error, timed_out=limit.expired())
+        if isinstance(self.final, Final):
+            return TurnState.SUCCEEDED
+        timed_out = limit.expired() and self.final is not None and self.final.kind == "timeout"
+        return TurnState.TIMED_OUT if timed_out else TurnState.FAILED
+
+    def _failure(self, error: Exception, *, timed_out: bool) -> Failed:
+        if timed_out:
+            return Failed(f"The agent did not finish within {self.timeout_s:g} s.", "timeout")
+        log.error("turn.runtime_failed", run_id=self.row.run_id, exc_info=error)
+        return Failed(INTERNAL_ERROR)
+
+    def note(self, event: AgentEvent) -> None:
+        """Remember what the end will need of an event."""
+        match event:
+            case ModelUsed(usage, provider, model):
+                self.usage += usage
+                self.model_calls += 1
+                self.provider, self.model = provider, model
+            case ToolStarted():
+                self.tools[event.call_id] = ToolUse(event.call_id, event.name, event.arguments)
+            case ToolFinished():
+                known = self.tools.get(event.call_id)
+                arguments = known.arguments if known else {}
+                self.tools[event.call_id] = ToolUse(
+                    event.call_id, event.name, arguments, event.result, event.is_error
+                )
+            case Final() | Failed():
+                self.final = event
+            case _:
+                return
+
+    def said(self) -> Said:
+        """Return what there is to write."""
+        return Said(
+            text=self.publisher.text,
+            final=self.final,
+            tools=tuple(self.tools.values()),
+            usage=self.usage,
+            model_calls=self.model_calls,
+            provider=self.provider,
+            model=self.model,
+            cancelled_by=self.cancel_reason,
+        )
+
+
+async def _unless_stopping(consuming: Awaitable[None]) -> None:
+    """Await a runtime; a cancellation it made up itself is an error like any other."""
+    try:
+        await consuming
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("the runtime raised CancelledError") from error
+
+
+def _absorb_cancellation() -> None:
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 class Runner:
-    """Runs claimed turns."""
+    """Runs claimed turns.
 
-    def __init__(self, *, store: Store, clock: Clock, feeds: Feeds, outbox: Outbox) -> None:
+    Args:
+        patience_s: how long the end of a turn is tried while the database is away; not longer than
+            a lease, since then the turn is somebody else's to resolve.
+    """
+
+    def __init__(
+        self, *, store: Store, clock: Clock, feeds: Feeds, outbox: Outbox, patience_s: float
+    ) -> None:
         self._store = store
         self._clock = clock
         self._feeds = feeds
         self._outbox = outbox
+        self._patience_s = patience_s
 
     async def run(self, run: ActiveRun, next_claim: Callable[[], Work[TurnRow | None]]) -> Ending:
         """Run a turn and commit its end.
@@ -107,10 +218,11 @@ class Runner:
 
         Raises:
             Superseded: another owner took the turn over.
+            Exception: the database stayed away; the turn is still `running` in its row.
         """
         self._feeds.open(run.row.run_id).push(Started(run.row))
         run.publisher.started()
-        state = await self._drive(run)
+        state = await run.drive(self._consume)
         return await self._finish(run, state, next_claim)
 
     async def close(self, run: ActiveRun, state: TurnState, message: str) -> Ending:
@@ -120,36 +232,26 @@ class Runner:
             Superseded: somebody else took it over in the meantime.
         """
         run.final = Failed(message)
-        return await self._finish(run, state, _claim_nothing)
-
-    async def _drive(self, run: ActiveRun) -> TurnState:
-        timeout_s = run.timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._consume(run)
-        except TimeoutError:
-            run.final = Failed(f"The agent did not finish within {timeout_s:g} s.", "timeout")
-            return TurnState.TIMED_OUT
-        except asyncio.CancelledError:
-            if run.cancel_reason is None:
-                raise
-            return TurnState.CANCELLED
-        except Superseded:
-            raise
-        except Exception as error:
-            log.error("turn.runtime_failed", run_id=run.row.run_id, exc_info=error)
-            run.final = Failed(INTERNAL_ERROR)
-        return TurnState.SUCCEEDED if isinstance(run.final, Final) else TurnState.FAILED
+        return await self._finish(run, state, claim_nothing)
 
     async def _consume(self, run: ActiveRun) -> None:
+        if run.row.attempts > 1:
+            run.carried.extend(await self._store.read(turn_store.taken, run.row.run_id))
+        events = run.runtime.run(self._turn(run))
+        try:
+            await self._follow(run, events)
+        finally:
+            await _close(events, run)
+
+    async def _follow(self, run: ActiveRun, events: AsyncIterator[AgentEvent]) -> None:
         feed = self._feeds.open(run.row.run_id)
-        async for event in run.runtime.run(self._turn(run)):
+        async for unsafe in events:
+            event = clean(unsafe)
             if isinstance(event, ToolStarted) and event.side_effects:
                 await self._commit_unsafe(run)
-            self._note(run, event)
+            run.note(event)
             run.publisher.event(event)
             if isinstance(event, Final | Failed):
-                run.final = event
                 return
             feed.push(event)
         log.error("turn.no_final", run_id=run.row.run_id, runtime=run.runtime.name)
@@ -158,24 +260,6 @@ class Runner:
     async def _commit_unsafe(self, run: ActiveRun) -> None:
         if not await self._store.write(turn_store.mark_unsafe, run.row):
             raise Superseded
-
-    @staticmethod
-    def _note(run: ActiveRun, event: AgentEvent) -> None:
-        match event:
-            case ModelUsed(usage, provider, model):
-                run.usage += usage
-                run.model_calls += 1
-                run.provider, run.model = provider, model
-            case ToolStarted():
-                run.tools[event.call_id] = ToolUse(event.call_id, event.name, event.arguments)
-            case ToolFinished():
-                known = run.tools.get(event.call_id)
-                arguments = known.arguments if known else {}
-                run.tools[event.call_id] = ToolUse(
-                    event.call_id, event.name, arguments, event.result, event.is_error
-                )
-            case _:
-                return
 
     def _turn(self, run: ActiveRun) -> Turn:
         row = run.row
@@ -187,6 +271,9 @@ class Runner:
             )
             return [HistoryMessage(entry.role, entry.content) for entry in found]
 
+        async def steering() -> TurnRequest:
+            return await self._next_steered(run)
+
         return Turn(
             run_id=row.run_id,
             session_key=row.session_key,
@@ -194,137 +281,81 @@ class Runner:
             agent_id=row.agent_id,
             request=row.request,
             history=history,
-            steering=run.steering.get,
+            steering=steering,
             attempt=row.attempts,
         )
+
+    async def _next_steered(self, run: ActiveRun) -> TurnRequest:
+        while not run.carried:
+            run_id = await run.steering.get()
+            now = self._clock.now_ms()
+            taken = await self._store.write(turn_store.take, run.row, run_id, now=now)
+            if taken is not None:
+                run.publisher.merged(taken, now)
+                self._feeds.close(run_id, taken)
+                return taken.request
+        return run.carried.popleft()
 
     async def _finish(
         self, run: ActiveRun, state: TurnState, next_claim: Callable[[], Work[TurnRow | None]]
     ) -> Ending:
         now = self._clock.now_ms()
-        result = _result(run, state)
-        ending = await self._store.write(self._end, run, state, result, next_claim, now)
-        run.publisher.ended(state, ending.row.result or result, now)
+        ending = await self._commit(run, state, next_claim, now)
+        run.publisher.ended(ending.row.state, ending.row.result or TurnResult(), now)
         self._feeds.close(run.row.run_id, ending.row)
         if ending.delivers:
             self._outbox.wake()
         return ending
 
-    def _end(
+    async def _commit(
         self,
         run: ActiveRun,
         state: TurnState,
-        result: TurnResult,
         next_claim: Callable[[], Work[TurnRow | None]],
         now: int,
-    ) -> Work[Ending]:
-        entry = yield from self._write_transcript(run, state, result, now)
-        if entry is not None:
-            result = _with_entry(result, entry)
-        if not (yield from turn_store.end(run.row, state, result, now=now)):
+    ) -> Ending:
+        said, waited_s, delay_s = run.said(), 0.0, FIRST_RETRY_S
+
+        def work() -> Work[Ending]:
+            return commit_end(
+                run.row, state, said, outbox=self._outbox, next_claim=next_claim, now=now
+            )
+
+        while True:
+            try:
+                return await self._store.write(work)
+            except Superseded:
+                if not waited_s:
+                    raise
+                return await self._ended_after_all(run, now)
+            except Exception as error:
+                if isinstance(error, TypeError | ValueError) and said.final != _UNWRITABLE:
+                    log.error("turn.unwritable", run_id=run.row.run_id, exc_info=error)
+                    said, state = Said(final=_UNWRITABLE), TurnState.FAILED
+                    continue
+                if waited_s >= self._patience_s:
+                    raise
+                log.warning("turn.end_delayed", run_id=run.row.run_id, error=repr(error))
+            await asyncio.sleep(delay_s)
+            waited_s, delay_s = waited_s + delay_s, min(2 * delay_s, LONGEST_RETRY_S)
+
+    async def _ended_after_all(self, run: ActiveRun, now: int) -> Ending:
+        """The answer to an earlier commit was lost: find out whether it is our end in the row."""
+        row = await self._store.read(turn_store.find, run.row.run_id)
+        if row is None or row.is_open or row.fence != run.row.fence or row.ended_at != now:
             raise Superseded
-        delivers = False
-        say = result.text if state is TurnState.SUCCEEDED else result.error
-        if say and state is not TurnState.CANCELLED:
-            delivers = yield from self._outbox.enqueue(
-                run.row.reply_route,
-                say,
-                run_id=run.row.run_id,
-                session_key=run.row.session_key,
-                now=now,
-            )
-        following = yield from next_claim()
-        return Ending(_ended_row(run.row, state, result, now), entry, delivers, following)
-
-    @staticmethod
-    def _write_transcript(
-        run: ActiveRun, state: TurnState, result: TurnResult, now: int
-    ) -> Work[Entry | None]:
-        for tool in run.tools.values():
-            yield from transcript.append(
-                run.row.session_key,
-                role="toolResult",
-                content=tool.result if isinstance(tool.result, str | list) else [],
-                now=now,
-                run_id=run.row.run_id,
-                meta={
-                    "toolCallId": tool.call_id,
-                    "toolName": tool.name,
-                    "arguments": tool.arguments,
-                    "isError": tool.is_error,
-                    "result": tool.result,
-                },
-            )
-        if not result.text and not result.error:
-            return None
-        text = result.text or ""
-        return (
-            yield from transcript.append(
-                run.row.session_key,
-                role="assistant",
-                content=[{"type": "text", "text": text}] if text else [],
-                now=now,
-                run_id=run.row.run_id,
-                meta={
-                    "stopReason": result.stop_reason,
-                    "provider": result.provider,
-                    "model": result.model,
-                    "usage": {"input": result.usage.input, "output": result.usage.output},
-                    **({"errorMessage": result.error} if result.error else {}),
-                    **({"aborted": True} if state is TurnState.CANCELLED else {}),
-                },
-            )
-        )
+        return Ending(row, None, delivers=True, following=None)
 
 
-class Ending:
-    """A committed end: the turn, its transcript entry, and the turn that follows in the lane."""
-
-    __slots__ = ("delivers", "entry", "following", "row")
-
-    def __init__(
-        self, row: TurnRow, entry: Entry | None, delivers: bool, following: TurnRow | None
-    ) -> None:
-        self.row = row
-        self.entry = entry
-        self.delivers = delivers
-        self.following = following
+_UNWRITABLE = Failed(INTERNAL_ERROR)
 
 
-def _claim_nothing() -> Work[TurnRow | None]:
-    return None
-    yield
-
-
-def _result(run: ActiveRun, state: TurnState) -> TurnResult:
-    text: str | None = run.publisher.text
-    error: str | None = None
-    kind: str | None = None
-    stop = "stop"
-    if isinstance(run.final, Final):
-        text = run.final.text if run.final.text is not None else text
-        stop = run.final.stop_reason
-    elif isinstance(run.final, Failed):
-        error, kind, stop = run.final.message, run.final.kind, "error"
-    if state is TurnState.CANCELLED:
-        stop = run.cancel_reason or "aborted"
-    return TurnResult(
-        text=text or None,
-        stop_reason=stop,
-        usage=run.usage,
-        calls=run.model_calls,
-        provider=run.provider,
-        model=run.model,
-        error=error,
-        error_kind=kind,
-    )
-
-
-def _with_entry(result: TurnResult, entry: Entry) -> TurnResult:
-    return msgspec.structs.replace(result, message_seq=entry.seq, entry_id=entry.entry_id)
-
-
-def _ended_row(row: TurnRow, state: TurnState, result: TurnResult, now: int) -> TurnRow:
-    return msgspec.structs.replace(
-        row, state=state, result=result, ended_at=now, owner=None, lease_until=None
-    )
+async def _close(events: AsyncIterator[AgentEvent], run: ActiveRun) -> None:
+    """Let a runtime clean up now, not when the garbage collector finds it."""
+    close = getattr(events, "aclose", None)
+    if close is None:
+        return
+    try:
+        await close()
+    except Exception as error:  # its answer is complete; only its clean-up failed
+        log.error("turn.runtime_cleanup_failed", run_id=run.row.run_id, exc_info=error)

@@ -13,11 +13,11 @@ Not here: accepting messages (inbox), running one turn (run.py), sending answers
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from portico.agents.runtime import AgentRuntime
@@ -31,10 +31,11 @@ from portico.turns.feed import Feeds, RunFeed
 from portico.turns.life import TurnState, after_owner_died
 from portico.turns.model import Enqueued, NewTurn, TurnResult, TurnRow
 from portico.turns.publish import RunPublisher
-from portico.turns.run import ActiveRun, Outbox, Runner, Superseded
+from portico.turns.run import ActiveRun, Ending, Outbox, Runner, Superseded
 
 log = structlog.get_logger()
 
+MAX_HUNGRY = 10_000  # lanes beyond it are found by the sweep
 INTERRUPTED = "The gateway was restarted while I was answering, and I could not safely begin again."
 
 
@@ -101,13 +102,17 @@ class Turns:
         self._limits = limits
         self._feeds = Feeds()
         self._runner = Runner(
+            patience_s=limits.lease_s,
             store=store,
             clock=clock,
             feeds=self._feeds,
             outbox=outbox,
         )
         self._active: dict[str, ActiveRun] = {}  # by session key
-        self._hungry: deque[str] = deque()  # lanes that found every slot taken
+        self._claiming = 0  # slots taken by claims on their way
+        self._hungry: dict[str, None] = {}  # lanes that found every slot taken, in order
+        self._strays: set[str] = set()  # running in our name, but not here, at the last sweep
+        self._lost: set[str] = set()  # ran here; their end could not be committed
         self._accepting = True
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
@@ -142,17 +147,11 @@ class Turns:
     def enqueue(self, new: NewTurn) -> Work[Enqueued]:
         """The work that puts a turn into its lane; call `begin` once it is committed."""
         now = self._clock.now_ms()
-        active = self._active.get(new.session_key)
-        steer_into = None
-        if new.queue_mode == "steer" and active is not None:
-            steerable = active.runtime.abilities.steerable and not active.steering.full()
-            steer_into = active.row.run_id if steerable else None
         return turn_store.enqueue(
             new,
             owner=self._owner,
             lease_until=self._lease_until(now),
-            may_start=self._accepting and self._has_slot(new.session_key),
-            steer_into=steer_into,
+            slots=self._limits.max_concurrent if self._accepting else 0,
             now=now,
         )
 
@@ -160,25 +159,30 @@ class Turns:
         """Act on what `enqueue` committed: run, steer, interrupt, or leave it to the lane."""
         row = enqueued.row
         for run_id in enqueued.dropped:
-            self._hub_dropped(row, run_id)
+            self._say_dropped(row, run_id)
         if enqueued.claimed:
             self._launch(row)
             return
-        active = self._active.get(row.session_key)
-        if row.state is TurnState.MERGED:
-            if active is not None and active.row.run_id == row.merged_into:
-                active.steering.put_nowait(row.request)
-            return
         self._feeds.open(row.run_id)
-        if row.queue_mode == "interrupt" and active is not None:
-            active.cancel("interrupted")
-        elif active is None:
+        active = self._active.get(row.session_key)
+        runs_here = active is not None and active.row.run_id == enqueued.running
+        if enqueued.running is None:
             self._wake(row.session_key)
+        elif row.queue_mode == "interrupt":
+            self._interrupt(enqueued.running, active if runs_here else None)
+        elif row.queue_mode == "steer" and active is not None and runs_here and active.can_steer():
+            active.steering.put_nowait(row.run_id)
         self._changes.announce(row.session_key, "send")
 
-    def _hub_dropped(self, row: TurnRow, run_id: str) -> None:
-        feed = self._feeds.find(run_id)
-        if feed is not None:
+    def _interrupt(self, run_id: str, active: ActiveRun | None) -> None:
+        if active is not None:
+            active.cancel("interrupted")
+        else:  # its owner finds it when it renews its lease
+            ask = self._store.write(turn_store.ask_cancel, run_id, "interrupted")
+            self._tasks.start(ask, name=f"turn.interrupt:{run_id}")
+
+    def _say_dropped(self, row: TurnRow, run_id: str) -> None:
+        if self._feeds.find(run_id) is not None:
             self._tasks.start(self._close_feed(run_id), name=f"turn.dropped:{run_id}")
         self._hub.publish(
             "chat",
@@ -188,7 +192,8 @@ class Turns:
                 "agentId": row.agent_id,
                 "seq": 0,
                 "state": "error",
-                "errorMessage": "Too many messages were waiting; this one was not answered.",
+                "errorMessage": turn_store.DROPPED,
+                "errorKind": "unknown",
                 "stopReason": "dropped",
             },
             session_key=row.session_key,
@@ -202,37 +207,47 @@ class Turns:
 
     # -- running ---------------------------------------------------------------------------------
 
-    def _has_slot(self, session_key: str) -> bool:
-        return session_key not in self._active and len(self._active) < self._limits.max_concurrent
+    def _has_slot(self) -> bool:
+        return len(self._active) + self._claiming < self._limits.max_concurrent
 
     def _lease_until(self, now: int) -> int:
         return now + int(self._limits.lease_s * 1000)
 
     def _wake(self, session_key: str) -> None:
-        if self._accepting:
+        """Claim the lane's next turn, as soon as there is a slot."""
+        if not self._accepting:
+            return
+        if self._has_slot():
+            self._claiming += 1
+            self._idle.clear()
             self._tasks.start(self._claim_lane(session_key), name=f"lane.claim:{session_key}")
+        elif len(self._hungry) < MAX_HUNGRY:
+            self._hungry.setdefault(session_key)
 
     async def _claim_lane(self, session_key: str) -> None:
-        if session_key in self._active or not self._accepting:
-            return
-        if not self._has_slot(session_key):
-            if session_key not in self._hungry:
-                self._hungry.append(session_key)
-            return
-        row = await self._store.write(self._claim(session_key))
-        if row is not None:
-            self._launch(row)
+        try:
+            row = await self._store.write(self._claim, session_key)
+            if row is not None:
+                self._launch(row)
+        finally:
+            self._claiming -= 1
+            self._feed_hungry()
 
-    def _claim(self, session_key: str) -> Callable[[], Work[TurnRow | None]]:
+    def _claim(self, session_key: str) -> Work[TurnRow | None]:
+        if not self._accepting:
+            return None
+        now = self._clock.now_ms()
+        until = self._lease_until(now)
+        return (
+            yield from turn_store.claim(session_key, owner=self._owner, lease_until=until, now=now)
+        )
+
+    def _claim_next(self, run: ActiveRun) -> Callable[[], Work[TurnRow | None]]:
+        """The claim in a run's end: its lane goes on, unless others wait for a slot."""
+
         def work() -> Work[TurnRow | None]:
-            if not self._accepting:
-                return None
-            now = self._clock.now_ms()
-            return (
-                yield from turn_store.claim(
-                    session_key, owner=self._owner, lease_until=self._lease_until(now), now=now
-                )
-            )
+            run.gave_way = bool(self._hungry)
+            return None if run.gave_way else (yield from self._claim(run.row.session_key))
 
         return work
 
@@ -240,43 +255,54 @@ class Turns:
         active = self._active.get(row.session_key)
         if active is not None and active.row.fence >= row.fence and active.row.run_id == row.run_id:
             return
-        publisher = RunPublisher(
-            self._hub, self._clock, row, live_text_ms=self._limits.live_text_ms
-        )
-        run = self._active_run_of(row, publisher)
+        run = self._active_run(row, self._limits.live_text_ms)
         self._active[row.session_key] = run
         self._idle.clear()
+        now = self._clock.now_ms()
+        for run_id in row.merged:
+            run.publisher.merged(msgspec.structs.replace(row, run_id=run_id), now)
+            self._tasks.start(self._close_feed(run_id), name=f"turn.merged:{run_id}")
         self._changes.announce(row.session_key, "send")
         run.task = self._tasks.start(self._run(run), name=f"turn:{row.run_id}")
 
-    def _active_run_of(self, row: TurnRow, publisher: RunPublisher) -> ActiveRun:
+    def _active_run(self, row: TurnRow, live_text_ms: int) -> ActiveRun:
+        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=live_text_ms)
         runtime = self._runtimes.runtime_for(row.agent_id)
         return ActiveRun(row, runtime, publisher, self._runtimes.timeout_s_for(row.agent_id))
 
     async def _run(self, run: ActiveRun) -> None:
         key = run.row.session_key
-        following: TurnRow | None = None
+        ending: Ending | None = None
         try:
-            ending = await self._runner.run(run, self._claim(key))
-            following = ending.following
-            if ending.entry is not None:
-                self._changes.message(key, ending.entry)
+            ending = await self._runner.run(run, self._claim_next(run))
         except Superseded:
             log.warning("turn.superseded", run_id=run.row.run_id, session_key=key)
+        except Exception as error:  # the next sweep resolves it
+            log.error("turn.end_lost", run_id=run.row.run_id, session_key=key, exc_info=error)
+            self._lost.add(run.row.run_id)
         finally:
+            run.publisher.stop()
             if self._active.get(key) is run:
                 del self._active[key]
-            if not self._active:
-                self._idle.set()
-        if following is not None:
-            self._launch(following)
-        else:
-            self._changes.announce(key, "run-capacity")
+            self._go_on(run, ending)
+        if ending is not None and ending.entry is not None:
+            self._changes.message(key, ending.entry)
+        self._changes.announce(key, "run-capacity")
+
+    def _go_on(self, run: ActiveRun, ending: Ending | None) -> None:
+        if ending is not None and ending.following is not None:
+            self._launch(ending.following)
+        elif run.gave_way and len(self._hungry) < MAX_HUNGRY:
+            self._hungry.setdefault(run.row.session_key)
         self._feed_hungry()
 
     def _feed_hungry(self) -> None:
-        while self._hungry and len(self._active) < self._limits.max_concurrent:
-            self._wake(self._hungry.popleft())
+        while self._hungry and self._has_slot() and self._accepting:
+            key = next(iter(self._hungry))
+            del self._hungry[key]
+            self._wake(key)
+        if not self._active and not self._claiming:
+            self._idle.set()
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -300,30 +326,30 @@ class Turns:
     async def wait(self, run_id: str, timeout_s: float | None) -> TurnRow | None:
         """Wait until a turn has ended and return it; the open row when the time is up.
 
-        Returns `None` for a run nobody knows.
+        A turn that became part of another (collect, steer) has ended when that one has; then the
+        other one's row is returned. Returns `None` for a run nobody knows.
         """
-        row = await self.find(run_id)
-        if row is None or not row.is_open:
-            return row if row is None or row.merged_into is None else await self.wait(
-                row.merged_into, timeout_s
-            )
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._ended(run_id)
+                while True:
+                    row = await self._ended(run_id)
+                    if row is None or row.merged_into is None:
+                        return row
+                    run_id = row.merged_into
         except TimeoutError:
             return await self.find(run_id)
 
-    async def _ended(self, run_id: str) -> TurnRow:
-        feed = self._feeds.open(run_id)
+    async def _ended(self, run_id: str) -> TurnRow | None:
         while True:
+            row = await self.find(run_id)
+            if row is None or not row.is_open:
+                return row
+            feed = self._feeds.open(run_id)
             try:
                 async with asyncio.timeout(self._limits.sweep_s):
                     return await feed.wait_end()
-            except TimeoutError:  # another replica may own the run
-                row = await self.find(run_id)
-                if row is not None and not row.is_open:
-                    self._feeds.close(run_id, row)
-                    return row
+            except TimeoutError:  # another replica may own the run: look into its row again
+                continue
 
     # -- cancelling ------------------------------------------------------------------------------
 
@@ -380,34 +406,60 @@ class Turns:
         await self._renew()
         await self._rescue(alone=False)
         await self._expire()
+        await self._close_feeds()
         await self._claim_ready()
 
     async def _renew(self) -> None:
-        if not self._active:
+        runs = [*self._active.values()]
+        if not runs and not await self._store.read(turn_store.holds_any, self._owner):
             return
         until = self._lease_until(self._clock.now_ms())
         held = await self._store.write(turn_store.renew, self._owner, lease_until=until)
-        for run in list(self._active.values()):
-            fence, reason = held.get(run.row.run_id, (run.row.fence, None))
-            if fence != run.row.fence and run.task is not None:
-                run.task.cancel()
+        for run in runs:
+            fence, reason = held.get(run.row.run_id, (-1, None))
+            if fence != run.row.fence:
+                run.supersede()
             elif reason is not None:
                 run.cancel(reason)
+        await self._adopt(set(held))
+
+    async def _adopt(self, held: set[str]) -> None:
+        """Find turns that run in our name, but not here.
+
+        Their claim was committed and whoever waited for it had gone (a cancelled request): they are
+        begun. Or their end could not be committed: they are resolved like a dead owner's.
+        """
+        self._lost &= held
+        strays = held - {run.row.run_id for run in self._active.values()}
+        for run_id in strays & (self._strays | self._lost):
+            row = await self._store.read(turn_store.find, run_id)
+            if row is None or row.owner != self._owner or self._is_running_here(row):
+                continue
+            if run_id in self._lost:
+                self._lost.discard(run_id)
+                await self._resolve_orphan(row)
+            else:
+                log.info("turn.adopted", run_id=run_id)
+                self._launch(row)
+        self._strays = strays
 
     async def _rescue(self, *, alone: bool) -> None:
         now = self._clock.now_ms()
         found = await self._store.read(turn_store.orphans, self._owner, alone=alone, now=now)
         for row in found:
-            if not self._is_running_here(row):
+            if self._is_running_here(row):
+                continue
+            try:
                 await self._resolve_orphan(row)
+            except Exception as error:  # one bad row must not hold up the others
+                log.error("turn.rescue_failed", run_id=row.run_id, exc_info=error)
 
     def _is_running_here(self, row: TurnRow) -> bool:
         active = self._active.get(row.session_key)
         return active is not None and active.row.run_id == row.run_id
 
     async def _resolve_orphan(self, row: TurnRow) -> None:
-        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
-        run = self._active_run_of(row, publisher)
+        run = self._active_run(row, live_text_ms=0)
         state = after_owner_died(
             attempts=row.attempts,
             unsafe=row.unsafe,
@@ -418,17 +470,29 @@ class Turns:
         if state is TurnState.QUEUED:
             await self._store.write(turn_store.requeue, row)
             return
-        run.cancel_reason = row.cancel_reason
         try:
-            await self._runner.close(run, state, INTERRUPTED)
+            ending = await self._runner.close(run, state, INTERRUPTED)
         except Superseded:
             log.info("turn.orphan_taken", run_id=row.run_id)
+            return
+        if ending.entry is not None:
+            self._changes.message(row.session_key, ending.entry)
+
+    async def _close_feeds(self) -> None:
+        """Close the feeds of runs that ended elsewhere, so that nobody follows them for ever."""
+        here = {run.row.run_id for run in self._active.values()}
+        unsure = [run_id for run_id in self._feeds.open_ids() if run_id not in here]
+        for run_id, row in (await self._store.scan(turn_store.find_all, unsure)).items():
+            if row is None:
+                self._feeds.forget(run_id)
+            elif not row.is_open:
+                self._feeds.close(run_id, row)
 
     async def _expire(self) -> None:
         now = self._clock.now_ms()
         for run_id in await self._store.read(turn_store.overdue, now=now):
             row = await self._store.write(
-                turn_store.end_queued, run_id, TurnState.EXPIRED, "waited too long", now=now
+                turn_store.end_queued, run_id, TurnState.EXPIRED, turn_store.EXPIRED, now=now
             )
             if row is not None:
                 publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
@@ -436,8 +500,8 @@ class Turns:
                 self._feeds.close(run_id, row)
 
     async def _claim_ready(self) -> None:
-        free = self._limits.max_concurrent - len(self._active)
+        free = self._limits.max_concurrent - len(self._active) - self._claiming
         if free <= 0 or not self._accepting:
             return
         for key in await self._store.read(turn_store.ready_lanes, free):
-            await self._claim_lane(key)
+            self._wake(key)

@@ -19,11 +19,26 @@ from portico.turns.tables import turns
 
 c = turns.c
 
+SUMMARY = "Earlier messages that were not answered because the queue was full:"
+NOTE_LENGTH = 160
+MAX_NOTES = 50
+DROPPED = "Too many messages were waiting; this one was not answered."
+EXPIRED = "This message waited too long for its turn; it was not answered."
+
+_busy = turns.alias("busy")
+_waiting = turns.alias("waiting")
+_other = turns.alias("other")
+
 _LANE = statement(
     select(
         func.count().filter(c.state == "queued").label("waiting"),
         func.max(c.run_id).filter(c.state == "running").label("running"),
         func.coalesce(func.max(c.position), 0).label("position"),
+        select(func.count())
+        .select_from(_busy)
+        .where(_busy.c.state == "running", _busy.c.owner == bindparam("me"))
+        .scalar_subquery()
+        .label("mine"),
     ).where(c.session_key == bindparam("k"), among(c.state, ("queued", "running")))
 )
 
@@ -45,11 +60,9 @@ _INSERT = statement(
             fence=bindparam("fence"),
             attempts=bindparam("attempts"),
             unsafe=0,
-            merged_into=bindparam("merged_into"),
             lease_until=bindparam("lease_until"),
             queued_at=bindparam("now"),
             started_at=bindparam("started_at"),
-            ended_at=bindparam("ended_at"),
             expires_at=bindparam("expires_at"),
         )
         .on_conflict_do_nothing(index_elements=[c.run_id])
@@ -57,16 +70,13 @@ _INSERT = statement(
     )
 )
 
-_busy = turns.alias("busy")
-_waiting = turns.alias("waiting")
-
 _CLAIM = statement(
     update(turns)
     .where(
         c.run_id
         == select(_waiting.c.run_id)
         .where(_waiting.c.session_key == bindparam("k"), _waiting.c.state == "queued")
-        .order_by(_waiting.c.position)
+        .order_by(_waiting.c.position, _waiting.c.queued_at, _waiting.c.run_id)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery(),
@@ -101,13 +111,44 @@ _COLLECT = statement(
         c.state == "queued",
         c.queue_mode == "collect",
         c.reply_route == bindparam("route"),
+        ~exists().where(  # nothing overtakes what waits before it
+            _other.c.session_key == bindparam("k"),
+            _other.c.state == "queued",
+            _other.c.position < c.position,
+            or_(_other.c.queue_mode != "collect", _other.c.reply_route != bindparam("route")),
+        ),
     )
     .values(state="merged", merged_into=bindparam("into"), ended_at=bindparam("now"))
     .returning(c.run_id, c.position, c.request)
 )
 
 _START_SESSION = statement(
-    update(turns).where(c.run_id == bindparam("r")).values(session_id=bindparam("sid"))
+    update(turns)
+    .where(c.run_id == bindparam("r"))
+    .values(session_id=bindparam("sid"), result=bindparam("begun"))
+)
+
+_TAKE = statement(
+    update(turns)
+    .where(
+        c.run_id == bindparam("r"),
+        c.state == "queued",
+        exists().where(
+            _busy.c.run_id == bindparam("into"),
+            _busy.c.state == "running",
+            _busy.c.fence == bindparam("f"),
+        ),
+    )
+    .values(state="merged", merged_into=bindparam("into"), ended_at=bindparam("now"))
+    .returning(turns)
+)
+_TAKEN = statement(
+    select(turns)
+    .where(c.merged_into == bindparam("into"), c.queue_mode == "steer")
+    .order_by(c.ended_at, c.position)
+)
+_HELD = statement(
+    select(func.count().label("n")).where(c.state == "running", c.owner == bindparam("me"))
 )
 
 _SET_REQUEST = statement(
@@ -142,7 +183,7 @@ _END_QUEUED = statement(
 _OLDEST_QUEUED = statement(
     select(turns)
     .where(c.session_key == bindparam("k"), c.state == "queued")
-    .order_by(c.position)
+    .order_by(c.position, c.queued_at, c.run_id)
     .limit(bindparam("count"))
 )
 
@@ -174,7 +215,10 @@ _ORPHANS = statement(
     select(turns)
     .where(
         c.state == "running",
-        or_(c.lease_until < bindparam("now"), and_(bindparam("alone") == 1, c.owner != bindparam("me"))),
+        or_(
+            c.lease_until < bindparam("now"),
+            and_(bindparam("alone") == 1, c.owner != bindparam("me")),
+        ),
     )
     .limit(bindparam("count"))
 )
@@ -189,25 +233,19 @@ _OVERDUE = statement(
 )
 
 
-def enqueue(
-    new: NewTurn, *, owner: str, lease_until: int, may_start: bool, steer_into: str | None, now: int
-) -> Work[Enqueued]:
-    """Put a turn into its lane; start it at once when the lane is idle and `may_start`.
+def enqueue(new: NewTurn, *, owner: str, lease_until: int, slots: int, now: int) -> Work[Enqueued]:
+    """Put a turn into its lane; start it at once when the lane is idle and the owner has a slot.
 
     Args:
-        steer_into: the run that takes this message while it runs, when the lane's active run can.
+        slots: how many turns the owner may run at the same time.
 
     Raises:
         Overloaded: the lane is full and its policy refuses the newest.
         IdempotencyMismatch: the run id belongs to another request.
     """
-    lane = (yield _LANE(k=new.session_key))[0]
+    lane = (yield _LANE(k=new.session_key, me=owner))[0]
     waiting, running, position = lane["waiting"], lane["running"], lane["position"] + 1
-    if running is not None and running == steer_into:
-        row = yield from _insert(new, TurnState.MERGED, position, now=now, merged_into=running)
-        yield from _write_message(row, run_id=running, now=now)
-        return Enqueued(row, claimed=False, waiting=waiting, running=running)
-    if running is None and waiting == 0 and may_start:
+    if running is None and waiting == 0 and lane["mine"] < slots:
         row = yield from _insert(
             new, TurnState.RUNNING, position, now=now, owner=owner, lease_until=lease_until
         )
@@ -234,16 +272,21 @@ def _make_room(new: NewTurn, waiting: int, *, now: int) -> Work[tuple[NewTurn, l
     dropped: list[str] = []
     for row in (yield _OLDEST_QUEUED(k=new.session_key, count=excess)):
         old = turn_from_row(row)
-        yield from end_queued(old.run_id, TurnState.DROPPED, "the queue was full", now=now)
+        yield from end_queued(old.run_id, TurnState.DROPPED, DROPPED, now=now)
         dropped.append(old.run_id)
-        notes.append(old.request.text[:160])
+        notes += [*_notes_of(old.request), " ".join(old.request.text.split())[:NOTE_LENGTH]]
     if new.drop == "summarize" and notes:
-        listed = "\n".join(f"- {note}" for note in notes)
-        context = f"Earlier messages that were not answered because the queue was full:\n{listed}"
+        listed = "\n".join(f"- {note}" for note in notes[-MAX_NOTES:])
         earlier = f"{new.request.late_context}\n\n" if new.request.late_context else ""
-        request = msgspec.structs.replace(new.request, late_context=earlier + context)
+        request = msgspec.structs.replace(new.request, late_context=f"{earlier}{SUMMARY}\n{listed}")
         new = replace(new, request=request)
     return new, dropped
+
+
+def _notes_of(request: TurnRequest) -> list[str]:
+    """What a dropped message itself knew of messages dropped before it."""
+    _, _, listed = (request.late_context or "").partition(SUMMARY)
+    return [line[2:] for line in listed.splitlines() if line.startswith("- ")]
 
 
 def _insert(
@@ -254,7 +297,6 @@ def _insert(
     now: int,
     owner: str | None = None,
     lease_until: int | None = None,
-    merged_into: str | None = None,
 ) -> Work[TurnRow]:
     running = state is TurnState.RUNNING
     rows = yield _INSERT(
@@ -270,11 +312,9 @@ def _insert(
         owner=owner,
         fence=1 if running else 0,
         attempts=1 if running else 0,
-        merged_into=merged_into,
         lease_until=lease_until,
         now=now,
         started_at=now if running else None,
-        ended_at=now if merged_into else None,
         expires_at=new.expires_at,
     )
     row = one(rows)
@@ -289,12 +329,30 @@ def start(row: TurnRow, *, now: int) -> Work[TurnRow]:
         return row
     entry = yield from _write_message(row, run_id=row.run_id, now=now)
     yield from transcript.run_started(row.session_key, row.run_id, now=now)
-    yield _START_SESSION(r=row.run_id, sid=entry.session_id)
     result = TurnResult(message_seq=entry.seq)
+    begun = msgspec.json.encode(result).decode()
+    yield _START_SESSION(r=row.run_id, sid=entry.session_id, begun=begun)
     return msgspec.structs.replace(row, session_id=entry.session_id, result=result)
 
 
 def _write_message(row: TurnRow, *, run_id: str, now: int) -> Work[Entry]:
+    try:
+        return (yield from _append_message(row, run_id=run_id, now=now))
+    except LookupError:  # the session was deleted while the message waited
+        route = row.reply_route
+        yield from transcript.open_session(
+            row.session_key,
+            agent_id=row.agent_id,
+            channel=route.channel,
+            chat_type=route.peer.kind,
+            created_via="run",
+            now=now,
+            reply_route=msgspec.json.encode(route).decode(),
+        )
+        return (yield from _append_message(row, run_id=run_id, now=now))
+
+
+def _append_message(row: TurnRow, *, run_id: str, now: int) -> Work[Entry]:
     request = row.request
     meta = {"sender": request.sender, "senderName": request.sender_name}
     return (
@@ -311,16 +369,16 @@ def _write_message(row: TurnRow, *, run_id: str, now: int) -> Work[Entry]:
 
 def user_content(request: TurnRequest) -> Any:
     """Return a request's message as transcript content: a string, or parts when it has them."""
-    parts = [*request.parts]
-    for attachment in request.attachments:
-        parts.append(
-            {
-                "type": attachment.type,
-                "mimeType": attachment.mime_type,
-                "fileName": attachment.file_name,
-                "sizeBytes": attachment.size_bytes,
-            }
-        )
+    files = (
+        {
+            "type": attachment.type,
+            "mimeType": attachment.mime_type,
+            "fileName": attachment.file_name,
+            "sizeBytes": attachment.size_bytes,
+        }
+        for attachment in request.attachments
+    )
+    parts = [*request.parts, *files]
     if not parts:
         return request.text
     return [*([{"type": "text", "text": request.text}] if request.text else []), *parts]
@@ -344,14 +402,35 @@ def _collect(turn: TurnRow, route: str, *, now: int) -> Work[TurnRow]:
     later = sorted(rows, key=lambda row: int(row["position"]))
     requests = [msgspec.json.decode(row["request"], type=TurnRequest) for row in later]
     everything = [turn.request, *requests]
+    contexts = [r.late_context for r in everything if r.late_context]
     merged = msgspec.structs.replace(
         turn.request,
         text="\n\n".join(r.text for r in everything if r.text),
         parts=tuple(part for r in everything for part in r.parts),
         attachments=tuple(a for r in everything for a in r.attachments),
+        late_context="\n\n".join(contexts) or None,
     )
     yield _SET_REQUEST(r=turn.run_id, new_request=msgspec.json.encode(merged).decode())
-    return msgspec.structs.replace(turn, request=merged)
+    run_ids = tuple(row["run_id"] for row in later)
+    return msgspec.structs.replace(turn, request=merged, merged=run_ids)
+
+
+def take(run: TurnRow, run_id: str, *, now: int) -> Work[TurnRow | None]:
+    """Let a running turn take a waiting one's message (steer).
+
+    `None`: it does not wait any more, or the run is not the holder of its turn any more.
+    """
+    row = one((yield _TAKE(r=run_id, into=run.run_id, f=run.fence, now=now)))
+    if row is None:
+        return None
+    turn = turn_from_row(row)
+    yield from _write_message(turn, run_id=run.run_id, now=now)
+    return turn
+
+
+def taken(run_id: str) -> Work[list[TurnRequest]]:
+    """Return what a run took while it ran, in order: one that begins again needs it again."""
+    return [turn_from_row(row).request for row in (yield _TAKEN(into=run_id))]
 
 
 def ready_lanes(count: int) -> Work[list[str]]:
@@ -386,8 +465,15 @@ def end(row: TurnRow, state: TurnState, result: TurnResult, *, now: int) -> Work
 
 
 def end_queued(run_id: str, state: TurnState, reason: str, *, now: int) -> Work[TurnRow | None]:
-    """End a turn that has not begun; `None` when it is not waiting any more."""
-    result = TurnResult(stop_reason=state.value, error=reason)
+    """End a turn that has not begun; `None` when it is not waiting any more.
+
+    Args:
+        reason: who cancelled; in all other cases the sentence for the person.
+    """
+    if state is TurnState.CANCELLED:
+        result = TurnResult(stop_reason=reason)
+    else:
+        result = TurnResult(stop_reason=state.value, error=reason)
     row = one(
         (
             yield _END_QUEUED(
@@ -406,6 +492,15 @@ def find(run_id: str) -> Work[TurnRow | None]:
     """Return a turn, or `None`."""
     row = one((yield _GET(r=run_id)))
     return None if row is None else turn_from_row(row)
+
+
+def find_all(run_ids: list[str]) -> Work[dict[str, TurnRow | None]]:
+    """Return each of some turns, or `None` where there is none."""
+    found: dict[str, TurnRow | None] = {}
+    for run_id in run_ids:
+        turn = yield from find(run_id)
+        found[run_id] = turn
+    return found
 
 
 def open_in_lane(session_key: str) -> Work[list[TurnRow]]:
@@ -428,6 +523,11 @@ def renew(owner: str, *, lease_until: int) -> Work[dict[str, tuple[int, str | No
     """Extend an owner's leases; return run id → (fence, reason to cancel)."""
     rows = yield _RENEW(me=owner, until=lease_until)
     return {row["run_id"]: (row["fence"], row["cancel_reason"]) for row in rows}
+
+
+def holds_any(owner: str) -> Work[bool]:
+    """Say whether an owner has running turns."""
+    return bool((yield _HELD(me=owner))[0]["n"])
 
 
 def orphans(owner: str, *, alone: bool, now: int) -> Work[list[TurnRow]]:

@@ -232,6 +232,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('queued', 'running')"),
     )
     op.create_index(
+        "turns_taken",
+        "turns",
+        ["merged_into"],
+        unique=False,
+        sqlite_where=sa.text("merged_into IS NOT NULL"),
+        postgresql_where=sa.text("merged_into IS NOT NULL"),
+    )
+    op.create_index(
         "turns_waiting",
         "turns",
         ["session_key", "position"],
@@ -248,6 +256,12 @@ def downgrade() -> None:
         table_name="turns",
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
+    )
+    op.drop_index(
+        "turns_taken",
+        table_name="turns",
+        sqlite_where=sa.text("merged_into IS NOT NULL"),
+        postgresql_where=sa.text("merged_into IS NOT NULL"),
     )
     op.drop_index(
         "turns_open",

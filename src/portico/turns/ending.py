@@ -1,0 +1,192 @@
+"""What the end of a run is made of: its result, its transcript, the one transaction.
+
+Guarantees: `commit_end` writes the transcript, the turn's end, its delivery and the claim of the
+lane's next turn together, guarded by the fence; a turn whose session was deleted meanwhile still
+ends.
+
+Not here: when and how often it is tried (run.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from portico.agents.runtime import Failed, Final, Usage
+from portico.channels.model import ReplyRoute
+from portico.sessions import transcript
+from portico.sessions.model import Entry
+from portico.store import Work
+from portico.turns import store as turn_store
+from portico.turns.life import TurnState
+from portico.turns.model import ToolUse, TurnResult, TurnRow
+
+
+class Superseded(Exception):
+    """The lease was lost: another owner has the turn, so this run must leave no trace."""
+
+
+class Outbox(Protocol):
+    """Where answers are put, inside the transaction that ends the turn."""
+
+    def enqueue(
+        self, route: ReplyRoute, text: str, *, run_id: str, session_key: str, now: int
+    ) -> Work[bool]:
+        """Insert a delivery; `False` when the route is read from the transcript instead."""
+        ...
+
+    def wake(self) -> None:
+        """Something was committed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Everything a run has to show for itself, frozen before it is written.
+
+    Attributes:
+        text: what the deltas said; a `Final` with a text of its own wins.
+        cancelled_by: why it was cancelled, when it was.
+    """
+
+    text: str = ""
+    final: Final | Failed | None = None
+    tools: tuple[ToolUse, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    model_calls: int = 0
+    provider: str | None = None
+    model: str | None = None
+    cancelled_by: str | None = None
+
+    def result(self, state: TurnState) -> TurnResult:
+        """Return how the turn ended."""
+        text, stop = self.text, "stop"
+        error: str | None = None
+        kind: str | None = None
+        if isinstance(self.final, Final):
+            text = self.text if self.final.text is None else self.final.text
+            stop = self.final.stop_reason
+        elif isinstance(self.final, Failed):
+            error, kind, stop = self.final.message, self.final.kind, "error"
+        if state is TurnState.CANCELLED:
+            error, kind, stop = None, None, self.cancelled_by or "aborted"
+        return TurnResult(
+            text=text or None,
+            stop_reason=stop,
+            usage=self.usage,
+            calls=self.model_calls,
+            provider=self.provider,
+            model=self.model,
+            error=error,
+            error_kind=kind,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A committed end.
+
+    Attributes:
+        entry: the transcript entry of the answer, when there is one.
+        delivers: whether something is now waiting in the outbox.
+        following: the turn that follows in the lane, claimed by the same transaction.
+    """
+
+    row: TurnRow
+    entry: Entry | None
+    delivers: bool
+    following: TurnRow | None
+
+
+def commit_end(
+    row: TurnRow,
+    state: TurnState,
+    said: Said,
+    *,
+    outbox: Outbox,
+    next_claim: Callable[[], Work[TurnRow | None]],
+    now: int,
+) -> Work[Ending]:
+    """End a running turn.
+
+    Raises:
+        Superseded: another owner has it; nothing is written.
+    """
+    result = said.result(state)
+    entry = yield from _write_transcript(row, state, said, result, now=now)
+    if entry is not None:
+        result = msgspec.structs.replace(result, message_seq=entry.seq, entry_id=entry.entry_id)
+    if not (yield from turn_store.end(row, state, result, now=now)):
+        raise Superseded
+    delivers = False
+    say = result.text if state is TurnState.SUCCEEDED else result.error
+    if say:
+        delivers = yield from outbox.enqueue(
+            row.reply_route, say, run_id=row.run_id, session_key=row.session_key, now=now
+        )
+    following = yield from next_claim()
+    ended = msgspec.structs.replace(
+        row, state=state, result=result, ended_at=now, owner=None, lease_until=None
+    )
+    return Ending(ended, entry, delivers, following)
+
+
+def claim_nothing() -> Work[TurnRow | None]:
+    """Leave the lane to others."""
+    yield from ()
+    return None
+
+
+def _write_transcript(
+    row: TurnRow, state: TurnState, said: Said, result: TurnResult, *, now: int
+) -> Work[Entry | None]:
+    try:
+        for tool in said.tools:
+            yield from _append_tool(row, tool, now=now)
+        if not result.text and not result.error:
+            return None
+        return (yield from _append_answer(row, state, result, now=now))
+    except LookupError:  # the session was deleted while the turn ran
+        return None
+
+
+def _append_tool(row: TurnRow, tool: ToolUse, *, now: int) -> Work[Entry]:
+    return (
+        yield from transcript.append(
+            row.session_key,
+            role="toolResult",
+            content=tool.result if isinstance(tool.result, str | list) else [],
+            now=now,
+            run_id=row.run_id,
+            meta={
+                "toolCallId": tool.call_id,
+                "toolName": tool.name,
+                "arguments": tool.arguments,
+                "isError": tool.is_error,
+                "result": tool.result,
+            },
+        )
+    )
+
+
+def _append_answer(row: TurnRow, state: TurnState, result: TurnResult, *, now: int) -> Work[Entry]:
+    return (
+        yield from transcript.append(
+            row.session_key,
+            role="assistant",
+            content=[{"type": "text", "text": result.text}] if result.text else [],
+            now=now,
+            run_id=row.run_id,
+            meta={
+                "stopReason": result.stop_reason,
+                "provider": result.provider,
+                "model": result.model,
+                "usage": {"input": result.usage.input, "output": result.usage.output},
+                **({"errorMessage": result.error} if result.error else {}),
+                **({"aborted": True} if state is TurnState.CANCELLED else {}),
+            },
+        )
+    )
