@@ -1,0 +1,1 @@
+"""One module per measurement; each has `measure(bench)` and returns its figures."""
