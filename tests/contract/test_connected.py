@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket as sockets
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -349,7 +350,7 @@ async def test_slow_client_loses_droppable_events_and_sees_the_gap(tmp_path: Pat
             while next(iter(plane.plane._sockets))._is_full:
                 await asyncio.sleep(0.001)
         plane.hub.publish("agent", {"last": True})
-        seen = []
+        seen: list[dict[str, Any]] = []
         while not (seen and seen[-1]["payload"].get("last")):
             seen.append(await client.event("agent"))
         numbers = [event["seq"] for event in seen]

@@ -21,6 +21,7 @@ from portico.clock import Clock
 TTL_MS = 300_000
 MAX_ENTRIES = 200
 COALESCE_S = 0.05
+COALESCE_PER_CLIENT_S = 0.001  # everybody is told of everybody: many clients, fewer tellings
 _EPHEMERAL_MODES = frozenset({"cli", "probe", "backend"})
 
 Later = Callable[[float, Callable[[], None]], Any]
@@ -171,7 +172,8 @@ class Presence:
         self._version.bump_presence()
         if not self._is_flush_due:
             self._is_flush_due = True
-            self._later(COALESCE_S, self._flush)
+            wait_s = COALESCE_S + COALESCE_PER_CLIENT_S * len(self._connected)
+            self._later(wait_s, self._flush)
 
     def _flush(self) -> None:
         self._is_flush_due = False

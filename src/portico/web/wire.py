@@ -40,6 +40,8 @@ class Wire(Protocol):
         super().__init__(SERVER, state=OPEN, max_size=max_size, logger=logger)
         self.too_big_reason = too_big_reason
 
-    def fail(self, code: CloseCode | int, reason: str = "") -> None:
+    def fail(  # type: ignore[explicit-override]  # typing has it since 3.12
+        self, code: CloseCode | int, reason: str = ""
+    ) -> None:
         """Fail the connection, in our words when a message is too big."""
         super().fail(code, self.too_big_reason if code == CloseCode.MESSAGE_TOO_BIG else reason)

@@ -102,15 +102,15 @@ class GatewaySocket(asyncio.Protocol):
         self.ip: str | None = None
         self.principal: Principal | None = None
 
-    # --- the socket ---------------------------------------------------------------------------
+    # --- the socket (typing has @override since 3.12) -----------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[explicit-override]
         """Remember the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self._connections.add(self)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]
         """Take bytes from the client: first its upgrade request, then frames."""
         wire = self._wire
         if wire is None:
@@ -128,25 +128,25 @@ class GatewaySocket(asyncio.Protocol):
             self._move_writes(wire)
         self.flush()
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> None:  # type: ignore[explicit-override]
         """The client has hung up; the transport closes by itself."""
         if self._wire is not None and self._wire.parser_exc is None:
             self._wire.receive_eof()
 
-    def pause_writing(self) -> None:
+    def pause_writing(self) -> None:  # type: ignore[explicit-override]
         """Stop reading from a client that does not read."""
         self._is_full = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def resume_writing(self) -> None:
+    def resume_writing(self) -> None:  # type: ignore[explicit-override]
         """Read again."""
         self._is_full = False
         self._last_buffered = 0
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[explicit-override]
         """Forget the client."""
         self._connections.discard(self)
         self.plane.lost(self)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from portico.auth.rate_limit import MAX_ENTRIES, FailureLimiter, RateLimitSettings
+from portico.auth.rate_limit import MAX_ENTRIES, AuthScope, FailureLimiter, RateLimitSettings
 from tests.fakes.clock import FakeClock
 
-SCOPE = "shared-secret"
+SCOPE: AuthScope = "shared-secret"
 
 
 def test_ten_failures_in_a_minute_lock_out_for_five():
