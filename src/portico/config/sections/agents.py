@@ -85,7 +85,7 @@ class AgentDefaults(Section):
         bootstrapMaxChars blockStreamingBreak blockStreamingChunk blockStreamingCoalesce
         blockStreamingDefault cliBackends compaction contextPruning contextTokens decisionModel
         elevatedDefault envelopeElapsed envelopeTimestamp envelopeTimezone heartbeat humanDelay
-        imageGenerationModel imageModel maxConcurrent mediaMaxMb memorySearch modelPolicy models
+        imageGenerationModel imageModel mediaMaxMb memorySearch modelPolicy models
         pdfModel repoRoot sandbox skills skipBootstrap subagents thinkingDefault timeFormat tools
         typingIntervalSeconds typingMode userTimezone verboseDefault
         """.split()
@@ -95,6 +95,7 @@ class AgentDefaults(Section):
     runtime: RuntimeConfig = group(RuntimeConfig, "Runtime.")
     workspace: str | None = setting(None, "Directory the agent works in.", reload="hot")
     timeout_seconds: float = setting(600.0, "Longest run of one turn.", reload="hot", gt=0)
+    max_concurrent: int = setting(64, "Turns that run at the same time, in all.", ge=1, le=10_000)
 
 
 class AgentEntry(Section):

@@ -99,8 +99,9 @@ class Limits(Section):
         2_000, "Events kept for clients that reconnect with a cursor (0: none).", ge=0
     )
     replay_bytes: int = setting(8 * MIB, "Bytes those events may hold.", ge=0)
-    dedupe_ttl_ms: int = setting(300_000, "How long an idempotency key is remembered.", ge=1)
-    dedupe_entries: int = setting(1_000, "Idempotency keys remembered in memory.", ge=1)
+    dedupe_ttl_ms: int = setting(
+        86_400_000, "How long a call's idempotency key is remembered, across restarts.", ge=1
+    )
 
 
 class ChatCompletions(Section):
