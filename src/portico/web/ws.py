@@ -90,7 +90,7 @@ class GatewaySocket(asyncio.Protocol):
         self._peer: Peer | None = None
         self._presence_key: str | None = None
         self._out: list[bytes] = []
-        self._fragments: list[bytes] | None = None
+        self._fragments: bytearray | None = None
         self._is_binary = False
         self._is_flush_due = False
         self._is_full = False
@@ -120,8 +120,13 @@ class GatewaySocket(asyncio.Protocol):
         self._is_flush_due = True  # replies wait for the end of this read
         try:
             wire.receive_data(data)
+            if wire.writes and wire.state is OPEN:
+                self._out += wire.data_to_send()  # pongs go before the replies, a close after them
             for frame in wire.events_received():
                 self._take_frame(cast("Frame", frame))
+        except Exception:
+            log.exception("ws.failed", conn_id=self.conn_id)
+            self.close(1011, "gateway message handler unavailable")
         finally:
             self._is_flush_due = False
         if wire.writes:
@@ -182,11 +187,17 @@ class GatewaySocket(asyncio.Protocol):
         if server.state is not OPEN or request is None:
             transport.close()
             return
-        self._begin(request)
+        self._begin()
 
     def _respond(self, server: ServerProtocol, request: Request) -> Response:
-        path, _, _query = request.path.partition("?")
-        self.ip = _remote_ip(self._transport)
+        path, _, query = request.path.partition("?")
+        self._peer = peer_of(
+            _remote_ip(self._transport),
+            {name.lower(): value for name, value in request.headers.raw_items()},
+            trusted_proxies=self.plane.authenticator.settings.trusted_proxies,
+            query_token=parse_qs(query).get("token", [None])[0],
+        )
+        self.ip = self._peer.ip
         if self.plane.claimed(path):
             return server.reject(http.HTTPStatus.NOT_FOUND, "Not Found\n")
         if not self.plane.has_room(self.ip):
@@ -194,16 +205,8 @@ class GatewaySocket(asyncio.Protocol):
             return server.reject(http.HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections\n")
         return server.accept(request)
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self) -> None:
         plane = self.plane
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        query = parse_qs(request.path.partition("?")[2], max_num_fields=20)
-        self._peer = peer_of(
-            self.ip,
-            headers,
-            trusted_proxies=plane.authenticator.settings.trusted_proxies,
-            query_token=query.get("token", [None])[0],
-        )
         self._wire = Wire(
             max_size=plane.limits.max_preauth_payload_bytes,
             too_big_reason="preauth payload too large",
@@ -324,12 +327,12 @@ class GatewaySocket(asyncio.Protocol):
             if frame.fin:
                 self._take_message(frame.data, is_binary=opcode is BINARY)
             else:
-                self._fragments = [bytes(frame.data)]
+                self._fragments = bytearray(frame.data)
                 self._is_binary = opcode is BINARY
         elif opcode is CONT and self._fragments is not None:
-            self._fragments.append(bytes(frame.data))
+            self._fragments += frame.data
             if frame.fin:
-                data, self._fragments = b"".join(self._fragments), None
+                data, self._fragments = self._fragments, None
                 self._take_message(data, is_binary=self._is_binary)
         elif opcode is CLOSE and self._connection is not None:
             self._connection.lost()
