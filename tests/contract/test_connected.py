@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import socket as sockets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from portico.web.control_plane import SocketLimits
@@ -385,6 +387,32 @@ async def test_invalid_utf8_costs_one_log_line(tmp_path: Path):
         bad = [entry for entry in logs if entry["log_level"] != "debug"]
         assert [entry["event"] for entry in bad] == ["ws.bad_utf8"]
         assert "exc_info" not in bad[0]
+
+
+async def test_fragments_may_not_add_up_to_more_than_the_limit(tmp_path: Path):
+    limits = SocketLimits(max_payload_bytes=1000)
+    async with running_plane(tmp_path, limits=limits) as plane, plane.client() as client:
+        with suppress(ConnectionClosed):  # the close may arrive while it still sends
+            await client.socket.send(["x" * 100] * 50)
+        assert (await client.closed())[0] == 1009
+
+
+async def test_accident_in_the_shell_closes_one_connection_only(tmp_path: Path, monkeypatch):
+    async with (
+        running_plane(tmp_path) as plane,
+        plane.client() as client,
+        plane.client() as other,
+    ):
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("accident")
+
+        with capture_logs() as logs, monkeypatch.context() as patch:
+            patch.setattr(plane.plane.dispatcher, "prepare", fail)
+            await client.send({"type": "req", "id": "x", "method": "test.echo"})
+            assert await client.closed() == (1011, "gateway message handler unavailable")
+        assert "ws.failed" in [entry["event"] for entry in logs]
+        assert (await other.request("test.echo"))["ok"]
 
 
 async def test_protocol_error_closes_with_1002(tmp_path: Path):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 
 from portico.auth.service import AuthSettings
@@ -325,6 +326,32 @@ async def test_control_ui_needs_a_device(tmp_path: Path):
 async def test_token_in_the_url_is_accepted(tmp_path: Path):
     async with running_plane(tmp_path) as plane, plane.socket(f"?token={TOKEN}") as client:
         assert (await client.connect(auth=None))["ok"]
+
+
+async def test_no_secret_gets_into_the_log(tmp_path: Path):
+    with capture_logs() as logs:
+        async with running_plane(tmp_path) as plane:
+            async with plane.socket("?token=planted-in-the-url") as client:
+                await client.connect(auth={"token": "planted-in-params", "password": "planted"})
+            async with plane.client():
+                pass
+    assert [entry["event"] for entry in logs] == ["ws.refused", "ws.admitted", "ws.closed"]
+    assert "planted" not in str(logs)
+    assert TOKEN not in str(logs)
+
+
+async def test_clients_behind_a_trusted_proxy_are_counted_one_by_one(tmp_path: Path):
+    limits = SocketLimits(max_preauth_connections_per_ip=1)
+    auth = AuthSettings(token=TOKEN, trusted_proxies=("127.0.0.0/8",))
+    async with running_plane(tmp_path, limits=limits, auth=auth) as plane:
+        first, second = ({"X-Forwarded-For": f"203.0.113.{n}"} for n in (1, 2))
+        async with (
+            plane.socket(additional_headers=first),
+            plane.socket(additional_headers=second),
+        ):
+            with pytest.raises(InvalidStatus):
+                async with plane.socket(additional_headers=first):
+                    pass
 
 
 async def test_password_mode(tmp_path: Path):

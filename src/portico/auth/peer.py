@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
@@ -148,10 +149,17 @@ def _is_local_name(name: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=16)
+def _networks(
+    entries: tuple[str, ...],
+) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(entry, strict=False) for entry in entries)
+
+
 def _client_ip(
     ip: str | None, headers: Mapping[str, str], trusted_proxies: Sequence[str]
 ) -> str | None:
-    networks = [ipaddress.ip_network(entry, strict=False) for entry in trusted_proxies]
+    networks = _networks(tuple(trusted_proxies))
 
     def is_trusted(candidate: str | None) -> bool:
         try:
