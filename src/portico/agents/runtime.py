@@ -20,6 +20,8 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """What a turn is asked to do, as it is stored in its row.
 
     Attributes:
+        parts: structured content; when there is text among it, it is the whole message in order,
+            and `text` is the text in it.
         system_prompt: extra instructions for this turn only; never part of the transcript.
         late_context: context placed next to the newest user message; never stored in it.
         timeout_s: how long the run may take; `None`: the agent's default.

@@ -134,6 +134,22 @@ def message_api_id(*, channel: str, sender: str, thread: str) -> str:
     return f"{channel}:dm:{sender}"
 
 
+def keep_case(rest: str) -> str:
+    """Spell a foreign id so that canonicalising keeps it apart from every other one.
+
+    Capitals and `%` before the peer become percent codes; what follows the peer marker stays.
+    """
+    marker = _PEER_MARKER.search(rest)
+    end = marker.end() if marker and marker.group() == marker.group().lower() else len(rest)
+    return "".join(map(_spell, rest[:end])) + rest[end:]
+
+
+def _spell(char: str) -> str:
+    if char == char.lower() and char != "%":
+        return char
+    return "".join(f"%{byte:02x}" for byte in char.encode())
+
+
 def _fold(rest: str) -> str:
     marker = _PEER_MARKER.search(rest)
     if marker is None:

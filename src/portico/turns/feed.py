@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from portico.agents.runtime import AgentEvent
@@ -67,7 +67,7 @@ class RunFeed:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def follow(self, after: int = 0) -> AsyncIterator[tuple[int, Step]]:
+    async def follow(self, after: int = 0) -> AsyncGenerator[tuple[int, Step], None]:
         """Yield numbered steps after a number, until the run has ended."""
         number = max(after + 1, self._first)
         while True:

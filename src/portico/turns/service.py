@@ -310,6 +310,13 @@ class Turns:
         """Return a run's live feed, when this process has it."""
         return self._feeds.find(run_id)
 
+    def follow(self, row: TurnRow) -> RunFeed | None:
+        """Return the live feed of a turn, opened early if it has not begun.
+
+        Returns `None` for a turn that ended and whose steps are no longer kept.
+        """
+        return self._feeds.open(row.run_id) if row.is_open else self._feeds.find(row.run_id)
+
     async def find(self, run_id: str) -> TurnRow | None:
         """Return a turn, in whatever state."""
         return await self._store.read(turn_store.find, run_id)

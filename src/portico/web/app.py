@@ -1,0 +1,132 @@
+"""The ASGI app: the table of endpoints, the page behind it, the shell around both.
+
+Not here: WebSocket upgrades; the server's protocol class takes them before this app is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from portico.clock import Clock
+from portico.observe.metrics import Metrics
+from portico.web.endpoint import Answer, Endpoint, HttpCall, routes
+from portico.web.gate import Access, Gate
+from portico.web.page import Page, not_found
+from portico.web.problem import json_response, problem
+from portico.web.shell import Shell
+
+_API_PREFIXES = ("/v1/", "/api/", "/sessions/", "/tools/", "/hooks/")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """How the HTTP side looks.
+
+    Attributes:
+        base_path: where the page is, such as `/portico`; the API is always at the root.
+        page_root: the page's files; `None`: the ones that come with the package.
+    """
+
+    version: str
+    base_path: str = ""
+    page_root: Path | None = None
+    page_enabled: bool = True
+    strict_transport_security: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The HTTP side, ready to be served.
+
+    Attributes:
+        claimed: whether a path belongs to the API, so that no WebSocket is opened there.
+    """
+
+    asgi: ASGIApp
+    claimed: Callable[[str], bool]
+    endpoints: tuple[Endpoint, ...]
+
+
+def build_web(
+    *,
+    endpoints: Iterable[Endpoint],
+    gate: Gate,
+    clock: Clock,
+    settings: WebSettings,
+    metrics: Metrics | None = None,
+) -> Web:
+    """Put the HTTP side together.
+
+    Raises:
+        ValueError: two endpoints claim the same method and path.
+    """
+    table = list(endpoints)
+    table.append(_openapi_endpoint(table, settings.version))
+    page = None
+    if settings.page_enabled:
+        page = Page(base_path=settings.base_path, root=settings.page_root)
+    router = Router(routes=routes(table, gate), redirect_slashes=False, default=_Rest(page))
+    shell = Shell(
+        router,
+        clock=clock,
+        metrics=metrics,
+        strict_transport_security=lambda: settings.strict_transport_security,
+    )
+    return Web(shell, _claim(table), tuple(table))
+
+
+class _Rest:
+    """Whatever no endpoint claims: the page, or nothing."""
+
+    def __init__(self, page: Page | None) -> None:
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        answer = await self._answer(request)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> ASGIApp:
+        if request.url.path.startswith(_API_PREFIXES):
+            return problem(404, "not_found", "There is nothing at this address.")
+        if self._page is None or request.method not in {"GET", "HEAD"}:
+            return not_found()
+        return await self._page.answer(request) or not_found()
+
+
+def _claim(endpoints: Iterable[Endpoint]) -> Callable[[str], bool]:
+    exact = frozenset(endpoint.path for endpoint in endpoints)
+
+    def claimed(path: str) -> bool:
+        return path.rstrip("/") in exact or path.startswith(_API_PREFIXES)
+
+    return claimed
+
+
+def _openapi_endpoint(table: list[Endpoint], version: str) -> Endpoint:
+    made: list[Response] = []
+
+    async def handle(_call: HttpCall) -> Response:
+        if not made:
+            from portico.web.openapi import openapi_document
+
+            made.append(json_response(openapi_document(table, version=version)))
+        return made[0]
+
+    return Endpoint(
+        method="GET",
+        path="/openapi.json",
+        handle=handle,
+        operation="openapi",
+        summary="This API as an OpenAPI document.",
+        answers={200: Answer("The document.", dict)},
+        access=Access.PUBLIC,
+        tag="operations",
+    )

@@ -1,0 +1,114 @@
+"""Who an HTTP caller is, and whether it may use an endpoint.
+
+Guarantees: no endpoint but the public ones answers a caller without a credential, except to one on
+this machine itself where that was explicitly opened; a page of another site in a browser on this
+machine is not such a caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol
+
+from starlette.types import Scope as AsgiScope
+
+from portico.auth.model import Principal
+from portico.auth.peer import Peer, origin_problem, peer_of
+from portico.protocol.errors import Forbidden, GatewayError
+from portico.protocol.scopes import Scope
+
+
+class Access(Enum):
+    """Who gets past the door of an endpoint."""
+
+    PUBLIC = "public"  # everyone
+    CREDENTIAL = "credential"  # who proves the gateway's secret
+    THIS_MACHINE = "this machine"  # also everyone on this machine
+    OPENABLE = "openable"  # also everyone on this machine, when `gateway.http.open` is set
+
+
+class HttpAuthenticator(Protocol):
+    """Turns an Authorization header into a principal."""
+
+    async def http(self, authorization: str | None, peer: Peer) -> Principal:
+        """Return the caller.
+
+        Raises:
+            Unauthorized: no or a wrong secret.
+            TooManyAttempts: the address has to wait.
+        """
+        ...
+
+
+class Gate:
+    """The door of the HTTP side."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: HttpAuthenticator,
+        trusted_proxies: Sequence[str] = (),
+        allowed_origins: Sequence[str] = (),
+        open_to_this_machine: bool = False,
+    ) -> None:
+        self._authenticator = authenticator
+        self._trusted_proxies = trusted_proxies
+        self._allowed_origins = allowed_origins
+        self._open = open_to_this_machine
+
+    def peer(self, scope: AsgiScope) -> Peer:
+        """Describe the other end of a request."""
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        client = scope.get("client")
+        return peer_of(
+            client[0] if client else None,
+            headers,
+            trusted_proxies=self._trusted_proxies,
+        )
+
+    async def admit(
+        self, peer: Peer, authorization: str | None, access: Access, needs: Scope | None
+    ) -> Principal | None:
+        """Let a caller use an endpoint; `None` for a public one.
+
+        Raises:
+            GatewayError: it may not.
+        """
+        if access is Access.PUBLIC:
+            return None
+        principal = await self._identify(peer, authorization, access)
+        if needs is not None and needs not in principal.scopes:
+            raise Forbidden.missing_scope(needs)
+        return principal
+
+    async def is_insider(self, peer: Peer, authorization: str | None) -> bool:
+        """Whether a caller of a public endpoint may see more: it is here, or proves the secret."""
+        if peer.direct_local and not peer.origin:
+            return True
+        if authorization is None:
+            return False
+        try:
+            principal = await self._authenticator.http(authorization, peer)
+        except GatewayError:
+            return False
+        return principal.method != "none"
+
+    async def _identify(self, peer: Peer, authorization: str | None, access: Access) -> Principal:
+        opened = access is Access.THIS_MACHINE or (access is Access.OPENABLE and self._open)
+        if opened and authorization is None and peer.direct_local:
+            principal = Principal.http_operator("none", ip=peer.ip, local=True)
+        else:
+            principal = await self._authenticator.http(authorization, peer)
+        if principal.method == "none":
+            self._refuse_foreign_pages(peer)
+        return principal
+
+    def _refuse_foreign_pages(self, peer: Peer) -> None:
+        if peer.origin is None:
+            return
+        problem = origin_problem(peer, allowed=self._allowed_origins, by_host_name=False)
+        if problem is not None:
+            raise Forbidden("origin not allowed", details={"code": "ORIGIN_NOT_ALLOWED"})

@@ -1,0 +1,1 @@
+"""The gateway message API: one HTTP request in, one run, one answer."""

@@ -1,0 +1,277 @@
+"""The routes of the gateway message API.
+
+A run outlives the connection that asked for it: who comes back with the same `request_id` gets its
+answer. A caller that wants the opposite sets `cancel_on_disconnect`.
+
+Source: gateway message API, "HTTP surface".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from portico.protocol.scopes import Scope
+from portico.tasks import Tasks
+from portico.turns.model import TurnRow
+from portico.web.body import decode_json, read_body
+from portico.web.endpoint import Answer, Endpoint, HttpCall, Query
+from portico.web.gate import Access
+from portico.web.messages.answer import failure_of, reply_of, usage_of
+from portico.web.messages.model import (
+    CancelRequest,
+    CancelResponse,
+    MessageRequest,
+    MessageResponse,
+    StatusResponse,
+    StreamEvent,
+)
+from portico.web.messages.service import MessageService, Ticket
+from portico.web.messages.stream import EventId, parse_event_id
+from portico.web.problem import ErrorBody, json_response, retry_after
+
+BASE = "/v1/gateway"
+MAX_CANCEL_BODY = 64 * 1024
+SSE = "text/event-stream"
+_CLIENT_GONE = 499
+
+_RETRY_AFTER = {"Retry-After": "Seconds to wait."}
+_SUBMIT_ANSWERS = {
+    400: Answer("The request cannot be understood, or the model is unknown.", ErrorBody),
+    403: Answer("The user is not allowed, or the credential lacks a scope.", ErrorBody),
+    408: Answer("The body did not arrive in time.", ErrorBody),
+    409: Answer("An id was used before for something else; or the run was canceled.", ErrorBody),
+    413: Answer("The body is too large.", ErrorBody),
+    429: Answer("Too many requests wait for this session.", ErrorBody, headers=_RETRY_AFTER),
+    500: Answer("The agent or the gateway failed.", ErrorBody),
+    503: Answer("Not accepting, or it waited too long.", ErrorBody, headers=_RETRY_AFTER),
+    504: Answer("The agent did not finish in time.", ErrorBody),
+}
+
+
+def message_endpoints(
+    messages: MessageService, *, tasks: Tasks, max_body_bytes: int
+) -> list[Endpoint]:
+    """Return the endpoints of the API."""
+    doors = _Doors(messages, tasks, max_body_bytes)
+    bad_request = Answer("The request cannot be understood.", ErrorBody)
+    too_large = Answer("The body is too large.", ErrorBody)
+    unknown = Answer("Nobody knows this request (any more).", ErrorBody)
+    events = Answer("Events until the run has ended.", StreamEvent, SSE)
+    return [
+        Endpoint(
+            method="POST",
+            path=f"{BASE}/messages",
+            handle=doors.send,
+            operation="sendMessage",
+            summary="Send one message and wait for the answer.",
+            body=MessageRequest,
+            answers={200: Answer("The answer.", MessageResponse), **_SUBMIT_ANSWERS},
+            access=Access.OPENABLE,
+            needs=Scope.WRITE,
+        ),
+        Endpoint(
+            method="POST",
+            path=f"{BASE}/messages:stream",
+            handle=doors.stream,
+            operation="streamMessage",
+            summary="Send one message and follow its run as server-sent events.",
+            body=MessageRequest,
+            answers={200: events, **_SUBMIT_ANSWERS},
+            access=Access.OPENABLE,
+            needs=Scope.WRITE,
+        ),
+        Endpoint(
+            method="GET",
+            path=f"{BASE}/messages:stream",
+            handle=doors.resume,
+            operation="resumeStream",
+            summary="Follow a run that was started earlier, from the last event seen.",
+            query=(
+                Query("request_id", "The request to follow.", required=True),
+                Query("last_event_id", "The last event seen; also as header Last-Event-ID."),
+            ),
+            answers={200: events, 400: bad_request, 404: unknown},
+            access=Access.OPENABLE,
+            needs=Scope.READ,
+        ),
+        Endpoint(
+            method="GET",
+            path=f"{BASE}/status",
+            handle=doors.status,
+            operation="getStatus",
+            summary="Where a request is: queued, running, or how it ended.",
+            query=(Query("request_id", "The request.", required=True),),
+            answers={200: Answer("Its state.", StatusResponse), 400: bad_request, 404: unknown},
+            access=Access.OPENABLE,
+            needs=Scope.READ,
+        ),
+        Endpoint(
+            method="POST",
+            path=f"{BASE}/cancel",
+            handle=doors.cancel,
+            operation="cancelRequest",
+            summary="Cancel a request, or everything in a session, queued or running.",
+            body=CancelRequest,
+            answers={
+                200: Answer("Whether something was canceled.", CancelResponse),
+                400: bad_request,
+                408: Answer("The body did not arrive in time.", ErrorBody),
+                413: too_large,
+            },
+            access=Access.OPENABLE,
+            needs=Scope.WRITE,
+        ),
+    ]
+
+
+class _Doors:
+    """The handlers."""
+
+    def __init__(self, messages: MessageService, tasks: Tasks, max_body_bytes: int) -> None:
+        self._messages = messages
+        self._tasks = tasks
+        self._max_body_bytes = max_body_bytes
+
+    async def send(self, call: HttpCall) -> Response:
+        """Answer `POST messages`."""
+        asked = await self._read(call.request)
+        ticket = await self._messages.submit(asked)
+        if ticket.request_id is None:
+            return json_response(MessageResponse(ignored=True))
+        request_id = ticket.request_id
+        row = await _unless_gone(call.request, lambda: self._messages.wait(request_id))
+        if row is None:
+            self._gone(asked, ticket)
+            return Response(status_code=_CLIENT_GONE)
+        return _answer(ticket, row)
+
+    async def stream(self, call: HttpCall) -> EventStream:
+        """Answer `POST messages:stream`."""
+        asked = await self._read(call.request)
+        ticket = await self._messages.submit(asked)
+        options = asked.stream_options
+        events = self._messages.stream(
+            ticket,
+            after=_last_event_id(call.request),
+            progress_after_text=bool(options and options.progress_after_text_delta),
+        )
+        return EventStream(events, on_gone=lambda: self._gone(asked, ticket))
+
+    async def resume(self, call: HttpCall) -> EventStream:
+        """Answer `GET messages:stream`."""
+        ticket = await self._messages.resume(call.request.query_params.get("request_id", ""))
+        after = _last_event_id(call.request)
+        return EventStream(self._messages.stream(ticket, after=after, progress_after_text=True))
+
+    async def status(self, call: HttpCall) -> Response:
+        """Answer `GET status`."""
+        request_id = call.request.query_params.get("request_id", "")
+        state = await self._messages.status(request_id)
+        return json_response(state, headers={"cache-control": "no-store"})
+
+    async def cancel(self, call: HttpCall) -> Response:
+        """Answer `POST cancel`."""
+        body = await read_body(call.request, limit=MAX_CANCEL_BODY)
+        return json_response(await self._messages.cancel(decode_json(body, CancelRequest)))
+
+    async def _read(self, request: Request) -> MessageRequest:
+        body = await read_body(request, limit=self._max_body_bytes)
+        return decode_json(body, MessageRequest)
+
+    def _gone(self, asked: MessageRequest, ticket: Ticket) -> None:
+        if asked.cancel_on_disconnect and ticket.request_id and not ticket.duplicate:
+            cancelling = self._messages.abandoned(ticket.request_id)
+            self._tasks.start(cancelling, name=f"http.abandoned:{ticket.request_id}")
+
+
+class EventStream:
+    """An answer of server-sent events, written as they come.
+
+    Args:
+        on_gone: called when the client leaves before the last event.
+    """
+
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], *, on_gone: Callable[[], None] = lambda: None
+    ) -> None:
+        self._events = events
+        self._on_gone = on_gone
+        self._finished = False
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-cache, no-transform"),
+            (b"x-accel-buffering", b"no"),
+        ]
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch, receive, group.cancel_scope)
+                await self._write(scope, send)
+                group.cancel_scope.cancel()
+        except OSError:
+            return  # the client is gone in the middle of a write
+        finally:
+            if not self._finished:
+                self._on_gone()
+
+    async def _write(self, scope: AsgiScope, send: Send) -> None:
+        async with aclosing(self._events) as events:
+            if scope["method"] != "HEAD":
+                async for event in events:
+                    await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        self._finished = True
+
+    @staticmethod
+    async def _watch(receive: Receive, scope: anyio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        scope.cancel()
+
+
+async def _unless_gone(request: Request, work: Callable[[], Awaitable[TurnRow]]) -> TurnRow | None:
+    """Do a work while the client waits for it; `None` when it left."""
+    done: list[TurnRow] = []
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                continue
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        done.append(await work())
+        group.cancel_scope.cancel()
+    return done[0] if done else None
+
+
+def _answer(ticket: Ticket, row: TurnRow) -> Response:
+    failure = failure_of(row)
+    if failure is None:
+        body = MessageResponse(
+            session_id=ticket.session_id,
+            request_id=ticket.request_id,
+            reply=reply_of(row),
+            usage=usage_of(row.result),
+        )
+        return json_response(body)
+    body = MessageResponse(
+        session_id=ticket.session_id, request_id=ticket.request_id, error=failure.error
+    )
+    headers = retry_after(1000) if failure.status in {429, 503} else None
+    return json_response(body, failure.status, headers)
+
+
+def _last_event_id(request: Request) -> EventId:
+    given = request.headers.get("last-event-id") or request.query_params.get("last_event_id", "")
+    return parse_event_id(given)
