@@ -117,9 +117,19 @@ class Outbox:
         return True
 
     async def send(
-        self, route: ReplyRoute, text: str, *, media: tuple[str, ...], session_key: str | None
+        self,
+        route: ReplyRoute,
+        text: str,
+        *,
+        media: tuple[str, ...],
+        session_key: str | None,
+        delivery_id: str | None = None,
     ) -> str:
-        """Accept a message of somebody else than a turn; return its delivery id once committed."""
+        """Accept a message of somebody else than a turn; return its delivery id once committed.
+
+        Args:
+            delivery_id: the id it must have; accepting it again changes nothing.
+        """
         now = self._clock.now_ms()
         delivery_id = await self._store.write(
             outbox_store.enqueue,
@@ -130,6 +140,7 @@ class Outbox:
             session_key=session_key,
             expires_at=self._expires_at(now),
             now=now,
+            delivery_id=delivery_id,
         )
         self.wake()
         return delivery_id
@@ -211,9 +222,12 @@ class Outbox:
                 self._tasks.start(self._attempt(delivery), name=f"send:{delivery.delivery_id}")
         finally:
             self._claiming = False
-            if self._stopping:  # `drain` waits for this
+            if self._is_stopping():  # `drain` waits for this
                 self._wakeup.set()
         await self._wake_when_due()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     def _claim(self, count: int) -> Work[list[Delivery]]:
         if self._stopping:

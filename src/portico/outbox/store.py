@@ -71,21 +71,25 @@ _LAST_POSITION = statement(
     )
 )
 _INSERT = statement(
-    lambda insert: insert(deliveries).values(
-        delivery_id=bindparam("delivery_id"),
-        channel=bindparam("channel"),
-        account=bindparam("account"),
-        conversation=bindparam("conversation"),
-        position=bindparam("position"),
-        route=bindparam("route"),
-        body=bindparam("body"),
-        state="pending",
-        run_id=bindparam("run_id"),
-        session_key=bindparam("session_key"),
-        attempts=0,
-        created_at=bindparam("now"),
-        next_attempt_at=bindparam("now"),
-        expires_at=bindparam("expires_at"),
+    lambda insert: (
+        insert(deliveries)
+        .values(
+            delivery_id=bindparam("delivery_id"),
+            channel=bindparam("channel"),
+            account=bindparam("account"),
+            conversation=bindparam("conversation"),
+            position=bindparam("position"),
+            route=bindparam("route"),
+            body=bindparam("body"),
+            state="pending",
+            run_id=bindparam("run_id"),
+            session_key=bindparam("session_key"),
+            attempts=0,
+            created_at=bindparam("now"),
+            next_attempt_at=bindparam("now"),
+            expires_at=bindparam("expires_at"),
+        )
+        .on_conflict_do_nothing(index_elements=[d.delivery_id])
     )
 )
 _ahead = deliveries.alias("ahead")
@@ -197,11 +201,16 @@ def enqueue(
     session_key: str | None,
     expires_at: int,
     now: int,
+    delivery_id: str | None = None,
 ) -> Work[str]:
-    """Insert a delivery at the end of its conversation; return its id."""
+    """Insert a delivery at the end of its conversation; return its id.
+
+    Args:
+        delivery_id: the id it must have; inserting it again changes nothing.
+    """
     conversation = route.conversation
     last = (yield _LAST_POSITION(conversation=conversation))[0]["position"]
-    delivery_id = new_id("dlv")
+    delivery_id = delivery_id or new_id("dlv")
     yield _INSERT(
         delivery_id=delivery_id,
         channel=route.channel,

@@ -56,8 +56,13 @@ class ErrorShape(msgspec.Struct, omit_defaults=True, rename="camel", frozen=True
 
 
 class GatewayError(Exception):
-    """A refusal that is part of the contract, not an accident."""
+    """A refusal that is part of the contract, not an accident.
 
+    Attributes:
+        payload: goes on the wire beside the error, where the protocol has both.
+    """
+
+    payload: Any = None
     code: ClassVar[ErrorCode] = ErrorCode.UNAVAILABLE
     http_status: ClassVar[int] = 503
 

@@ -127,6 +127,14 @@ _SINCE = statement(
     .limit(bindparam("count"))
 )
 
+_SAID = statement(
+    select(entries)
+    .where(entries.c.run_id == bindparam("r"), entries.c.role == "user")
+    .order_by(entries.c.seq)
+    .limit(1)
+)
+_ENTRY = statement(select(entries).where(entries.c.entry_id == bindparam("e")))
+
 
 def open_session(
     key: str,
@@ -161,11 +169,16 @@ def append(
     now: int,
     run_id: str | None = None,
     meta: Mapping[str, Any] | None = None,
+    entry_id: str | None = None,
 ) -> Work[Entry]:
-    """Append one entry to the current transcript of an existing session."""
+    """Append one entry to the current transcript of an existing session.
+
+    Args:
+        entry_id: the entry's id, for a writer that must be able to find it again.
+    """
     rows = yield _NEXT_SEQ(k=key, now=now)
     entry = Entry(
-        entry_id=new_id("ent"),
+        entry_id=entry_id or new_id("ent"),
         session_id=rows[0]["session_id"],
         seq=rows[0]["last_seq"],
         role=role,
@@ -232,3 +245,15 @@ def since(session_id: str, *, after: int, limit: int) -> Work[list[Entry]]:
     """Return the oldest `limit` entries with a seq above `after`."""
     rows = yield _SINCE(sid=session_id, after=after, count=limit)
     return [entry_from_row(row) for row in rows]
+
+
+def find_entry(entry_id: str) -> Work[Entry | None]:
+    """Return one entry, or `None`."""
+    row = one((yield _ENTRY(e=entry_id)))
+    return None if row is None else entry_from_row(row)
+
+
+def find_said(run_id: str) -> Work[Entry | None]:
+    """Return the message that began a run, or `None` while it waits."""
+    row = one((yield _SAID(r=run_id)))
+    return None if row is None else entry_from_row(row)

@@ -1,0 +1,40 @@
+"""The channel accounts that can send now.
+
+Guarantees: a mailbox channel's answers are read from the transcript by whoever asked; the outbox
+never sends them, though somebody may be sent a message there.
+"""
+
+from __future__ import annotations
+
+from portico.channels.contract import Channel
+
+MAILBOXES = frozenset({"webchat", "http"})
+DEFAULT_ACCOUNT = "default"
+
+
+class ChannelRegistry:
+    """Finds the sending side of an account."""
+
+    def __init__(self, *, mailboxes: frozenset[str] = MAILBOXES) -> None:
+        self._mailboxes = mailboxes
+        self._accounts: dict[tuple[str, str], Channel] = {}
+
+    def register(self, channel: str, account: str, sender: Channel) -> None:
+        """Add an account, or replace what was there (it reconnected)."""
+        self._accounts[channel, account] = sender
+
+    def unregister(self, channel: str, account: str) -> None:
+        """Remove an account. Unknown ones are ignored."""
+        self._accounts.pop((channel, account), None)
+
+    def find(self, channel: str, account: str) -> Channel | None:
+        """Return the account's sender; `None` when it is not configured or not running."""
+        return self._accounts.get((channel, account))
+
+    def is_known(self, channel: str) -> bool:
+        """Whether any account of the channel can send."""
+        return any(name == channel for name, _ in self._accounts)
+
+    def is_mailbox(self, channel: str) -> bool:
+        """Whether answers on this channel are read from the transcript, not sent."""
+        return channel in self._mailboxes

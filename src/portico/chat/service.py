@@ -1,0 +1,222 @@
+"""What becomes of something an operator says: a command that is obeyed, or a message on the path.
+
+Guarantees: the run id is the client's idempotency key; saying the same again never starts a second
+run, before or after a restart, and `/new` or `/reset` said twice resets once. A message is on disk
+when it is acknowledged.
+
+Not here: running (turns), the shapes of answers (rpc.py).
+
+Source: OpenClaw gateway protocol, "chat.send" and "agent".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from portico.agents.runtime import TurnRequest
+from portico.agents.service import Agents
+from portico.channels.model import InboundMessage, Peer
+from portico.channels.registry import DEFAULT_ACCOUNT
+from portico.chat.attachments import AttachmentLimits, accept_attachments
+from portico.chat.commands import is_stop, parse_fresh
+from portico.clock import Clock
+from portico.events.hub import Hub
+from portico.inbox.service import Accepted, Inbox, Routing
+from portico.protocol.errors import Forbidden, InvalidRequest, Unavailable
+from portico.protocol.keys import DmScope
+from portico.protocol.scopes import Scope
+from portico.rpc.call import Call
+from portico.rpc.dispatch import Idempotency, Key
+from portico.sessions.model import Session
+from portico.sessions.mutations import Busy, chat_type_of
+from portico.sessions.service import Sessions
+from portico.sessions.talk import AbortAck, Said, SendAck
+from portico.turns.model import Enqueued
+from portico.turns.service import Turns
+
+DOOR = "webchat"
+RESET_ATTEMPTS = 5
+NEW_SESSION_TEXT = "New session started."
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """What is configured of operators' messages."""
+
+    dm_scope: DmScope = "main"
+    attachments: AttachmentLimits = field(default_factory=AttachmentLimits)
+
+
+class ChatService:
+    """Says things in sessions on behalf of operators."""
+
+    def __init__(
+        self,
+        *,
+        inbox: Inbox,
+        turns: Turns,
+        sessions: Sessions,
+        agents: Agents,
+        hub: Hub,
+        clock: Clock,
+        idempotency: Idempotency,
+        settings: ChatSettings,
+        is_channel: Callable[[str], bool] = lambda _channel: False,
+    ) -> None:
+        self._inbox = inbox
+        self._turns = turns
+        self._sessions = sessions
+        self._agents = agents
+        self._hub = hub
+        self._clock = clock
+        self._idempotency = idempotency
+        self._is_channel = is_channel
+        self.settings = settings
+
+    async def send(self, call: Call, said: Said) -> SendAck | AbortAck:
+        """Accept a message, or obey a command.
+
+        Raises:
+            Forbidden: the command needs more than the caller holds.
+            InvalidRequest: unknown agent, unusable attachments, a reused key.
+            Overloaded: the lane is full.
+        """
+        if said.commands and is_stop(said.text):
+            run_ids = await self._turns.cancel_session(said.key, "stop")
+            return AbortAck(aborted=bool(run_ids), run_ids=tuple(run_ids))
+        fresh = parse_fresh(said.text) if said.commands else None
+        if fresh is not None:
+            reason, rest = fresh
+            await self.begin_anew(call, said, reason)
+            if not rest and not said.attachments:
+                self._say_it_is_new(said)
+                return SendAck(run_id=said.run_id, status="ok")
+            said = replace(said, text=rest, commands=False)
+        return await self._accept(call, said)
+
+    async def begin_anew(self, call: Call, said: Said, reason: str) -> None:
+        """Reset the session of a `/new` or `/reset`, once per run id.
+
+        Raises:
+            Forbidden: the caller is not an administrator.
+        """
+        if Scope.ADMIN not in call.principal.scopes:
+            raise Forbidden.missing_scope(Scope.ADMIN)
+        self._check_agent(said.key)
+        asked = msgspec.json.encode([said.key, said.text])
+        key = Key(f"{said.door}.command", call.principal.subject, said.run_id)
+        await self._idempotency.run(key, asked, lambda: self._reset(said.key, reason))
+
+    async def _reset(self, key: str, reason: str) -> str:
+        for _ in range(RESET_ATTEMPTS):
+            await self._turns.cancel_session(key, "reset")
+            try:
+                session = await self._sessions.reset(
+                    key, reason="new" if reason == "new" else "reset"
+                )
+            except Busy:
+                continue
+            return session.session_id
+        raise Unavailable(f"Session {key} is still active; try again.", retryable=True)
+
+    def _say_it_is_new(self, said: Said) -> None:
+        self._hub.publish(
+            "chat",
+            {
+                "runId": said.run_id,
+                "sessionKey": said.key,
+                "agentId": self._sessions.agent_of(said.key),
+                "seq": 0,
+                "state": "final",
+                "stopReason": "stop",
+                "message": {
+                    "role": "assistant",
+                    "content": [{"type": "text", "text": NEW_SESSION_TEXT}],
+                    "timestamp": self._clock.now_ms(),
+                },
+            },
+            session_key=said.key,
+            droppable=False,
+        )
+
+    async def _accept(self, call: Call, said: Said) -> SendAck:
+        if not said.text.strip() and not said.attachments:
+            raise InvalidRequest("message or attachment required")
+        agent_id = self._check_agent(said.key)
+        session = await self._sessions.find(said.key)
+        request = await self._request(said, session)
+        message = InboundMessage(
+            channel=DOOR,
+            account=DEFAULT_ACCOUNT,
+            event_key=said.run_id,
+            peer=Peer(chat_type_of(said.key), said.key),
+            sender=call.principal.subject,
+            text=said.text,
+            attachments=accept_attachments(said.attachments, self.settings.attachments),
+            session_key=said.key,
+            agent_id=agent_id,
+            trace_id=call.trace_id,
+        )
+        routing = Routing(
+            session_key=said.key,
+            agent_id=agent_id,
+            run_id=said.run_id,
+            queue_mode=said.queue_mode,
+            created_via=said.created_via,
+        )
+        return await self._acknowledge(said, await self._inbox.accept(message, request, routing))
+
+    def _check_agent(self, key: str) -> str:
+        agent_id = self._sessions.agent_of(key)
+        self._agents.get(agent_id)
+        return agent_id
+
+    async def _request(self, said: Said, session: Session | None) -> TurnRequest:
+        model, thinking = said.model, said.thinking
+        if session is not None:
+            if session.settings.get("sendPolicy") == "deny":
+                raise InvalidRequest("send blocked by session policy")
+            chosen = (session.model, session.settings.get("thinkingLevel"))
+            if chosen != (None, None):
+                # A repeat must ask for what the first message asked for, whatever was set since.
+                earlier = await self._turns.find(said.run_id)
+                if earlier is not None:
+                    chosen = (earlier.request.model, earlier.request.thinking)
+                model, thinking = model or chosen[0], thinking or chosen[1]
+        return TurnRequest(
+            text=said.text,
+            system_prompt=said.system_prompt,
+            model=model,
+            thinking=thinking,
+            timeout_s=said.timeout_s,
+        )
+
+    async def _acknowledge(self, said: Said, accepted: Accepted) -> SendAck:
+        run_id = accepted.run_id or said.run_id
+        if accepted.duplicate:
+            row = await self._turns.find(run_id)
+            is_open = row is not None and row.is_open
+            return SendAck(run_id=run_id, status="in_flight" if is_open else "ok")
+        turn = accepted.turn
+        if not isinstance(turn, Enqueued):  # kept as context: there is nothing to wait for
+            return SendAck(run_id=run_id, status="ok")
+        result = turn.row.result
+        interrupts = turn.running is not None and said.queue_mode == "interrupt"
+        return SendAck(
+            run_id=run_id,
+            status="started",
+            message_seq=None if result is None else result.message_seq,
+            interrupted_active_run=True if interrupts else None,
+        )
+
+    def check_channel(self, channel: str | None) -> None:
+        """Refuse an answer's way out that is not there.
+
+        Raises:
+            InvalidRequest: no such channel.
+        """
+        if channel and channel not in {DOOR, "last"} and not self._is_channel(channel):
+            raise InvalidRequest(f"unsupported channel: {channel}")

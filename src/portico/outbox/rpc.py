@@ -1,0 +1,232 @@
+"""RPC methods of the outbox: send, and what an operator does with deliveries.
+
+`deliveries.*` are Portico's own additions: list, look, resend, discard.
+
+Source: OpenClaw gateway protocol, "send"; architecture, "The message path", step 7.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from portico.channels.model import Peer, ReplyRoute
+from portico.channels.registry import DEFAULT_ACCOUNT, ChannelRegistry
+from portico.outbox import store as outbox_store
+from portico.outbox.life import DeliveryState
+from portico.outbox.service import SEND_TIMEOUT_S, Outbox
+from portico.outbox.store import Delivery
+from portico.protocol.errors import InvalidRequest, Outcome, Unavailable
+from portico.protocol.scopes import Scope
+from portico.protocol.validation import Params, Result
+from portico.rpc.call import Call
+from portico.rpc.method import method
+from portico.store import Store
+
+NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
+DEFAULT_CHANNEL = "webchat"
+WAIT_S = SEND_TIMEOUT_S + 1
+
+
+class Send(Params, frozen=True, kw_only=True):
+    """`{to, message? | mediaUrl? …, channel?, idempotencyKey}`."""
+
+    to: NonEmpty
+    idempotency_key: NonEmpty
+    message: str | None = None
+    media_url: str | None = None
+    media_urls: list[str] | None = None
+    buffer: str | None = None
+    filename: str | None = None
+    content_type: str | None = None
+    as_voice: bool | None = None
+    gif_playback: bool | None = None
+    channel: str | None = None
+    account_id: str | None = None
+    agent_id: str | None = None
+    reply_to_id: str | None = None
+    thread_id: str | None = None
+    force_document: bool | None = None
+    silent: bool | None = None
+    parse_mode: Literal["HTML"] | None = None
+    session_key: str | None = None
+
+
+class Sent(Result, frozen=True, kw_only=True):
+    """The provider has it."""
+
+    run_id: str
+    message_id: str
+    channel: str
+    conversation_id: str | None = None
+
+
+class DeliveriesList(Params, frozen=True, kw_only=True):
+    """`{state?, limit?}`."""
+
+    state: DeliveryState | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+
+
+class DeliveryId(Params, frozen=True, kw_only=True):
+    """`{deliveryId}`."""
+
+    delivery_id: NonEmpty
+
+
+class Decide(Params, frozen=True, kw_only=True):
+    """`{deliveryId, idempotencyKey?}`."""
+
+    delivery_id: NonEmpty
+    idempotency_key: NonEmpty | None = None
+
+
+class DeliveryShown(Result, frozen=True, kw_only=True):
+    """One delivery."""
+
+    delivery_id: str
+    channel: str
+    account_id: str
+    to: str
+    state: str
+    attempts: int = msgspec.field()
+    text: str = msgspec.field()
+    created_at: int = msgspec.field()
+    thread_id: str | None = None
+    media_urls: tuple[str, ...] = ()
+    run_id: str | None = None
+    session_key: str | None = None
+    last_error: str | None = None
+    receipt: Any = None
+    next_attempt_at: int | None = None
+    expires_at: int | None = None
+    ended_at: int | None = None
+
+
+class DeliveriesListed(Result, frozen=True, kw_only=True, omit_defaults=False):
+    """The newest deliveries, and how many there are by state."""
+
+    deliveries: tuple[DeliveryShown, ...]
+    counts: dict[str, int]
+
+
+class SendMethods:
+    """`send` and `deliveries.*`."""
+
+    def __init__(self, *, outbox: Outbox, store: Store, senders: ChannelRegistry) -> None:
+        self._outbox = outbox
+        self._store = store
+        self._senders = senders
+
+    @method("send", scope=Scope.WRITE, mutates=True)
+    async def send(self, call: Call, params: Send) -> Sent:
+        """Send a message to somebody on a channel, and answer once the provider has it."""
+        text, media = params.message or "", _media(params)
+        if not text.strip() and not media:
+            raise InvalidRequest("invalid send params: text or media is required")
+        channel = params.channel or DEFAULT_CHANNEL
+        if not self._senders.is_known(channel):
+            raise InvalidRequest(f"unsupported channel: {channel}")
+        account = params.account_id or DEFAULT_ACCOUNT
+        if self._senders.find(channel, account) is None:
+            raise InvalidRequest(f"unknown account of {channel}: {account}")
+        route = ReplyRoute(
+            channel=channel,
+            account=account,
+            peer=Peer("direct", params.to),
+            thread_id=params.thread_id,
+            context={} if params.reply_to_id is None else {"replyToId": params.reply_to_id},
+        )
+        delivery_id = await self._outbox.send(
+            route,
+            text,
+            media=media,
+            session_key=params.session_key,
+            delivery_id=_delivery_id(call.principal.subject, params.idempotency_key),
+        )
+        delivery = await self._outbox.wait_settled(delivery_id, WAIT_S)
+        return _sent(params, delivery_id, delivery)
+
+    @method("deliveries.list", scope=Scope.READ)
+    async def list(self, call: Call, params: DeliveriesList) -> DeliveriesListed:
+        """List deliveries, newest first, of one state or all."""
+        wanted = "" if params.state is None else params.state.value
+        found = await self._store.scan(
+            outbox_store.list_deliveries, state=wanted, limit=params.limit
+        )
+        counts = await self._store.scan(outbox_store.counts)
+        return DeliveriesListed(deliveries=tuple(_shown(one) for one in found), counts=counts)
+
+    @method("deliveries.get", scope=Scope.READ)
+    async def get(self, call: Call, params: DeliveryId) -> DeliveryShown:
+        """Show one delivery."""
+        delivery = await self._outbox.find(params.delivery_id)
+        if delivery is None:
+            raise InvalidRequest(f"unknown delivery: {params.delivery_id}")
+        return _shown(delivery)
+
+    @method("deliveries.resend", scope=Scope.WRITE, mutates=True)
+    async def resend(self, call: Call, params: Decide) -> DeliveryShown:
+        """Send again what failed or whose outcome is unknown."""
+        return _shown(await self._outbox.decide(params.delivery_id, resend=True))
+
+    @method("deliveries.discard", scope=Scope.ADMIN, mutates=True)
+    async def discard(self, call: Call, params: Decide) -> DeliveryShown:
+        """Give up a delivery that is not sent yet."""
+        return _shown(await self._outbox.decide(params.delivery_id, resend=False))
+
+
+def _delivery_id(subject: str, key: str) -> str:
+    # One key, one delivery, even when the gateway dies between sending and remembering the answer.
+    digest = hashlib.blake2b(f"{subject}\0{key}".encode(), digest_size=16).hexdigest()
+    return f"dlv_{digest}"
+
+
+def _media(params: Send) -> tuple[str, ...]:
+    if params.buffer:
+        raise InvalidRequest("this gateway does not offer send buffer; pass mediaUrl")
+    single = [params.media_url] if params.media_url else []
+    return tuple(url for url in (*single, *(params.media_urls or ())) if url)
+
+
+def _sent(params: Send, delivery_id: str, delivery: Delivery | None) -> Sent:
+    state = None if delivery is None else delivery.state
+    if delivery is not None and state is DeliveryState.SENT:
+        receipt = delivery.receipt if isinstance(delivery.receipt, dict) else {}
+        return Sent(
+            run_id=params.idempotency_key,
+            message_id=str(receipt.get("messageId", delivery_id)),
+            channel=delivery.channel,
+            conversation_id=receipt.get("conversationId"),
+        )
+    reason = (None if delivery is None else delivery.last_error) or "not sent yet"
+    details: dict[str, Any] = {"deliveryId": delivery_id, "state": state}
+    if state in {DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRY}:
+        details["code"] = "OUTBOUND_DELIVERY_QUEUED"
+    outcome = Outcome.UNCERTAIN if state is not DeliveryState.FAILED else Outcome.NOT_STARTED
+    raise Unavailable(f"delivery {state}: {reason}", details=details, outcome=outcome)
+
+
+def _shown(delivery: Delivery) -> DeliveryShown:
+    waits = delivery.state in {DeliveryState.PENDING, DeliveryState.RETRY}
+    return DeliveryShown(
+        delivery_id=delivery.delivery_id,
+        channel=delivery.channel,
+        account_id=delivery.account,
+        to=delivery.route.peer.id,
+        thread_id=delivery.route.thread_id,
+        state=delivery.state.value,
+        attempts=delivery.attempts,
+        text=delivery.text,
+        media_urls=delivery.media,
+        run_id=delivery.run_id,
+        session_key=delivery.session_key,
+        last_error=delivery.last_error,
+        receipt=delivery.receipt,
+        created_at=delivery.created_at,
+        next_attempt_at=delivery.next_attempt_at if waits else None,
+        expires_at=delivery.expires_at if waits else None,
+        ended_at=delivery.ended_at,
+    )

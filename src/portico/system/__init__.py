@@ -1,0 +1,1 @@
+"""The gateway about itself: health, status, presence, its configuration and its log."""
