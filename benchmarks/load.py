@@ -22,6 +22,7 @@ from benchmarks.client import Http, WebSocket, text_frame
 from benchmarks.process import cpu_s, private_kb, resident_kb
 
 CONNECTING_AT_ONCE = 16
+SCENARIO_TIMEOUT_S = 60
 _RESULT = b'"type":"res"'
 
 
@@ -438,7 +439,7 @@ def main() -> None:
     scenario: Callable[[], Awaitable[Cost]] = getattr(Load(job), job.scenario)
 
     async def run() -> Cost:
-        return await asyncio.wait_for(scenario(), 180)
+        return await asyncio.wait_for(scenario(), SCENARIO_TIMEOUT_S)
 
     print(msgspec.json.encode(uvloop.run(run())).decode())
 

@@ -25,7 +25,7 @@ CONFIG = {
     "gateway": {"auth": {"mode": "token", "token": TOKEN}},
     "agents": {"defaults": {"maxConcurrent": 64}},
 }
-LOAD_TIMEOUT_S = 200
+LOAD_TIMEOUT_S = 70
 
 
 @dataclass(frozen=True, slots=True)
