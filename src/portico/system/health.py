@@ -45,6 +45,7 @@ class HealthService:
         tasks: Tasks,
         interval_s: float = 60.0,
         store_path: str = "",
+        started_ms: int | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -54,6 +55,7 @@ class HealthService:
         self._tasks = tasks
         self._interval_s = interval_s
         self._store_path = store_path
+        self._started_ms = clock.now_ms() if started_ms is None else started_ms
         self._summary: dict[str, Any] | None = None
         self._refreshing: asyncio.Task[dict[str, Any]] | None = None
 
@@ -61,6 +63,11 @@ class HealthService:
         """Make the first summary and go on making them."""
         await self.fresh()
         self._tasks.start(self._keep_fresh(), name="health")
+
+    @property
+    def uptime_ms(self) -> int:
+        """How long the gateway has been up."""
+        return self._clock.now_ms() - self._started_ms
 
     @property
     def last(self) -> dict[str, Any]:

@@ -130,7 +130,6 @@ class SystemMethods:
         self._config_snapshot = config_snapshot
         self._settings = settings
         self._redactor = redactor or Redactor()
-        self._started_ms = clock.now_ms()
 
     @method("health", scope=None)
     async def health(self, call: Call, params: Health) -> dict[str, Any]:
@@ -146,7 +145,7 @@ class SystemMethods:
         agents = self._agents.list()
         return {
             "runtimeVersion": self._settings.version,
-            "uptimeMs": now - self._started_ms,
+            "uptimeMs": self._health.uptime_ms,
             "heartbeat": {
                 "defaultAgentId": self._agents.default_id,
                 "agents": [

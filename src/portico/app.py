@@ -1,0 +1,546 @@
+"""The composition root: the one place that constructs every service and hands it what it needs.
+
+Guarantees: construction has no effects; `start` opens things in order, `shut_down` and `stop` close
+them in the reverse; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from portico import __version__
+from portico.agents.echo import EchoRuntime
+from portico.agents.python import PythonRuntime
+from portico.agents.rpc import AgentMethods
+from portico.agents.runtime import AgentRuntime
+from portico.agents.service import Agent, Agents
+from portico.auth.devices import Devices
+from portico.auth.rate_limit import RateLimitSettings
+from portico.auth.service import Authenticator, AuthSettings
+from portico.channels.registry import ChannelRegistry
+from portico.channels.webchat import WebchatChannel
+from portico.chat.rpc import AgentRunMethods, ChatMethods
+from portico.chat.service import ChatService, ChatSettings
+from portico.chat.usage import UsageMethods
+from portico.clock import SystemClock
+from portico.config.checks import auth_mode
+from portico.events.hub import Hub
+from portico.events.presence import Presence, PresenceEntry, StateVersion
+from portico.ids import new_id, new_secret
+from portico.inbox.policy import OPEN_DOOR, DoorPolicy
+from portico.inbox.service import Admitted, Inbox
+from portico.observe.metrics import Metrics
+from portico.observe.readiness import Readiness
+from portico.outbox.life import RetryPolicy
+from portico.outbox.rpc import SendMethods
+from portico.outbox.service import Outbox
+from portico.rpc.dispatch import Dispatcher
+from portico.rpc.hello import HelloBuilder, HelloSettings
+from portico.rpc.idempotency import StoredIdempotency
+from portico.rpc.method import Registry
+from portico.sessions.changes import SessionChanges
+from portico.sessions.rpc import SessionMethods
+from portico.sessions.rpc_read import SessionReadMethods
+from portico.sessions.service import Sessions
+from portico.store import Work, open_store
+from portico.system.health import HealthService
+from portico.system.rpc import SystemMethods, SystemSettings
+from portico.tasks import Tasks
+from portico.turns.model import Enqueued, NewTurn
+from portico.turns.service import TurnLimits, Turns
+from portico.web.app import WebSettings, build_web
+from portico.web.control_plane import ControlPlane, SocketLimits
+from portico.web.fetch import Fetcher, FetchSettings
+from portico.web.gate import Gate
+from portico.web.messages.http import message_endpoints
+from portico.web.messages.service import MessageService, MessageSettings
+from portico.web.metrics import metrics_endpoint
+from portico.web.probes import probe_endpoints
+from portico.web.ws import websocket_protocol
+
+if TYPE_CHECKING:
+    from portico.config import LoadedConfig
+    from portico.config.model import PorticoConfig
+    from portico.config.sections.conversation import QueueSettings
+
+log = structlog.get_logger()
+
+
+class ConfiguredLanes:
+    """Lets the inbox put turns into lanes, with the queue settings of the configuration."""
+
+    def __init__(self, turns: Turns, queue: QueueSettings) -> None:
+        self._turns = turns
+        self._queue = queue
+
+    def enqueue(self, message: Admitted) -> Work[Enqueued]:
+        """The work that puts an admitted message's turn into its lane."""
+        routing = message.routing
+        configured = self._queue.by_channel.get(message.channel, self._queue.mode)
+        return self._turns.enqueue(
+            NewTurn(
+                run_id=message.run_id,
+                session_key=routing.session_key,
+                agent_id=routing.agent_id,
+                request=message.request,
+                reply_route=message.reply_route,
+                fingerprint=message.fingerprint,
+                queue_mode=routing.queue_mode or configured,
+                cap=self._queue.cap,
+                drop=routing.drop or self._queue.drop,
+                expires_at=routing.expires_at,
+            )
+        )
+
+    def begin(self, enqueued: Enqueued) -> None:
+        """Act on what was committed."""
+        self._turns.begin(enqueued)
+
+
+def build_agents(config: PorticoConfig) -> Agents:
+    """Construct the configured agents with their runtimes."""
+    roster = [
+        Agent(
+            agent_id=entry.id,
+            runtime=_runtime(config, entry.id),
+            name=entry.identity.name or entry.name,
+            emoji=entry.identity.emoji,
+            avatar=entry.identity.avatar,
+            workspace=entry.workspace or config.agents.defaults.workspace,
+            model=config.agents.model_for(entry.id).primary,
+            timeout_s=config.agents.timeout_s_for(entry.id),
+        )
+        for entry in config.agents.roster()
+    ]
+    return Agents(roster, config.agents.default_id())
+
+
+def _runtime(config: PorticoConfig, agent_id: str) -> AgentRuntime:
+    wanted = config.agents.runtime_for(agent_id)
+    if wanted.type == "python" and wanted.import_path is not None:
+        resumable = bool(wanted.options.get("resumable", False))
+        return PythonRuntime(wanted.import_path, resumable=resumable)
+    return EchoRuntime()
+
+
+class Gateway:
+    """Every service of one gateway, constructed and connected.
+
+    Args:
+        env: what the configuration may refer to when it is read again.
+    """
+
+    def __init__(self, loaded: LoadedConfig, *, env: Mapping[str, str]) -> None:
+        self.config = config = loaded.require()
+        self._loaded = loaded
+        self._env = env
+        self.clock = clock = SystemClock()
+        self.boot_id = new_id("boot")
+        self.started_ms = clock.now_ms()
+        self.tasks = Tasks(_task_failed)
+        self.metrics = Metrics()
+        self.readiness = Readiness(clock=clock)
+        self._build_ground()
+        self._build_kernel()
+        self._build_conversation()
+        self._build_control_plane()
+        self._build_web()
+
+    def _build_ground(self) -> None:
+        limits, paths = self.config.gateway.limits, self._loaded.paths
+        self.store_url = self.config.store.url or f"sqlite:///{paths.database}"
+        self.store = open_store(self.store_url)
+        self.alone = self.store_url.startswith("sqlite:")
+        self.hub = Hub(
+            epoch=self.boot_id, window=limits.replay_events, window_bytes=limits.replay_bytes
+        )
+
+    def _build_kernel(self) -> None:
+        self.auth_settings = auth_settings(self.config)
+        self.state_version = StateVersion()
+        self.presence = Presence(
+            hub_publish=self.hub.publish,
+            clock=self.clock,
+            state_version=self.state_version,
+            self_entry=self_presence(self.boot_id, self.started_ms),
+            later=lambda delay_s, call: asyncio.get_running_loop().call_later(delay_s, call),
+        )
+        self.devices = Devices(
+            self.store, self.clock, self.hub.publish, secret=self.auth_settings.secret
+        )
+        self.authenticator = Authenticator(self.auth_settings, self.devices, self.clock)
+        self.idempotency = StoredIdempotency(
+            self.store, self.clock, ttl_ms=self.config.gateway.limits.dedupe_ttl_ms
+        )
+
+    def _build_conversation(self) -> None:
+        config, store, clock = self.config, self.store, self.clock
+        self.agents = agents = build_agents(config)
+        self.main_key = config.session.main_key
+        self.changes = SessionChanges(
+            store=store,
+            hub=self.hub,
+            clock=clock,
+            agents=agents,
+            tasks=self.tasks,
+            main_key=self.main_key,
+        )
+        self.sessions = Sessions(
+            store=store,
+            clock=clock,
+            changes=self.changes,
+            agents=agents,
+            main_key=self.main_key,
+            store_path=shown_store(self.store_url),
+        )
+        self.senders = ChannelRegistry()
+        self.senders.register(
+            "webchat",
+            "default",
+            WebchatChannel(
+                store=store,
+                clock=clock,
+                hub=self.hub,
+                changes=self.changes,
+                default_agent=agents.default_id,
+                main_key=self.main_key,
+            ),
+        )
+        self._build_path()
+
+    def _build_path(self) -> None:
+        config, store, clock = self.config, self.store, self.clock
+        self.outbox = Outbox(
+            store=store,
+            clock=clock,
+            senders=self.senders,
+            tasks=self.tasks,
+            owner=self.boot_id,
+            alone=self.alone,
+            policy=RetryPolicy(),
+        )
+        self.turns = Turns(
+            store=store,
+            clock=clock,
+            hub=self.hub,
+            runtimes=self.agents,
+            outbox=self.outbox,
+            changes=self.changes,
+            tasks=self.tasks,
+            owner=self.boot_id,
+            alone=self.alone,
+            limits=TurnLimits(
+                max_concurrent=config.agents.defaults.max_concurrent,
+                live_text_ms=config.gateway.limits.live_text_ms,
+            ),
+        )
+        self.message_door = message_door = message_api_policy(config)
+        self.inbox = Inbox(
+            store=store,
+            clock=clock,
+            lanes=ConfiguredLanes(self.turns, config.messages.queue),
+            policies=lambda channel, _account: OPEN_DOOR if channel == "webchat" else message_door,
+        )
+        self.chat = ChatService(
+            inbox=self.inbox,
+            turns=self.turns,
+            sessions=self.sessions,
+            agents=self.agents,
+            hub=self.hub,
+            clock=clock,
+            idempotency=self.idempotency,
+            is_channel=self.senders.is_known,
+            settings=ChatSettings(dm_scope=config.session.dm_scope),
+        )
+
+    def _build_control_plane(self) -> None:
+        self.health = HealthService(
+            store=self.store,
+            clock=self.clock,
+            hub=self.hub,
+            agents=self.agents,
+            state_version=self.state_version,
+            tasks=self.tasks,
+            interval_s=self.config.gateway.limits.health_interval_ms / 1000,
+            store_path=shown_store(self.store_url),
+            started_ms=self.started_ms,
+        )
+        self.registry = self._build_registry()
+        self.dispatcher = Dispatcher(self.registry, self.idempotency, self.clock)
+        self.plane = ControlPlane(
+            dispatcher=self.dispatcher,
+            authenticator=self.authenticator,
+            hub=self.hub,
+            presence=self.presence,
+            hello=self._build_hello(),
+            tasks=self.tasks,
+            clock=self.clock,
+            limits=socket_limits(self.config),
+            claimed=lambda path: self.web.claimed(path),
+        )
+        self.websocket = websocket_protocol(self.plane)
+
+    def _build_web(self) -> None:
+        gateway = self.config.gateway
+        gate = Gate(
+            authenticator=self.authenticator,
+            trusted_proxies=gateway.trusted_proxies,
+            allowed_origins=gateway.control_ui.allowed_origins,
+            open_to_this_machine=gateway.http.open,
+        )
+        self.fetcher = Fetcher(FetchSettings())
+        messages = MessageService(
+            inbox=self.inbox,
+            turns=self.turns,
+            agents=self.agents,
+            clock=self.clock,
+            fetcher=self.fetcher,
+            policy=lambda: self.message_door,
+            accepting=lambda: self.readiness.phase == "ready",
+            models=None,
+            settings=MessageSettings(
+                queue_timeout_ms=gateway.messages.queue_timeout_ms,
+                status_retention_ms=gateway.messages.status_retention_ms,
+                heartbeat_s=gateway.messages.sse_heartbeat_ms / 1000,
+            ),
+        )
+        self.web = build_web(
+            endpoints=[
+                *probe_endpoints(self.readiness, gate=gate, clock=self.clock, version=__version__),
+                metrics_endpoint(self.metrics),
+                *message_endpoints(
+                    messages, tasks=self.tasks, max_body_bytes=gateway.http.max_body_bytes
+                ),
+            ],
+            gate=gate,
+            clock=self.clock,
+            settings=WebSettings(
+                version=__version__,
+                base_path=gateway.control_ui.base_path,
+                page_root=Path(root) if (root := gateway.control_ui.root) else None,
+                page_enabled=gateway.control_ui.enabled,
+                strict_transport_security=gateway.http.security_headers.strict_transport_security,
+            ),
+        )
+
+    def _build_registry(self) -> Registry:
+        sessions, turns, agents, chat = self.sessions, self.turns, self.agents, self.chat
+        history_bytes = self.config.gateway.limits.chat_history_max_bytes
+        registry = Registry()
+        for feature in (
+            SystemMethods(
+                health=self.health,
+                presence=self.presence,
+                sessions=sessions,
+                agents=agents,
+                store=self.store,
+                clock=self.clock,
+                config_snapshot=self._config_snapshot,
+                settings=SystemSettings(
+                    version=__version__,
+                    log_file=self._loaded.paths.log_file,
+                    drain_ms=self.config.gateway.shutdown.drain_ms,
+                ),
+            ),
+            ChatMethods(
+                chat=chat,
+                sessions=sessions,
+                turns=turns,
+                agents=agents,
+                hub=self.hub,
+                max_history_bytes=history_bytes,
+            ),
+            AgentRunMethods(
+                chat=chat, turns=turns, sessions=sessions, agents=agents, clock=self.clock
+            ),
+            AgentMethods(agents=agents, main_key=self.main_key),
+            SessionReadMethods(sessions=sessions, clock=self.clock),
+            SessionMethods(
+                sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=self.clock
+            ),
+            UsageMethods(store=self.store, clock=self.clock, sessions=sessions),
+            SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
+        ):
+            registry.add(feature)
+        return registry
+
+    def _build_hello(self) -> HelloBuilder:
+        limits, paths = self.config.gateway.limits, self._loaded.paths
+        return HelloBuilder(
+            self.registry,
+            self.hub,
+            self.presence,
+            self.state_version,
+            HelloSnapshot(self),
+            self.clock,
+            HelloSettings(
+                version=__version__,
+                boot_id=self.boot_id,
+                max_payload=limits.max_payload_bytes,
+                max_buffered=limits.max_buffered_bytes,
+                tick_interval_ms=limits.tick_interval_ms,
+                config_path=str(paths.config_file),
+                state_dir=str(paths.state_dir),
+                auth_mode=self.auth_settings.mode,
+            ),
+        )
+
+    def _config_snapshot(self) -> dict[str, Any]:
+        from portico.config import load, snapshot
+
+        now = load(self._loaded.paths, env=self._env)
+        return snapshot(now, applied_hash=self.applied_hash)
+
+    @property
+    def applied_hash(self) -> str:
+        """The revision of the configuration this gateway runs with."""
+        return self._loaded.revision_hash
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the database, take over unfinished work, start the services."""
+        await self.store.start()
+        self.readiness.add_check("store", self._store_answers)
+        await self.outbox.start()
+        await self.turns.start()
+        await self.health.start()
+        await self.plane.start()
+
+    def open(self) -> None:
+        """Let clients in."""
+        self.readiness.open()
+        self.plane.open()
+
+    async def _store_answers(self) -> str | None:
+        try:
+            await self.store.write(_nothing)
+        except Exception as error:  # whatever it is, it is the reason
+            return f"the database does not accept writes: {type(error).__name__}"
+        return None
+
+    async def shut_down(self, reason: str = "gateway stopping") -> None:
+        """Let what runs finish, within the configured time, then tell and close every client."""
+        self.readiness.drain()
+        drain_s = self.config.gateway.shutdown.drain_ms / 1000
+        log.info("gateway.draining", deadline_s=drain_s, running=self.turns.running)
+        await self.turns.drain(drain_s)
+        await self.outbox.drain(drain_s)
+        await self.plane.shut_down(reason=reason)
+
+    async def stop(self) -> None:
+        """Stop every service and close the database. Safe to call twice."""
+        await self.plane.stop()
+        await self.tasks.stop()
+        await self.fetcher.close()
+        await self.store.stop()
+        log.info("gateway.stopped")
+
+
+def _nothing() -> Work[None]:
+    return
+    yield
+
+
+def method_registry() -> Registry:
+    """Return every method of a gateway with the default configuration; nothing is started."""
+    from portico.config import load_text, resolve_paths
+
+    loaded = load_text(resolve_paths(env={}), "{}", env={})
+    return Gateway(loaded, env={}).registry
+
+
+class HelloSnapshot:
+    """What `hello-ok.snapshot` says beyond presence."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def health(self) -> Any:
+        """The last health summary."""
+        return self._gateway.health.last
+
+    def session_defaults(self) -> Any:
+        """Where a client without a session of its own belongs."""
+        default, main = self._gateway.agents.default_id, self._gateway.main_key
+        return {
+            "defaultAgentId": default,
+            "mainKey": main,
+            "mainSessionKey": f"agent:{default}:{main}",
+            "scope": self._gateway.config.session.scope,
+        }
+
+    def applied_config_hash(self) -> str | None:
+        """The revision of the running configuration."""
+        return self._gateway.applied_hash
+
+
+def auth_settings(config: PorticoConfig) -> AuthSettings:
+    """Return how clients prove themselves; a missing token is made up for this run."""
+    auth, mode = config.gateway.auth, auth_mode(config)
+    limit = auth.rate_limit
+    token = auth.token
+    if mode == "token" and not token:
+        token = new_secret()
+        log.warning("auth.runtime_token", note="no token configured; clients need one of their own")
+    return AuthSettings(
+        mode=mode,
+        token=token,
+        password=auth.password,
+        allowed_origins=config.gateway.control_ui.allowed_origins,
+        trusted_proxies=config.gateway.trusted_proxies,
+        auto_approve_local=config.gateway.nodes.pairing.auto_approve_local,
+        rate_limit=RateLimitSettings(
+            limit.max_attempts, limit.window_ms, limit.lockout_ms, limit.exempt_loopback
+        ),
+    )
+
+
+def message_api_policy(config: PorticoConfig) -> DoorPolicy:
+    """Return the rules of the gateway message API."""
+    rules = config.gateway.messages
+    return DoorPolicy(
+        allow_senders=None if rules.allow_users is None else frozenset(rules.allow_users),
+        require_mention=rules.require_mention,
+        mention_patterns=rules.mention_patterns,
+    )
+
+
+def socket_limits(config: PorticoConfig) -> SocketLimits:
+    """Return the limits of the WebSocket door."""
+    limits = config.gateway.limits
+    return SocketLimits(**{name: getattr(limits, name) for name in SocketLimits.__annotations__})
+
+
+def self_presence(boot_id: str, now_ms: int) -> PresenceEntry:
+    """Return the gateway's own entry in the presence list."""
+    host = socket.gethostname()
+    return PresenceEntry(
+        host=host,
+        version=__version__,
+        platform=f"{platform.system().lower()} {platform.release()}",
+        device_family=platform.system(),
+        mode="gateway",
+        reason="self",
+        instance_id=boot_id,
+        text=f"Gateway: {host} · app {__version__} · mode gateway · reason self",
+        ts=now_ms,
+    )
+
+
+def shown_store(url: str) -> str:
+    """Return where the database is, without credentials, as administrators see it."""
+    if url.startswith("sqlite:///"):
+        return url.removeprefix("sqlite:///")
+    return "postgresql://" + url.rpartition("@")[2].partition("?")[0].removeprefix("postgresql://")
+
+
+def _task_failed(name: str, error: BaseException) -> None:
+    log.error("task.failed", task=name, exc_info=error)
