@@ -1,8 +1,8 @@
+"""What an idempotency key promises, on every engine."""
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from portico.protocol.errors import (
 from portico.rpc.dispatch import Key
 from portico.rpc.idempotency import TTL_MS, StoredIdempotency
 from portico.rpc.tables import idempotency
-from portico.store import Store, Work, open_store, statement
+from portico.store import Store, Work, statement
 from tests.fakes.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -37,14 +37,6 @@ class Deed:
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'portico.sqlite'}")
-    await opened.start()
-    yield opened
-    await opened.stop()
 
 
 def _all_rows() -> Work[int]:

@@ -1,0 +1,143 @@
+"""What the device book keeps, on every engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from portico.auth.devices import REQUEST_TTL_MS, Devices, hash_token, paired_record
+from portico.auth.queries import PairingRow
+from portico.protocol.connect import ConnectParams
+from portico.protocol.errors import InvalidRequest
+from portico.store import Store
+from tests.fakes.clock import FakeClock
+from tests.fakes.control_plane import connect_params
+
+pytestmark = pytest.mark.anyio
+
+
+class Book:
+    def __init__(self, store: Store) -> None:
+        self.clock = FakeClock()
+        self.events: list[tuple[str, Any]] = []
+        self.devices = Devices(
+            store, self.clock, lambda name, payload: self.events.append((name, payload)), secret="s"
+        )
+
+    def wish(self, device_id: str = "d", *, role: str = "operator", scopes: Any = ()) -> PairingRow:
+        device = {"id": device_id, "publicKey": "k", "signature": "s", "signedAt": 1, "nonce": "n"}
+        raw = connect_params(role=role, device=device)
+        raw["client"] |= {"displayName": "Laptop", "deviceFamily": "Linux"}
+        params = msgspec.convert(raw, ConnectParams)
+        return self.devices.wish(params, "k", tuple(scopes), "not-paired", remote_ip="192.0.2.1")
+
+
+@pytest.fixture
+def book(store: Store) -> Book:
+    return Book(store)
+
+
+async def test_request_is_refreshed_not_doubled(book: Book):
+    first = await book.devices.request(book.wish(scopes=["operator.read"]))
+    book.clock.advance(1000)
+    second = await book.devices.request(book.wish(scopes=["operator.read", "operator.write"]))
+    assert second.request_id == first.request_id
+    assert second.scopes == ("operator.read", "operator.write")
+    assert second.created_at == first.created_at
+    assert await book.devices.list_pending() == [second]
+    other_role = await book.devices.request(book.wish(role="node"))
+    assert len(await book.devices.list_pending()) == 2
+    assert other_role.request_id != first.request_id
+    record = book.events[0][1]
+    assert record["displayName"] == "Laptop"
+    assert record["remoteIp"] == "192.0.2.1"
+    assert record["isRepair"] is False
+
+
+async def test_request_expires(book: Book):
+    request = await book.devices.request(book.wish())
+    book.clock.advance(REQUEST_TTL_MS)
+    assert await book.devices.list_pending() == []
+    with pytest.raises(InvalidRequest, match="unknown requestId"):
+        await book.devices.approve(request.request_id)
+    again = await book.devices.request(book.wish())
+    assert again.request_id != request.request_id
+
+
+async def test_approval_ends_the_request_and_tells(book: Book):
+    request = await book.devices.request(book.wish(scopes=["operator.read"]))
+    known = await book.devices.approve(request.request_id)
+    assert known.device.display_name == "Laptop"
+    assert known.device.approved_via == "owner"
+    assert known.tokens[0].scopes == ("operator.read",)
+    assert await book.devices.list_pending() == []
+    name, payload = book.events[-1]
+    assert name == "device.pair.resolved"
+    assert payload["decision"] == "approved"
+    with pytest.raises(InvalidRequest):
+        await book.devices.approve(request.request_id)
+
+
+async def test_second_approval_adds_to_what_the_device_may_do(book: Book):
+    await book.devices.let_in(book.wish(scopes=["operator.read"]), via="silent")
+    book.clock.advance(1000)
+    await book.devices.let_in(book.wish(scopes=["operator.write"]), via="silent")
+    await book.devices.let_in(book.wish(role="node"), via="silent")
+    (known,) = await book.devices.list_approved()
+    assert {t.role: t.scopes for t in known.tokens} == {
+        "operator": ("operator.read", "operator.write"),
+        "node": (),
+    }
+    record = paired_record(known, connected=True)
+    assert record["roles"] == ["node", "operator"]
+    assert record["scopes"] == ["operator.read", "operator.write"]
+    assert "token_hash" not in str(record)
+
+
+async def test_token_is_kept_as_a_hash_and_can_be_handed_out_again(book: Book):
+    issued = await book.devices.let_in(book.wish(), via="silent")
+    known = await book.devices.find("d")
+    assert known is not None
+    assert known.tokens[0].token_hash == hash_token(issued.token)
+    assert await book.devices.reissue(known.tokens[0]) == issued
+
+
+async def test_rotation_and_revocation(book: Book):
+    issued = await book.devices.let_in(book.wish(scopes=["operator.read"]), via="silent")
+    rotated = await book.devices.rotate("d", "operator")
+    assert rotated is not None
+    assert rotated.token != issued.token
+    assert rotated.scopes == ("operator.read",)
+    assert await book.devices.rotate("d", "node") is None
+    assert await book.devices.rotate("unknown", "operator") is None
+    assert await book.devices.revoke("d", "operator")
+    assert not await book.devices.revoke("d", "operator")
+    known = await book.devices.find("d")
+    assert known is not None
+    assert known.token("operator") is None
+    assert await book.devices.rotate("d", "operator") is None
+    await book.devices.let_in(book.wish(), via="owner")  # approved anew
+    known = await book.devices.find("d")
+    assert known is not None
+    assert known.token("operator") is not None
+
+
+async def test_renaming_seeing_and_removing(book: Book):
+    await book.devices.let_in(book.wish(), via="silent")
+    assert await book.devices.rename("d", "Desk")
+    assert not await book.devices.rename("x", "Desk")
+    known = await book.devices.find("d")
+    assert known is not None
+    await book.devices.seen(known, "operator")
+    known = await book.devices.find("d")
+    assert known is not None
+    assert known.device.display_name == "Desk"
+    assert known.device.last_seen_at == book.clock.now_ms()
+    assert known.tokens[0].last_used_at == book.clock.now_ms()
+    await book.devices.request(book.wish())
+    assert await book.devices.remove("d")
+    assert not await book.devices.remove("d")
+    assert await book.devices.find("d") is None
+    assert await book.devices.list_pending() == []
