@@ -87,7 +87,8 @@ def _create(path: Path) -> DeviceIdentity:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     identity = _from_seed(Ed25519PrivateKey.generate().private_bytes_raw())
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for directory in (path.parent.parent, path.parent):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:  # two commands at once: the first one's key counts

@@ -17,6 +17,7 @@ from portico.cli.output import duration, print_fields, print_json
 from portico.cli.target import client_settings, connected, paths_of, resolve_target
 from portico.client import ConnectRefused, GatewayClient
 from portico.clock import SystemClock
+from portico.config.first_run import make_private_directory
 from portico.config.paths import ConfigPaths
 from portico.lock import LockInfo, read_lock
 
@@ -150,7 +151,8 @@ def restart(
 
 
 def _start(paths: ConfigPaths, flags: list[str], output: Path) -> LockInfo:
-    output.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for directory in (paths.state_dir, output.parent):
+        make_private_directory(directory)
     files = ["--config", str(paths.config_file), "--state-dir", str(paths.state_dir)]
     with output.open("ab") as log:
         offset = log.tell()

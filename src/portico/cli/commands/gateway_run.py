@@ -88,7 +88,7 @@ def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(serve(loaded, on_ready=on_ready))
+            return runner.run(serve(loaded, env=os.environ, on_ready=on_ready))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise _port_taken(loaded.require().gateway.port) from None
