@@ -1,0 +1,99 @@
+"""A whole gateway for tests of its HTTP side: real store, real path, called over ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+
+from portico.agents.runtime import AgentRuntime
+from portico.agents.service import Agent, Agents
+from portico.app import Gateway
+from portico.config import load_text, resolve_paths
+from tests.support.waiting import eventually
+
+TOKEN = "a-long-test-token-0123456789"
+MESSAGES = "/v1/gateway/messages"
+STREAM = "/v1/gateway/messages:stream"
+STATUS = "/v1/gateway/status"
+CANCEL = "/v1/gateway/cancel"
+
+
+@dataclass
+class House:
+    """A started gateway and a client that is let in."""
+
+    gateway: Gateway
+    client: httpx2.AsyncClient
+
+    async def say(self, text: str, **fields: Any) -> httpx2.Response:
+        return await self.client.post(MESSAGES, json={"from": "ann", "text": text, **fields})
+
+    async def status(self, request_id: str) -> httpx2.Response:
+        return await self.client.get(STATUS, params={"request_id": request_id})
+
+    async def until(self, request_id: str, *states: str) -> dict[str, Any]:
+        async def reached() -> dict[str, Any] | None:
+            answer = await self.status(request_id)
+            found: dict[str, Any] = answer.json()
+            return found if answer.status_code == 200 and found["state"] in states else None
+
+        found: dict[str, Any] = await eventually(reached)
+        return found
+
+    async def cancel(self, **what: str) -> dict[str, Any]:
+        answer = await self.client.post(CANCEL, json=what)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def settings(gateway: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    auth = {"mode": "token", "token": TOKEN}
+    return {"gateway": {"auth": auth, **(gateway or {})}, **more}
+
+
+@asynccontextmanager
+async def house(
+    folder: Path,
+    config: Mapping[str, Any] | None = None,
+    *,
+    runtime: AgentRuntime | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> AsyncIterator[House]:
+    """Start a gateway whose agent is `runtime` (the echo by default)."""
+    paths = resolve_paths(env={}, state_dir=folder)
+    text = msgspec.json.encode(config or settings()).decode()
+    gateway = Gateway(load_text(paths, text, env={}), env={})
+    if runtime is not None:
+        only = Agents([Agent(agent_id="main", runtime=runtime)], "main")
+        gateway.agents.__dict__.update(only.__dict__)
+    await gateway.start()
+    gateway.open()
+    transport = httpx2.ASGITransport(gateway.web.asgi, client=("127.0.0.1", 50000))
+    client = httpx2.AsyncClient(
+        transport=transport,
+        base_url="http://127.0.0.1:18789",
+        headers={"authorization": f"Bearer {TOKEN}"} if headers is None else dict(headers),
+        timeout=30,
+    )
+    try:
+        async with client:
+            yield House(gateway, client)
+    finally:
+        await gateway.stop()
+
+
+def events_of(text: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return (id, event, data) of a stream's text."""
+    found = []
+    for block in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line and line[0] != ":")
+        if "data" in fields:
+            found.append((fields["id"], fields["event"], msgspec.json.decode(fields["data"])))
+    return found
