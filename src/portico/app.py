@@ -26,7 +26,8 @@ from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import Authenticator, AuthSettings
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
-from portico.chat.rpc import AgentRunMethods, ChatMethods
+from portico.chat.rpc import ChatMethods
+from portico.chat.runs import AgentRunMethods
 from portico.chat.service import ChatService, ChatSettings
 from portico.chat.usage import UsageMethods
 from portico.clock import SystemClock
@@ -375,11 +376,6 @@ class Gateway:
         limits, paths = self.config.gateway.limits, self._loaded.paths
         return HelloBuilder(
             self.registry,
-            self.hub,
-            self.presence,
-            self.state_version,
-            HelloSnapshot(self),
-            self.clock,
             HelloSettings(
                 version=__version__,
                 boot_id=self.boot_id,
@@ -390,6 +386,10 @@ class Gateway:
                 state_dir=str(paths.state_dir),
                 auth_mode=self.auth_settings.mode,
             ),
+            presence=self.presence,
+            state_version=self.state_version,
+            snapshot=HelloSnapshot(self),
+            clock=self.clock,
         )
 
     def _config_snapshot(self) -> dict[str, Any]:
@@ -451,7 +451,8 @@ def _nothing() -> Work[None]:
 
 def method_registry() -> Registry:
     """Return every method of a gateway with the default configuration; nothing is started."""
-    from portico.config import load_text, resolve_paths
+    from portico.config import resolve_paths
+    from portico.config.service import load_text
 
     loaded = load_text(resolve_paths(env={}), "{}", env={})
     return Gateway(loaded, env={}).registry
