@@ -139,7 +139,7 @@ class Gateway:
     """
 
     def __init__(self, loaded: LoadedConfig, *, env: Mapping[str, str]) -> None:
-        self.config = config = loaded.require()
+        self.config = loaded.require()
         self._loaded = loaded
         self._env = env
         self.clock = clock = SystemClock()
@@ -284,7 +284,7 @@ class Gateway:
             tasks=self.tasks,
             clock=self.clock,
             limits=socket_limits(self.config),
-            claimed=lambda path: self.web.claimed(path),
+            claimed=lambda path: self.web.claimed(path),  # noqa: PLW0108  # web is built after this
         )
         self.websocket = websocket_protocol(self.plane)
 
@@ -422,7 +422,7 @@ class Gateway:
     async def _store_answers(self) -> str | None:
         try:
             await self.store.write(_nothing)
-        except Exception as error:  # whatever it is, it is the reason
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the reason
             return f"the database does not accept writes: {type(error).__name__}"
         return None
 
