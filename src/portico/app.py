@@ -310,6 +310,7 @@ class Gateway:
                 queue_timeout_ms=gateway.messages.queue_timeout_ms,
                 status_retention_ms=gateway.messages.status_retention_ms,
                 heartbeat_s=gateway.messages.sse_heartbeat_ms / 1000,
+                main_key=self.main_key,
             ),
         )
         self.web = build_web(

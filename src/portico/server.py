@@ -39,7 +39,7 @@ EXIT_STOPPED_NOW = 1
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Where a running gateway is. `ui_url` carries the token in its fragment: for the owner only."""
+    """Where a running gateway is. `ui_url` carries the token: for the owner only."""
 
     http_url: str
     ws_url: str
@@ -50,6 +50,15 @@ class ServerInfo:
 
 class _HttpServer(uvicorn.Server):
     """uvicorn without its own signal handling: the gateway decides what a signal means."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
+        """Note when the sockets are being listened on."""
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:  # type: ignore[explicit-override]  # typing has it since 3.12
@@ -103,8 +112,7 @@ async def _run(
     serving = gateway.tasks.start(server.serve(sockets=[listener]), name="http")
     with stop.listening():
         await gateway.start()
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.001)
+        await server.listening.wait()
         gateway.open()
         on_ready(info)
         log.info("gateway.ready", url=info.http_url, pid=info.pid)
