@@ -18,7 +18,6 @@ from functools import partial
 from typing import Any, ClassVar, cast
 from urllib.parse import parse_qs
 
-import msgspec
 import structlog
 from websockets.frames import BINARY, CLOSE, CONT, TEXT, Frame
 from websockets.http11 import Request, Response
@@ -29,20 +28,14 @@ from portico.auth.model import Principal
 from portico.auth.peer import Peer, peer_of, plain_ip
 from portico.auth.service import Admitted
 from portico.events.hub import Replay, Subscription
-from portico.events.presence import PresenceEntry, client_text
 from portico.ids import ConnId, new_uuid
-from portico.protocol.connect import (
-    EVENT_REPLAY_CAP,
-    SESSION_SCOPED_EVENTS_CAP,
-    TOOL_EVENTS_CAP,
-    ConnectParams,
-)
+from portico.protocol.connect import ConnectParams
 from portico.protocol.errors import GatewayError, Outcome, Unavailable
 from portico.protocol.frames import RequestFrame
-from portico.protocol.scopes import Role
 from portico.rpc.call import Call
 from portico.rpc.connection import Authenticate, Close, Connection, Effects, Send
 from portico.rpc.method import Method
+from portico.web.arrival import presence_of, subscription_for
 from portico.web.control_plane import ControlPlane
 from portico.web.wire import Wire, text_header
 
@@ -247,7 +240,9 @@ class GatewaySocket(asyncio.Protocol):
         if self._transport is None or self._wire is None:
             return
         plane, principal = self.plane, admitted.principal
-        subscription = self._subscribe(connection, params, principal)
+        subscription = subscription_for(
+            self.conn_id, self, params=params, principal=principal, dialect=connection.dialect
+        )
         replay, frames = None, None
         if subscription.wants_cursor:
             if params.resume is None:
@@ -269,55 +264,12 @@ class GatewaySocket(asyncio.Protocol):
         for frame in frames or ():
             self._send(frame)
         plane.hub.subscribe(subscription)
-        self._appear(params, principal)
+        self._presence_key, entry = presence_of(
+            self.conn_id, params=params, principal=principal, now_ms=plane.clock.now_ms()
+        )
+        plane.presence.joined(self._presence_key, entry)
         log.debug("ws.admitted", conn_id=self.conn_id, client=principal.client_id)
         self._run(connection.resume())
-
-    def _subscribe(
-        self, connection: Connection, params: ConnectParams, principal: Principal
-    ) -> Subscription:
-        caps, resume = principal.caps, params.resume
-        scoped = SESSION_SCOPED_EVENTS_CAP in caps or params.client.id.endswith("-copilot")
-        subscription = Subscription(
-            conn_id=self.conn_id,
-            sink=self,
-            role=principal.role,
-            scopes=principal.scopes,
-            scoped=scoped,
-            tool_events=TOOL_EVENTS_CAP in caps,
-            wants_cursor=EVENT_REPLAY_CAP in caps,
-            legacy=connection.dialect == "legacy",
-        )
-        if resume is not None and subscription.wants_cursor:
-            subscription.session_list = resume.session_list
-            for session_key in resume.sessions:
-                subscription.follow(session_key, following=True)
-        return subscription
-
-    def _appear(self, params: ConnectParams, principal: Principal) -> None:
-        client, now = params.client, self.plane.clock.now_ms()
-        is_node = principal.role == Role.NODE
-        key = principal.device_id if is_node and principal.device_id else self.conn_id
-        entry = PresenceEntry(
-            ts=now,
-            host=client.display_name or client.id,
-            client_id=client.id,
-            ip=None if principal.local else principal.ip,
-            version=client.version,
-            platform=client.platform,
-            device_family=client.device_family,
-            model_identifier=client.model_identifier,
-            time_zone=client.time_zone,
-            mode=client.mode,
-            reason="connect",
-            online_since=now,
-            device_id=principal.device_id,
-            roles=(principal.role.value,),
-            scopes=principal.granted or None,
-            instance_id=client.instance_id or key,
-        )
-        self._presence_key = key
-        self.plane.presence.joined(key, msgspec.structs.replace(entry, text=client_text(entry)))
 
     # --- frames in ----------------------------------------------------------------------------
 
