@@ -25,11 +25,20 @@ class Removed(Result, frozen=True):
     by: dict[str, int] = msgspec.field(default_factory=dict)
 
 
+class Kept(Result, frozen=True):
+    kept: bool
+
+
 class Feature:
     @method("things.remove", scope=Scope.ADMIN, mutates=True)
     async def remove(self, call: Call, params: Remove) -> Removed:
         """Remove a thing. Nothing remains of it."""
         return Removed(removed=True, left=[])
+
+    @method("things.keep", scope=Scope.WRITE)
+    def keep(self, call: Call, params: Remove) -> Removed | Kept | None:
+        """Keep a thing."""
+        return None
 
     @method("things.list", scope=None)
     def list(self, call: Call, params: Empty) -> dict[str, object]:
@@ -45,13 +54,19 @@ def document() -> dict:
 
 
 def test_methods_are_listed_with_scope_params_and_result(document: dict) -> None:
-    assert list(document["methods"]) == ["things.list", "things.remove"]
+    assert list(document["methods"]) == ["things.keep", "things.list", "things.remove"]
     remove = document["methods"]["things.remove"]
     assert remove["scope"] == "operator.admin"
     assert remove["mutates"] is True
     assert remove["params"] == {"$ref": "#/$defs/Remove"}
     assert document["$defs"]["Remove"]["additionalProperties"] is False
     assert document["methods"]["things.list"]["scope"] is None
+
+
+def test_result_may_be_one_of_several_shapes(document: dict) -> None:
+    options = document["methods"]["things.keep"]["result"]["anyOf"]
+    assert options == [{"$ref": "#/$defs/Removed"}, {"$ref": "#/$defs/Kept"}, {"type": "null"}]
+    assert "result: Removed | Kept | null }" in typescript(document)
 
 
 def test_document_is_a_valid_schema_that_validates_frames(document: dict) -> None:

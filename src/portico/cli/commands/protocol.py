@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,7 +39,9 @@ def export(
     from portico.cli.schema.document import protocol_document
     from portico.cli.schema.typescript import typescript
 
-    document = protocol_document(method_registry())
+    with redirect_stdout(sys.stderr):  # stdout holds the document and nothing else
+        registry = method_registry()
+    document = protocol_document(registry)
     if form == "typescript":
         text = typescript(document)
     else:

@@ -8,6 +8,8 @@ Guarantees: the same registry gives the same bytes; nothing is written by hand b
 
 from __future__ import annotations
 
+import types
+import typing
 from typing import Any, Final
 
 import msgspec
@@ -26,15 +28,17 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 def protocol_document(registry: Registry) -> dict[str, Any]:
     """Return the protocol of a gateway with these methods."""
     methods = sorted(registry, key=lambda method: method.name)
-    types = [
-        ErrorShape,
-        ConnectParams,
-        *(kind for method in methods for kind in (method.params, method.result)),
-    ]
+    alternatives = {kind: _alternatives(kind) for kind in _types(methods)}
+    flat = [kind for kinds in alternatives.values() for kind in kinds]
     schemas, components = msgspec.json.schema_components(
-        types, ref_template=_REF, schema_hook=_anything
+        flat, ref_template=_REF, schema_hook=_anything
     )
-    pairs = list(zip(schemas[2::2], schemas[3::2], strict=True))
+    schema_of = dict(zip(flat, schemas, strict=True))
+
+    def shape(kind: Any) -> dict[str, Any]:
+        found = [schema_of[one] for one in alternatives[kind]]
+        return found[0] if len(found) == 1 else {"anyOf": found}
+
     return {
         "$schema": _DIALECT,
         "title": "Portico gateway protocol",
@@ -43,14 +47,24 @@ def protocol_document(registry: Registry) -> dict[str, Any]:
         "oneOf": [{"$ref": f"#/$defs/{name}"} for name in _FRAMES],
         "scopes": [scope.value for scope in Scope],
         "errorCodes": [code.value for code in ErrorCode],
-        "connect": {"params": schemas[1]},
+        "connect": {"params": shape(ConnectParams)},
         "methods": {
-            method.name: _method(method, params, result)
-            for method, (params, result) in zip(methods, pairs, strict=True)
+            method.name: _method(method, shape(method.params), shape(method.result))
+            for method in methods
         },
         "events": {name: _event(spec) for name, spec in sorted(EVENTS.items())},
         "$defs": {**_FRAMES, **dict(sorted(components.items()))},
     }
+
+
+def _types(methods: list[Method]) -> list[Any]:
+    return [ErrorShape, ConnectParams, *(k for m in methods for k in (m.params, m.result))]
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    # A result may be one of several structs. msgspec can encode such a union but not describe it.
+    is_union = typing.get_origin(kind) in {types.UnionType, typing.Union}
+    return typing.get_args(kind) if is_union else (kind,)
 
 
 def _anything(_kind: type) -> dict[str, Any]:
