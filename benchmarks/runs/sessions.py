@@ -45,7 +45,7 @@ def _asked(pair: Pair, params: dict[str, Any]) -> Figure:
 
 
 def _database(state: Path) -> Path:
-    (found,) = state.rglob("*.db")
+    (found,) = state.glob("*.sqlite")
     return found
 
 
