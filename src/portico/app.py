@@ -455,7 +455,7 @@ def method_registry() -> Registry:
     from portico.config import resolve_paths
     from portico.config.service import load_text
 
-    loaded = load_text(resolve_paths(env={}), "{}", env={})
+    loaded = load_text(resolve_paths(env={}), '{ gateway: { auth: { mode: "none" } } }', env={})
     return Gateway(loaded, env={}).registry
 
 
