@@ -146,7 +146,7 @@ class Gateway:
         self.boot_id = new_id("boot")
         self.started_ms = clock.now_ms()
         self.tasks = Tasks(_task_failed)
-        self.metrics = Metrics()
+        self.metrics = Metrics(version=__version__)
         self.readiness = Readiness(clock=clock)
         self._build_ground()
         self._build_kernel()
@@ -157,10 +157,13 @@ class Gateway:
     def _build_ground(self) -> None:
         limits, paths = self.config.gateway.limits, self._loaded.paths
         self.store_url = self.config.store.url or f"sqlite:///{paths.database}"
-        self.store = open_store(self.store_url)
+        self.store = open_store(self.store_url, self.metrics)
         self.alone = self.store_url.startswith("sqlite:")
         self.hub = Hub(
-            epoch=self.boot_id, window=limits.replay_events, window_bytes=limits.replay_bytes
+            epoch=self.boot_id,
+            window=limits.replay_events,
+            window_bytes=limits.replay_bytes,
+            metrics=self.metrics,
         )
 
     def _build_kernel(self) -> None:
@@ -226,6 +229,7 @@ class Gateway:
             owner=self.boot_id,
             alone=self.alone,
             policy=RetryPolicy(),
+            metrics=self.metrics,
         )
         self.turns = Turns(
             store=store,
@@ -241,6 +245,7 @@ class Gateway:
                 max_concurrent=config.agents.defaults.max_concurrent,
                 live_text_ms=config.gateway.limits.live_text_ms,
             ),
+            metrics=self.metrics,
         )
         self.message_door = message_door = message_api_policy(config)
         self.inbox = Inbox(
@@ -248,6 +253,7 @@ class Gateway:
             clock=clock,
             lanes=ConfiguredLanes(self.turns, config.messages.queue),
             policies=lambda channel, _account: OPEN_DOOR if channel == "webchat" else message_door,
+            metrics=self.metrics,
         )
         self.chat = ChatService(
             inbox=self.inbox,
@@ -274,7 +280,7 @@ class Gateway:
             started_ms=self.started_ms,
         )
         self.registry = self._build_registry()
-        self.dispatcher = Dispatcher(self.registry, self.idempotency, self.clock)
+        self.dispatcher = Dispatcher(self.registry, self.idempotency, self.clock, self.metrics)
         self.plane = ControlPlane(
             dispatcher=self.dispatcher,
             authenticator=self.authenticator,
@@ -287,6 +293,12 @@ class Gateway:
             claimed=lambda path: self.web.claimed(path),  # noqa: PLW0108  # web is built after this
         )
         self.websocket = websocket_protocol(self.plane)
+        self.metrics.gauge(
+            "portico_connections", "Open WebSocket connections.", lambda: float(len(self.plane))
+        )
+        self.metrics.gauge(
+            "portico_turns_running", "Turns running here.", lambda: float(self.turns.running)
+        )
 
     def _build_web(self) -> None:
         gateway = self.config.gateway

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from portico.ids import ConnId
+from portico.observe.metrics import Metrics
 from portico.protocol.events import EVENTS, EventSpec, receivable
 from portico.protocol.frames import EncodedEvent
 
@@ -111,7 +112,12 @@ class Replay:
 class Hub:
     """Publishes events to the connections of this process."""
 
-    def __init__(self, *, epoch: str, window: int, window_bytes: int) -> None:
+    def __init__(
+        self, *, epoch: str, window: int, window_bytes: int, metrics: Metrics | None = None
+    ) -> None:
+        measured = metrics or Metrics()
+        self._published = measured.events_published
+        self._dropped = measured.events_dropped
         self._epoch = epoch
         self._window = window
         self._window_bytes = window_bytes
@@ -170,6 +176,7 @@ class Hub:
         spec = EVENTS.get(name)
         if spec is None:
             return
+        self._published.inc(name)
         event = EncodedEvent(name, payload, state_version)
         drop = spec.droppable if droppable is None else droppable
         if only is not None:
@@ -188,7 +195,8 @@ class Hub:
         self, to: Subscription, spec: EventSpec, event: EncodedEvent, *, droppable: bool
     ) -> None:
         cursor = self.cursor if to.wants_cursor else None
-        to.sink.send_event(_frame(to, spec, event, cursor), droppable=droppable)
+        if not to.sink.send_event(_frame(to, spec, event, cursor), droppable=droppable):
+            self._dropped.inc()
 
     def _remember(
         self, spec: EventSpec, event: EncodedEvent, session_key: str | None, *, tool: bool

@@ -25,6 +25,7 @@ from portico.clock import Clock
 from portico.ids import new_id
 from portico.inbox.policy import OPEN_DOOR, Decision, DoorPolicy, Verdict
 from portico.inbox.tables import messages
+from portico.observe.metrics import Metrics
 from portico.protocol.errors import Forbidden, IdempotencyMismatch
 from portico.sessions import transcript
 from portico.store import Store, Work, one, statement
@@ -144,7 +145,9 @@ class Inbox:
         clock: Clock,
         lanes: LanePort,
         policies: Callable[[str, str], DoorPolicy] = lambda _channel, _account: OPEN_DOOR,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._counted = (metrics or Metrics()).inbox_messages
         self._store = store
         self._clock = clock
         self._lanes = lanes
@@ -169,6 +172,8 @@ class Inbox:
         accepted = await self._store.write(
             self._accept, message, request, routing, decision, self._clock.now_ms()
         )
+        outcome = "duplicate" if accepted.duplicate else accepted.verdict.value
+        self._counted.inc(message.channel, outcome)
         if accepted.verdict is Verdict.REFUSE:
             raise Forbidden("user is not allowed", details={"code": "SENDER_NOT_ALLOWED"})
         if accepted.turn is not None:

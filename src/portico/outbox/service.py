@@ -19,6 +19,7 @@ import structlog
 from portico.channels.contract import Channel, NotReady, Outgoing, Receipt
 from portico.channels.model import ReplyRoute
 from portico.clock import Clock
+from portico.observe.metrics import Metrics
 from portico.outbox import store as outbox_store
 from portico.outbox.life import (
     TRANSITIONS,
@@ -69,7 +70,9 @@ class Outbox:
         owner: str,
         alone: bool,
         policy: RetryPolicy,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._counted = (metrics or Metrics()).deliveries
         self._store = store
         self._clock = clock
         self._senders = senders
@@ -308,6 +311,7 @@ class Outbox:
                     raise
                 log.warning("delivery.settle_delayed", error=repr(failure))
             else:
+                self._counted.inc(delivery.channel, follow.state.value)
                 return
             await asyncio.sleep(delay_s)
             waited_s, delay_s = waited_s + delay_s, min(2 * delay_s, LONGEST_RETRY_S)

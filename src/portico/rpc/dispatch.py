@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from portico.clock import Clock
+from portico.observe.metrics import Metrics
 from portico.protocol.errors import Forbidden, GatewayError, InvalidRequest, Outcome, Unavailable
 from portico.protocol.scopes import Role, Scope
 from portico.protocol.validation import explain
@@ -95,10 +96,20 @@ class WriteThrottle:
 class Dispatcher:
     """Calls methods of the registry on behalf of principals."""
 
-    def __init__(self, registry: Registry, idempotency: Idempotency, clock: Clock) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        idempotency: Idempotency,
+        clock: Clock,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._registry = registry
         self._idempotency = idempotency
+        self._clock = clock
         self._throttle = WriteThrottle(clock)
+        measured = metrics or Metrics()
+        self._calls = measured.rpc_calls
+        self._seconds = measured.rpc_seconds
 
     def prepare(self, name: str, raw: msgspec.Raw | bytes, call: Call) -> tuple[Method, Any]:
         """Authorize and validate a call, without making it.
@@ -107,6 +118,15 @@ class Dispatcher:
             GatewayError: the answer to give instead.
         """
         found = self._registry.find(name)
+        try:
+            return self._prepare(found, name, raw, call)
+        except GatewayError as error:
+            self._calls.inc(name if found else "unknown", error.code.value)
+            raise
+
+    def _prepare(
+        self, found: Method | None, name: str, raw: msgspec.Raw | bytes, call: Call
+    ) -> tuple[Method, Any]:
         _check_role(found, call)
         _check_scope(found.scope if found else Scope.ADMIN, call)
         if found is None:
@@ -131,11 +151,15 @@ class Dispatcher:
     def call_now(self, target: Method, params: Any, call: Call) -> Any:
         """Call a handler that does not await."""
         try:
-            return target.handler(call, params)
-        except GatewayError:
+            result = target.handler(call, params)
+        except GatewayError as error:
+            self._calls.inc(target.name, error.code.value)
             raise
         except Exception as error:
+            self._calls.inc(target.name, "INTERNAL_ERROR")
             raise _unexpected(target.name, error) from error
+        self._calls.inc(target.name, "ok")
+        return result
 
     async def call(self, target: Method, params: Any, call: Call) -> Any:
         """Call a prepared method and return its result.
@@ -143,22 +167,34 @@ class Dispatcher:
         Raises:
             GatewayError: anything the method refuses, and every accident, without its text.
         """
+        started_s = self._clock.monotonic_s()
+        outcome = "cancelled"
         try:
-            key = getattr(params, "idempotency_key", None) if target.mutates else None
-            if key is None:
-                return await self._invoke(target, params, call)
-            result = await self._idempotency.run(
-                Key(target.name, call.principal.subject, key),
-                msgspec.json.encode(params),
-                lambda: self._invoke(target, params, call),
-            )
-            if isinstance(result, msgspec.Raw):
-                return msgspec.json.decode(result, type=target.result)
+            result = await self._call(target, params, call)
+            outcome = "ok"
             return result
-        except GatewayError:
+        except GatewayError as error:
+            outcome = error.code.value
             raise
         except Exception as error:
+            outcome = "INTERNAL_ERROR"
             raise _unexpected(target.name, error) from error
+        finally:
+            self._calls.inc(target.name, outcome)
+            self._seconds.observe(self._clock.monotonic_s() - started_s, target.name)
+
+    async def _call(self, target: Method, params: Any, call: Call) -> Any:
+        key = getattr(params, "idempotency_key", None) if target.mutates else None
+        if key is None:
+            return await self._invoke(target, params, call)
+        result = await self._idempotency.run(
+            Key(target.name, call.principal.subject, key),
+            msgspec.json.encode(params),
+            lambda: self._invoke(target, params, call),
+        )
+        if isinstance(result, msgspec.Raw):
+            return msgspec.json.decode(result, type=target.result)
+        return result
 
     async def request(self, name: str, raw: msgspec.Raw | bytes, call: Call) -> Any:
         """Prepare and call in one step, for surfaces other than the WebSocket."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
+from portico.observe.metrics import Metrics
 from portico.store.work import Work
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class Store(Protocol):
         ...
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, metrics: Metrics | None = None) -> Store:
     """Return the store for a URL, not yet started.
 
     Args:
@@ -51,9 +52,9 @@ def open_store(url: str) -> Store:
     if url.startswith("sqlite:///"):
         from portico.store.sqlite import SqliteStore
 
-        return SqliteStore(Path(url.removeprefix("sqlite:///")))
+        return SqliteStore(Path(url.removeprefix("sqlite:///")), metrics)
     if url.startswith(("postgresql://", "postgres://")):
         from portico.store.postgres import PostgresStore
 
-        return PostgresStore(url)
+        return PostgresStore(url, metrics)
     raise ValueError(f"store.url must begin with sqlite:/// or postgresql://, not {url[:12]!r}")

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import asyncpg
 import structlog
 
+from portico.observe.metrics import Metrics
 from portico.store.migrate import upgrade_postgres
 from portico.store.work import Work
 from portico.tasks import Tasks
@@ -58,7 +59,10 @@ class _WorkFailed(Exception):
 class PostgresStore:
     """The store on a PostgreSQL database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, metrics: Metrics | None = None) -> None:
+        measured = metrics or Metrics()
+        self._group_sizes = measured.store_group_size
+        self._commit_seconds = measured.store_commit_seconds
         self._url = url.replace("postgres://", "postgresql://", 1)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()
@@ -114,7 +118,10 @@ class PostgresStore:
                 job = self._jobs.get_nowait()
             open_for_work = job is not None
             if group:
+                began_s = asyncio.get_running_loop().time()
+                self._group_sizes.observe(len(group))
                 await self._commit(group)
+                self._commit_seconds.observe(asyncio.get_running_loop().time() - began_s)
 
     async def _commit(self, group: list[_Job]) -> None:
         culprits = 0

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from portico.observe.metrics import Metrics
 from portico.store.migrate import upgrade_sqlite
 from portico.store.work import Work
 
@@ -48,7 +49,11 @@ class _Job:
 class SqliteStore:
     """The store on one SQLite file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, metrics: Metrics | None = None) -> None:
+        measured = metrics or Metrics()
+        self._group_sizes = measured.store_group_size
+        self._commit_seconds = measured.store_commit_seconds
+        self._group_sent_s = 0.0
         self._path = path
         self._waiting: list[_Job] = []
         self._flush_scheduled = False
@@ -114,14 +119,18 @@ class SqliteStore:
         if self._waiting and not self._group_in_flight:
             group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
             self._group_in_flight = True
+            self._group_sent_s = asyncio.get_running_loop().time()
+            self._group_sizes.observe(len(group))
             self._groups.put(group)
 
     def _settle(self, group: list[_Job]) -> None:
+        loop = asyncio.get_running_loop()
+        self._commit_seconds.observe(loop.time() - self._group_sent_s)
         self._group_in_flight = False
         _answer(group)
         self._flush_scheduled = True
         # After the callbacks of the futures just answered, so that what they write joins the group.
-        asyncio.get_running_loop().call_soon(self._flush)
+        loop.call_soon(self._flush)
 
     async def read(self, work: Callable[P, Work[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a short read right here: a point read costs less than handing it to a thread."""

@@ -23,6 +23,7 @@ import structlog
 from portico.agents.runtime import AgentRuntime
 from portico.clock import Clock
 from portico.events.hub import Hub
+from portico.observe.metrics import Metrics
 from portico.sessions.model import Entry
 from portico.store import Store, Work
 from portico.tasks import Tasks
@@ -89,7 +90,9 @@ class Turns:
         owner: str,
         alone: bool,
         limits: TurnLimits,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._store = store
         self._clock = clock
         self._hub = hub
@@ -285,8 +288,8 @@ class Turns:
             if self._active.get(key) is run:
                 del self._active[key]
             self._go_on(run, ending)
-        if ending is not None and ending.entry is not None:
-            self._changes.message(key, ending.entry)
+        if ending is not None:
+            self._tell(ending)
         self._changes.announce(key, "run-capacity")
 
     def _go_on(self, run: ActiveRun, ending: Ending | None) -> None:
@@ -394,10 +397,26 @@ class Turns:
         return cancelled[::-1]
 
     def _cancelled_while_queued(self, row: TurnRow, now: int) -> None:
-        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
-        publisher.ended(TurnState.CANCELLED, row.result or TurnResult(), now)
-        self._feeds.close(row.run_id, row)
+        self._ended_unrun(row, now)
         self._changes.announce(row.session_key, "abort")
+
+    def _ended_unrun(self, row: TurnRow, now: int) -> None:
+        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
+        publisher.ended(row.state, row.result or TurnResult(), now)
+        self._feeds.close(row.run_id, row)
+        self._measure(row)
+
+    def _tell(self, ending: Ending) -> None:
+        self._measure(ending.row)
+        if ending.entry is not None:
+            self._changes.message(ending.row.session_key, ending.entry)
+
+    def _measure(self, row: TurnRow) -> None:
+        state, metrics = row.state.value, self._metrics
+        metrics.turns_ended.inc(state)
+        if row.started_at is not None and row.ended_at is not None:
+            metrics.turn_wait_seconds.observe((row.started_at - row.queued_at) / 1000)
+            metrics.turn_seconds.observe((row.ended_at - row.started_at) / 1000, state)
 
     # -- keeping the promise ---------------------------------------------------------------------
 
@@ -482,8 +501,7 @@ class Turns:
         except Superseded:
             log.info("turn.orphan_taken", run_id=row.run_id)
             return
-        if ending.entry is not None:
-            self._changes.message(row.session_key, ending.entry)
+        self._tell(ending)
 
     async def _close_feeds(self) -> None:
         """Close the feeds of runs that ended elsewhere, so that nobody follows them for ever."""
@@ -502,9 +520,7 @@ class Turns:
                 turn_store.end_queued, run_id, TurnState.EXPIRED, turn_store.EXPIRED, now=now
             )
             if row is not None:
-                publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=0)
-                publisher.ended(TurnState.EXPIRED, row.result or TurnResult(), now)
-                self._feeds.close(run_id, row)
+                self._ended_unrun(row, now)
 
     async def _claim_ready(self) -> None:
         free = self._limits.max_concurrent - len(self._active) - self._claiming
