@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,11 +12,13 @@ from typing import Any
 
 import httpx2
 import msgspec
+import uvicorn
 
-from portico.agents.runtime import AgentRuntime
+from portico.agents.runtime import Abilities, AgentEvent, AgentRuntime, Final, Turn, TurnRequest
 from portico.agents.service import Agent, Agents
 from portico.app import Gateway
-from portico.config import load_text, resolve_paths
+from portico.config import resolve_paths
+from portico.config.service import load_text
 from tests.support.waiting import eventually
 
 TOKEN = "a-long-test-token-0123456789"
@@ -24,12 +28,46 @@ STATUS = "/v1/gateway/status"
 CANCEL = "/v1/gateway/cancel"
 
 
+class Scripted:
+    """A runtime that does what a test says: it waits for `go`, then yields `events`."""
+
+    name = "scripted"
+    abilities = Abilities(resumable=True)
+
+    def __init__(self, *events: AgentEvent, held: bool = False) -> None:
+        self.events = events or (Final("done"),)
+        self.seen: list[TurnRequest] = []
+        self.running = 0
+        self.most_running = 0
+        self.go = asyncio.Event()
+        if not held:
+            self.go.set()
+
+    async def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
+        self.seen.append(turn.request)
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await self.go.wait()
+            for event in self.events:
+                yield event
+        finally:
+            self.running -= 1
+
+
 @dataclass
 class House:
     """A started gateway and a client that is let in."""
 
     gateway: Gateway
     client: httpx2.AsyncClient
+
+    @property
+    def messages(self) -> Any:
+        """The service behind the API."""
+        endpoints = self.gateway.web.endpoints
+        send = next(e.handle for e in endpoints if e.path == MESSAGES and e.method == "POST")
+        return send.__self__._messages  # type: ignore[attr-defined]  # a bound method
 
     async def say(self, text: str, **fields: Any) -> httpx2.Response:
         return await self.client.post(MESSAGES, json={"from": "ann", "text": text, **fields})
@@ -87,6 +125,31 @@ async def house(
             yield House(gateway, client)
     finally:
         await gateway.stop()
+
+
+@asynccontextmanager
+async def listening(gateway: Gateway) -> AsyncIterator[str]:
+    """Serve a gateway on a real socket of this machine; yield its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        gateway.web.asgi,
+        ws=gateway.websocket,
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await server.shutdown(sockets=[listener])
 
 
 def events_of(text: str) -> list[tuple[str, str, dict[str, Any]]]:

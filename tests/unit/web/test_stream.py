@@ -168,6 +168,7 @@ def test_event_ids(text: str, position: tuple[int, int]) -> None:
 def test_an_event_in_the_sse_format() -> None:
     events = RunEvents(session_id="s", request_id="r", clock=FakeClock(), progress_after_text=False)
     assert encode_event((0, 1), events.queued(2)) == (
-        b"id: 0.1\nevent: run.queued\n"
-        b'data: {"type":"run.queued","session_id":"s","request_id":"r","position":2}\n\n'
+        b"event: run.queued\n"
+        b'data: {"type":"run.queued","session_id":"s","request_id":"r","position":2}\n'
+        b"id: 0.1\n\n"
     )

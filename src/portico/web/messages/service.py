@@ -55,7 +55,7 @@ from portico.web.messages.parts import (
     plain_parts,
     text_of,
 )
-from portico.web.messages.stream import HEARTBEAT, RETRY, EventId, RunEvents, encode_event
+from portico.web.messages.stream import HEARTBEAT, EventId, RunEvents, encode_event
 from portico.web.problem import InvalidModel, NotFound
 
 CHANNEL = "http"
@@ -248,12 +248,12 @@ class MessageService:
     def _session(self, session_id: str) -> tuple[str, str]:
         """Return the canonical key of a session id, and its agent."""
         default = self._agents.default_id
-        if session_id.lower().startswith("agent:"):
-            key = keys.canonical(session_id, default_agent=default)
-        elif session_id == "main":
+        key = session_id
+        if session_id == "main":
             key = f"agent:{default}:{self._settings.main_key}"
-        else:
-            key = str(keys.parse(f"agent:{default}:{keys.keep_case(session_id)}"))
+        elif not session_id.lower().startswith("agent:"):
+            key = f"agent:{default}:{keys.keep_case(session_id)}"
+        key = keys.canonical(key, default_agent=default)
         return key, self._agents.get(keys.agent_of(key, default_agent=default)).agent_id
 
     def _check_model(self, model: str | None) -> None:
@@ -350,7 +350,6 @@ class MessageService:
         self, ticket: Ticket, *, after: EventId, progress_after_text: bool
     ) -> AsyncGenerator[bytes, None]:
         """Yield the events of a request after the one the client saw last, until its end."""
-        yield RETRY
         if ticket.request_id is None:
             yield encode_event((0, 1), StreamEvent(type="run.ignored", ignored=True))
             yield encode_event((0, 2), StreamEvent(type="run.completed"))

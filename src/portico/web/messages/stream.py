@@ -31,7 +31,6 @@ from portico.web.messages.model import StreamEvent
 from portico.web.messages.progress import stage_of, tool_detail
 
 HEARTBEAT = b": keep-alive\n\n"
-RETRY = b"retry: 2000\n\n"
 
 EventId = tuple[int, int]
 
@@ -46,8 +45,8 @@ def parse_event_id(text: str) -> EventId:
 
 def encode_event(event_id: EventId, event: StreamEvent) -> bytes:
     """Return one event in the SSE format."""
-    head = f"id: {event_id[0]}.{event_id[1]}\nevent: {event.type}\ndata: ".encode()
-    return head + msgspec.json.encode(event) + b"\n\n"
+    data = msgspec.json.encode(event).decode()
+    return f"event: {event.type}\ndata: {data}\nid: {event_id[0]}.{event_id[1]}\n\n".encode()
 
 
 class RunEvents:
