@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -182,7 +183,10 @@ class Operator:
     def __init__(self, gateway: GatewayProcess, *, scopes: tuple[str, ...] = ()) -> None:
         self.events: list[dict[str, Any]] = []
         self._next_id = 0
-        self._socket = connect(gateway.ws_url, max_size=None, open_timeout=10)
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(
+            connect(gateway.ws_url, max_size=None, open_timeout=10)
+        )
         self._frame()  # the challenge
         self.hello = self.call("connect", **connect_params(gateway.token, scopes=scopes))
 
@@ -193,7 +197,7 @@ class Operator:
         self.close()
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
     def call(self, method: str, **params: Any) -> Any:
         """Call, and return the payload of the first answer.
