@@ -125,13 +125,13 @@ class SendMethods:
         """Send a message to somebody on a channel, and answer once the provider has it."""
         text, media = params.message or "", _media(params)
         if not text.strip() and not media:
-            raise InvalidRequest("invalid send params: text or media is required")
+            raise _refused("invalid send params: text or media is required")
         channel = params.channel or DEFAULT_CHANNEL
         if not self._senders.is_known(channel):
-            raise InvalidRequest(f"unsupported channel: {channel}")
+            raise _refused(f"unsupported channel: {channel}")
         account = params.account_id or DEFAULT_ACCOUNT
         if self._senders.find(channel, account) is None:
-            raise InvalidRequest(f"unknown account of {channel}: {account}")
+            raise _refused(f"unknown account of {channel}: {account}")
         route = ReplyRoute(
             channel=channel,
             account=account,
@@ -178,6 +178,11 @@ class SendMethods:
         return _shown(await self._outbox.decide(params.delivery_id, resend=False))
 
 
+def _refused(message: str) -> InvalidRequest:
+    # Nothing happened, so the idempotency key may be used again for what is right.
+    return InvalidRequest(message, outcome=Outcome.NOT_STARTED)
+
+
 def _delivery_id(subject: str, key: str) -> str:
     # One key, one delivery, even when the gateway dies between sending and remembering the answer.
     digest = hashlib.blake2b(f"{subject}\0{key}".encode(), digest_size=16).hexdigest()
@@ -186,7 +191,7 @@ def _delivery_id(subject: str, key: str) -> str:
 
 def _media(params: Send) -> tuple[str, ...]:
     if params.buffer:
-        raise InvalidRequest("this gateway does not offer send buffer; pass mediaUrl")
+        raise _refused("this gateway does not offer send buffer; pass mediaUrl")
     single = [params.media_url] if params.media_url else []
     return tuple(url for url in (*single, *(params.media_urls or ())) if url)
 

@@ -55,6 +55,9 @@ class SessionChanges:
         self._pending: dict[str, _Pending] = {}
         self._task: asyncio.Task[Any] | None = None
 
+    def __len__(self) -> int:
+        return len(self._pending)
+
     def announce(self, session_key: str, reason: str) -> None:
         """Publish `sessions.changed` for a session."""
         if not self._hub.wanted("sessions.changed", session_key):
