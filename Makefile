@@ -85,6 +85,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3
 verify: check wheel ## Is what we ship consistent: pins against pyproject, imports against both, wheel
 	$(BIN)/python -m pip check
 	$(BIN)/deptry src
+	$(BIN)/portico config schema --format markdown | diff -u docs/config.md -
 
 ui: $(UI_BUILT) ## Build the web page into the package
 

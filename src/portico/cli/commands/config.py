@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from portico.cli.command import HERE, Local, command
 from portico.cli.exit import ExitCode, Failure
@@ -170,14 +170,21 @@ def _print_issues(loaded: LoadedConfig, issues: tuple[Issue, ...], *, is_broken:
 
 
 @command("schema")
-def schema(*, here: Local = HERE) -> int:
-    """Print the configuration's JSON Schema.
+def schema(*, format: Literal["json", "markdown"] = "json", here: Local = HERE) -> int:  # noqa: A002  # the flag's name
+    """Print the configuration's JSON Schema, or the reference page made from it.
+
+    Args:
+        format: json or markdown.
 
     Examples:
         portico config schema > portico.schema.json
+        portico config schema --format markdown > docs/config.md
     """
-    from portico.config.schema import json_schema
+    from portico.config.schema import json_schema, reference_markdown
 
+    if format == "markdown":
+        print(reference_markdown(), end="")
+        return ExitCode.OK
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return ExitCode.OK
 
