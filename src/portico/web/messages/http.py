@@ -96,6 +96,7 @@ def message_endpoints(
             query=(
                 Query("request_id", "The request to follow.", required=True),
                 Query("last_event_id", "The last event seen; also as header Last-Event-ID."),
+                Query("progress_after_text_delta", "`true`: progress also after the first text."),
             ),
             answers={200: events, 400: bad_request, 404: unknown},
             access=Access.OPENABLE,
@@ -167,8 +168,11 @@ class _Doors:
     async def resume(self, call: HttpCall) -> EventStream:
         """Answer `GET messages:stream`."""
         ticket = await self._messages.resume(call.request.query_params.get("request_id", ""))
-        after = _last_event_id(call.request)
-        return EventStream(self._messages.stream(ticket, after=after, progress_after_text=True))
+        wants_more = call.request.query_params.get("progress_after_text_delta") == "true"
+        events = self._messages.stream(
+            ticket, after=_last_event_id(call.request), progress_after_text=wants_more
+        )
+        return EventStream(events)
 
     async def status(self, call: HttpCall) -> Response:
         """Answer `GET status`."""
