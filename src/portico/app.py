@@ -395,6 +395,8 @@ class Gateway:
                 max_payload=limits.max_payload_bytes,
                 max_buffered=limits.max_buffered_bytes,
                 tick_interval_ms=limits.tick_interval_ms,
+                max_attachment_bytes=self.chat.settings.attachments.max_bytes,
+                max_image_bytes=self.chat.settings.attachments.max_image_bytes,
                 config_path=str(paths.config_file),
                 state_dir=str(paths.state_dir),
                 auth_mode=self.auth_settings.mode,

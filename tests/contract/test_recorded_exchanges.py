@@ -258,6 +258,7 @@ def test_first_frames_that_end_a_connection(
         ('{"type": "req", "method": "health"}', "invalid", "must have required property 'id'"),
         ("[]", "invalid", "must be object"),
         ("7", "invalid", "must be object"),
+        ("null", "invalid", "must be object"),
     ],
 )
 def test_later_frames_that_are_not_requests(

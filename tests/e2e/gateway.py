@@ -129,8 +129,9 @@ class GatewayProcess:
         return (self.state_dir / "stderr.txt").read_text()
 
     def tracebacks(self) -> list[str]:
-        """The lines of the log that no gateway should write."""
-        return [line[:2000] for line in self.log().splitlines() if TRACEBACK.search(line)]
+        """What in the log no gateway should write, each with what follows it."""
+        text = self.log()
+        return [text[found.start() : found.start() + 3000] for found in TRACEBACK.finditer(text)]
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,12 @@ def say(client: NodeClient, text: str, key: str) -> str:
         ),
         since=since,
     )
-    return "".join(part.get("text", "") for part in final["payload"]["message"]["content"])
+    return text_of(final["payload"]["message"])
+
+
+def text_of(message: dict[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def test_connects_and_reads_the_whole_hello(client: NodeClient, gateway: GatewayProcess) -> None:
@@ -109,7 +115,7 @@ def test_reconnects_after_a_restart_and_goes_on(
     client.wait("hello", since=since)
     assert say(client, "after", "after-1") == "Echo: after"
     history = client.call("chat.history", {"sessionKey": SESSION})["messages"]
-    texts = ["".join(part.get("text", "") for part in one["content"]) for one in history]
+    texts = [text_of(message) for message in history]
     assert texts == ["before", "Echo: before", "after", "Echo: after"]
 
 

@@ -174,6 +174,8 @@ class Plane:
                 max_payload=limits.max_payload_bytes,
                 max_buffered=limits.max_buffered_bytes,
                 tick_interval_ms=limits.tick_interval_ms,
+                max_attachment_bytes=20_971_520,
+                max_image_bytes=6_291_456,
                 config_path="/etc/portico.json",
                 state_dir="/var/lib/portico",
                 auth_mode=auth.mode,

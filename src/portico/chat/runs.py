@@ -334,6 +334,7 @@ def _result(row: TurnRow) -> dict[str, Any]:
             "durationMs": max(0, (row.ended_at or began) - began),
             "agentMeta": {name: value for name, value in agent_meta.items() if value is not None},
             "aborted": row.state in {S.CANCELLED, S.TIMED_OUT},
+            **({"stopReason": result.stop_reason} if result and result.stop_reason else {}),
         },
     }
 

@@ -52,6 +52,8 @@ class HelloSettings:
     max_payload: int
     max_buffered: int
     tick_interval_ms: int
+    max_attachment_bytes: int
+    max_image_bytes: int
     config_path: str | None = None
     state_dir: str | None = None
     auth_mode: str | None = None
@@ -107,6 +109,10 @@ class HelloBuilder:
                 "maxPayload": settings.max_payload,
                 "maxBufferedBytes": settings.max_buffered,
                 "tickIntervalMs": settings.tick_interval_ms,
+                "attachments": {
+                    "maxBytes": settings.max_attachment_bytes,
+                    "maxImageBytes": settings.max_image_bytes,
+                },
             },
         }
         if replay is not None:
