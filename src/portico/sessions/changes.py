@@ -122,7 +122,7 @@ class SessionChanges:
             preview=found.preview,
         )
         agent_id = found.session.agent_id
-        for said in pending.entries:
+        for said in sorted(pending.entries, key=_seq):
             entry = said if isinstance(said, Entry) else await self._entry(*said)
             if entry is not None:
                 payload = self._said(key, agent_id, entry, row)
@@ -156,6 +156,10 @@ class SessionChanges:
         if entry.run_id is not None:
             payload["runId"] = entry.run_id
         return payload
+
+
+def _seq(said: Entry | tuple[str, int]) -> int:
+    return said.seq if isinstance(said, Entry) else said[1]
 
 
 def _read(key: str) -> Work[Listed | None]:

@@ -73,6 +73,10 @@ class Changes(Protocol):
         """Publish `session.message` for a new transcript entry."""
         ...
 
+    def wrote(self, session_key: str, session_id: str, seq: int) -> None:
+        """The same for an entry the caller only knows the place of."""
+        ...
+
 
 class Turns:
     """The lanes of this process."""
@@ -265,6 +269,8 @@ class Turns:
         for run_id in row.merged:
             run.publisher.merged(msgspec.structs.replace(row, run_id=run_id), now)
             self._tasks.start(self._close_feed(run_id), name=f"turn.merged:{run_id}")
+        if row.attempts == 1 and row.result and row.result.message_seq and row.session_id:
+            self._changes.wrote(row.session_key, row.session_id, row.result.message_seq)
         self._changes.announce(row.session_key, "send")
         run.task = self._tasks.start(self._run(run), name=f"turn:{row.run_id}")
 

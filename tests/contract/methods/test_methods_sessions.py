@@ -315,7 +315,8 @@ async def test_subscriptions_begin_and_end(house: House):
     assert follow == {"subscribed": True, "key": KEY}
     await house.say("w1", "hello", "k1")
     await house.changes.settled()
-    assert "hello" in str(watcher.named("session.message"))
+    said = [(e["message"]["role"], e["messageSeq"]) for e in watcher.named("session.message")]
+    assert said == [("user", 1), ("assistant", 2)]
     answer = await house.call("sessions.messages.unsubscribe", {"key": "w1"}, over=watcher)
     assert answer == {"subscribed": False, "key": KEY}
 
