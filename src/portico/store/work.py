@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -104,13 +105,34 @@ def one(rows: Rows) -> Row | None:
     return rows[0] if rows else None
 
 
+@cache
 def _dialect(engine: EngineName) -> tuple[Dialect, Any]:
+    flavour: Any  # SQLAlchemy leaves its dialects untyped
     if engine == "sqlite":
-        from sqlalchemy.dialects import sqlite
+        from sqlalchemy.dialects import sqlite as flavour
 
-        return sqlite.dialect(paramstyle="qmark"), sqlite.insert
-    from sqlalchemy.dialects import postgresql
-    from sqlalchemy.dialects.postgresql import asyncpg
+        dialect = flavour.dialect(paramstyle="qmark")
+    else:
+        from sqlalchemy.dialects import postgresql as flavour
+        from sqlalchemy.dialects.postgresql import asyncpg
 
-    dialect: Any = asyncpg.dialect  # SQLAlchemy leaves this constructor untyped
-    return dialect(paramstyle="numeric_dollar"), postgresql.insert
+        dialect = cast("Any", asyncpg).dialect(paramstyle="numeric_dollar")
+    dialect.statement_compiler = _with_constants(dialect.statement_compiler)
+    return dialect, flavour.insert
+
+
+def _with_constants(compiler: type[Any]) -> type[Any]:
+    """Return a compiler that writes a statement's constants into its SQL, and binds the rest.
+
+    A planner uses a partial index only when it knows the value. SQLite looks at what is bound, but
+    then prepares the statement anew for each execution; PostgreSQL's generic plans do not look.
+    """
+
+    class Compiler(compiler):  # type: ignore[misc]  # the base is the dialect's own
+        def visit_bindparam(self, bound: Any, literal_binds: bool = False, **how: Any) -> Any:  # noqa: FBT001, FBT002 - SQLAlchemy's
+            constant = (
+                bound.unique and type(bound.value) in {int, str} and "\\" not in str(bound.value)
+            )
+            return super().visit_bindparam(bound, literal_binds=literal_binds or constant, **how)
+
+    return Compiler
