@@ -113,7 +113,8 @@ def find_by_session_id(session_id: str) -> Work[list[Session]]:
 
 def find_by_session_id_prefix(prefix: str) -> Work[list[Session]]:
     """Return the first few sessions whose session id begins so."""
-    rows = yield _BY_PREFIX(low=prefix, high=prefix + "\U0010ffff", count=11)
+    low = prefix.lower()
+    rows = yield _BY_PREFIX(low=low, high=f"{low}g", count=11)  # ids are hexadecimal: g is after
     return [session_from_row(row) for row in rows]
 
 
