@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
 
 from portico.ids import ConnId
 from portico.observe.metrics import Metrics
@@ -51,10 +51,15 @@ class Subscription:
     seq: int = 0
     session_list: bool = False
     sessions: frozenset[str] | set[str] = frozenset()  # a set of its own from the first follow on
+    receivable: frozenset[str] = field(init=False)  # what role and scopes allow
+
+    def __post_init__(self) -> None:
+        """Decide once what may be received."""
+        self.receivable = receivable(self.role, self.scopes)
 
     def allows(self, spec: EventSpec) -> bool:
         """Whether role and scopes let this connection have the event."""
-        return spec.name in receivable(self.role, self.scopes)
+        return spec.name in self.receivable
 
     def follow(self, session_key: str, *, following: bool) -> None:
         """Start or stop receiving one session's messages."""
@@ -67,7 +72,7 @@ class Subscription:
 
     def wants(self, spec: EventSpec, session_key: str | None, *, tool: bool) -> bool:
         """Whether the event is addressed to this connection."""
-        if not self.allows(spec):
+        if spec.name not in self.receivable:
             return False
         match spec.audience:
             case "everyone":
@@ -84,8 +89,7 @@ class Subscription:
                 return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Logged:
+class _Logged(NamedTuple):
     offset: int
     spec: EventSpec
     event: EncodedEvent

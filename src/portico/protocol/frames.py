@@ -135,7 +135,7 @@ def encode_failure(
 class EncodedEvent:
     """An event encoded once; `frame` adds what differs between connections."""
 
-    __slots__ = ("_legacy", "_payload", "_prefix", "_suffix", "event")
+    __slots__ = ("_legacy", "_payload", "_prefix", "_suffix", "event", "size_bytes")
 
     def __init__(
         self, event: str, payload: Any, state_version: tuple[int, int] | None = None
@@ -149,12 +149,8 @@ class EncodedEvent:
         self._suffix = b"}"
         if state_version is not None:
             self._suffix = b',"stateVersion":{"presence":%d,"health":%d}}' % state_version
+        self.size_bytes = len(self._prefix) + len(self._suffix)  # held in memory, about
         self._legacy: bytes | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """How much memory the encoded event holds, about."""
-        return len(self._prefix) + len(self._suffix)
 
     def frame(self, seq: int | None, *, cursor: str | None = None) -> bytes:
         """Return the frame for one connection; without `seq` for events outside the sequence."""

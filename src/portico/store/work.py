@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -39,16 +40,23 @@ Work: TypeAlias = Generator[Query, Rows, T]
 class Compiled:
     """A statement in one engine's SQL, with the order in which it takes its parameters."""
 
-    __slots__ = ("_slots", "returns_rows", "sql")
+    __slots__ = ("_defaults", "_pick", "returns_rows", "sql")
 
     def __init__(self, sql: str, slots: list[tuple[str, Any]], *, returns_rows: bool) -> None:
         self.sql = sql
-        self._slots = slots
         self.returns_rows = returns_rows
+        self._defaults = dict(slots)
+        names = [name for name, _ in slots]
+        # With one name, itemgetter would return the value alone.
+        self._pick = itemgetter(*names) if len(names) > 1 else None
 
-    def arguments(self, params: dict[str, Any]) -> list[Any]:
+    def arguments(self, params: dict[str, Any]) -> Sequence[Any]:
         """Return the parameters in the statement's order."""
-        return [params.get(name, default) for name, default in self._slots]
+        whole = {**self._defaults, **params}
+        if self._pick is None:
+            return [whole[name] for name in self._defaults]
+        picked: tuple[Any, ...] = self._pick(whole)
+        return picked
 
 
 class Statement:
