@@ -123,14 +123,13 @@ def unset(path: str, /, *, here: Local = HERE) -> int:
 def _report(result: EditResult, path: str, here: Local) -> int:
     if here.json:
         facts: dict[str, Any] = {"changed": result.changed, "path": path}
-        print_json({**facts, "file": str(result.path), "reload": result.reload})
+        print_json({**facts, "file": str(result.path), "restartNeeded": result.changed})
         return ExitCode.OK
     if not result.changed:
         print(f"{path}: nothing to change in {result.path}.")
         return ExitCode.OK
     print(f"{path}: changed in {result.path}.")
-    if result.reload == "restart":
-        print("A running gateway takes it over when it is restarted: portico gateway restart")
+    print("A running gateway takes it over when it is restarted: portico gateway restart")
     return ExitCode.OK
 
 
@@ -171,7 +170,7 @@ def _print_issues(loaded: LoadedConfig, issues: tuple[Issue, ...], *, is_broken:
 
 @command("schema")
 def schema(*, format: Literal["json", "markdown"] = "json", here: Local = HERE) -> int:  # noqa: A002  # the flag's name
-    """Print the configuration's JSON Schema, or the reference page made from it.
+    """Print the configuration's JSON Schema or reference page.
 
     Args:
         format: json or markdown.
