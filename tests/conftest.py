@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.databases import database_url, postgres_server, sqlite_store, store
+
+__all__ = ["database_url", "postgres_server", "sqlite_store", "store"]
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, object]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import msgspec
+from sqlalchemy import text
 
 from portico.agents.runtime import (
     Abilities,
@@ -19,7 +20,7 @@ from portico.agents.runtime import (
     TurnRequest,
 )
 from portico.channels.contract import Channel, Outgoing, Receipt
-from portico.channels.model import InboundMessage, Peer, ReplyRoute
+from portico.channels.model import InboundMessage, Peer, QueueMode, ReplyRoute
 from portico.events.hub import Hub, Subscription
 from portico.ids import ConnId
 from portico.inbox.policy import OPEN_DOOR, DoorPolicy
@@ -33,8 +34,6 @@ from portico.store import Store, Work, statement
 from portico.tasks import Tasks
 from portico.turns.model import Enqueued, NewTurn, TurnRow
 from portico.turns.service import TurnLimits, Turns
-from sqlalchemy import text
-
 from tests.support.clock import FakeClock
 from tests.support.waiting import eventually, loop_turns
 
@@ -44,8 +43,8 @@ class Puppet:
 
     name = "puppet"
 
-    def __init__(self, abilities: Abilities = Abilities(resumable=True, steerable=True)) -> None:
-        self.abilities = abilities
+    def __init__(self, *, resumable: bool = True, steerable: bool = True) -> None:
+        self.abilities = Abilities(resumable=resumable, steerable=steerable)
         self.turns: list[Turn] = []
         self.cleaned: list[str] = []
         self.steered: list[TurnRequest] = []
@@ -270,8 +269,9 @@ class Path:
         await self.turns.start()
         return self
 
-    async def __aenter__(self) -> Path:
-        return await self.start()
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.crash()
@@ -289,9 +289,9 @@ class Path:
         text: str | None = None,
         *,
         session: str = "s",
-        mode: str | None = None,
+        mode: QueueMode | None = None,
         channel: str = "webchat",
-        peer: Peer = Peer("direct", "ann"),
+        peer: Peer | None = None,
         request: TurnRequest | None = None,
         **options: Any,
     ) -> Accepted:
@@ -304,7 +304,7 @@ class Path:
                 channel=channel,
                 account="default",
                 event_key=options.pop("event_key", run_id),
-                peer=peer,
+                peer=peer or Peer("direct", "ann"),
                 sender=options.pop("sender", "ann"),
                 text=said,
                 **options,
