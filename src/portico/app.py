@@ -53,7 +53,7 @@ from portico.web.fetch import Fetcher, FetchSettings
 from portico.web.gate import Gate
 from portico.web.messages.http import message_endpoints
 from portico.web.messages.service import MessageService, MessageSettings
-from portico.web.metrics import metrics_endpoint
+from portico.web.metrics import StoreGauges, metrics_endpoint
 from portico.web.probes import probe_endpoints
 from portico.web.ws import websocket_protocol
 from portico.wiring import (
@@ -269,7 +269,12 @@ class Gateway:
         self.web = build_web(
             endpoints=[
                 *probe_endpoints(self.readiness, gate=gate, clock=self.clock, version=__version__),
-                metrics_endpoint(self.metrics),
+                metrics_endpoint(
+                    self.metrics,
+                    store_gauges=StoreGauges(
+                        store=self.store, clock=self.clock, metrics=self.metrics
+                    ),
+                ),
                 *message_endpoints(
                     messages, tasks=self.tasks, max_body_bytes=gateway.http.max_body_bytes
                 ),
@@ -283,6 +288,7 @@ class Gateway:
                 page_enabled=gateway.control_ui.enabled,
                 strict_transport_security=gateway.http.security_headers.strict_transport_security,
             ),
+            metrics=self.metrics,
         )
 
     def _build_registry(self) -> Registry:
@@ -431,7 +437,7 @@ class HelloSnapshot:
             "defaultAgentId": default,
             "mainKey": main,
             "mainSessionKey": f"agent:{default}:{main}",
-            "scope": self._gateway.config.session.scope,
+            "scope": "per-sender",
         }
 
     def applied_config_hash(self) -> str | None:
