@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import BigInteger, bindparam, func, select, update
 
 from portico.ids import new_id, new_uuid
 from portico.sessions.model import Entry, Session, entry_from_row, session_from_row
@@ -106,7 +106,9 @@ _RUN_ENDED = statement(
         unread=1,
         input_tokens=sessions.c.input_tokens + bindparam("input"),
         output_tokens=sessions.c.output_tokens + bindparam("output"),
-        context_tokens=bindparam("context"),
+        context_tokens=func.coalesce(
+            func.nullif(bindparam("context", type_=BigInteger), 0), sessions.c.context_tokens
+        ),  # a run that called no model says nothing about the context
         cost_usd=sessions.c.cost_usd + bindparam("cost"),
     )
 )
