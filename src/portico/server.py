@@ -186,6 +186,7 @@ def describe(config: PorticoConfig, listener: socket.socket) -> ServerInfo:
     """Return where a listening gateway can be reached from this machine."""
     host, port = listener.getsockname()[:2]
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
+    shown = f"[{shown}]" if ":" in shown else shown
     tls = "s" if config.gateway.tls.enabled else ""
     base = f"http{tls}://{shown}:{port}"
     path = config.gateway.control_ui.base_path.rstrip("/")

@@ -71,7 +71,8 @@ def resolve_target(to: Remote, env: Mapping[str, str] | None = None) -> Target:
     if explicit is not None:
         url = websocket_url(explicit)
         if given or not is_loopback(url):
-            return Target(url, given, paths)
+            tls = _tls(url, paths, env) if is_loopback(url) else None
+            return Target(url, given, paths, tls)
         return Target(url, _local_credentials(_load(paths, env)), paths, _tls(url, paths, env))
     return _configured(paths, given, env)
 
@@ -150,7 +151,11 @@ def _tls(url: str, paths: ConfigPaths, env: Mapping[str, str]) -> ssl.SSLContext
         return None
     tls = _section(_section(_load(paths, env).resolved, "gateway"), "tls")
     named = tls.get("certPath")
-    found = [Path(named)] if isinstance(named, str) else sorted(paths.tls_dir.glob("*cert*.pem"))
+    found = (
+        [Path(named).expanduser()]
+        if isinstance(named, str)
+        else sorted(paths.tls_dir.glob("*cert*.pem"))
+    )
     context = ssl.create_default_context()
     context.check_hostname = False  # the name on it is the public one, the address 127.0.0.1
     for file in found:

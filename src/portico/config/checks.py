@@ -1,6 +1,7 @@
 """Judging a valid configuration: what must keep a gateway from starting, and what is only unwise.
 
-Guarantees: reads nothing but what it is given, except `file_issues`, which looks at permissions.
+Guarantees: reads nothing but what it is given, except the files of TLS when it is on, and
+`file_issues`, which looks at permissions.
 An issue of severity ERROR means: refuse to start.
 Source: OpenClaw docs, gateway auth and bind rules.
 """
@@ -83,7 +84,7 @@ def _mode_issues(config: PorticoConfig) -> Iterator[Issue]:
         yield _refuse(
             "gateway.mode",
             "this configuration is for clients of a remote gateway",
-            'set gateway.mode to "local" to run a gateway here',
+            "to run a gateway here: portico config set gateway.mode local",
             "mode.remote",
         )
 
@@ -155,6 +156,14 @@ def _bind_issues(config: PorticoConfig) -> Iterator[Issue]:
             "set gateway.customBindHost to an IP address of this machine",
             "bind.host",
         )
+    if gateway.bind in {"tailnet", "auto"}:
+        yield Issue(
+            Severity.WARNING,
+            "gateway.bind",
+            f"bind {gateway.bind} means loopback in this version: only this machine is let in",
+            'set gateway.bind to "loopback", "lan", or "custom" with gateway.customBindHost',
+            "bind.loopback",
+        )
     if gateway.http.open and not is_loopback_bind(config):
         yield Issue(
             Severity.WARNING,
@@ -184,21 +193,61 @@ def _tls_issues(config: PorticoConfig) -> Iterator[Issue]:
     tls = config.gateway.tls
     if not tls.enabled:
         return
-    if bool(tls.cert_path) != bool(tls.key_path):
+    if not tls.cert_path and not tls.key_path:
+        yield _refuse(
+            "gateway.tls",
+            "TLS is on without a certificate",
+            "set gateway.tls.certPath and gateway.tls.keyPath; a pair for trying it out: openssl "
+            "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out cert.pem",
+            "tls.missing",
+        )
+    elif not tls.cert_path or not tls.key_path:
         lacking = "keyPath" if tls.cert_path else "certPath"
         yield _refuse(
             f"gateway.tls.{lacking}",
             "a certificate needs its key, and a key its certificate",
-            f"set gateway.tls.{lacking}, or remove the other one",
+            f"set gateway.tls.{lacking}",
             "tls.pair",
         )
-    elif not tls.cert_path and not tls.auto_generate:
+    else:
+        yield from _pair_issues(tls.cert_path, tls.key_path)
+
+
+def _pair_issues(cert_path: str, key_path: str) -> Iterator[Issue]:
+    import ssl
+    from pathlib import Path
+
+    named = {"certPath": cert_path, "keyPath": key_path}
+    if unreadable := [
+        (name, error) for name, path in named.items() if (error := _unread(Path(path)))
+    ]:
+        for name, error in unreadable:
+            yield _refuse(
+                f"gateway.tls.{name}",
+                f"cannot read {named[name]}: {error}",
+                f"set gateway.tls.{name} to a PEM file this account can read",
+                "tls.file",
+            )
+        return
+    try:
+        # An empty passphrase: OpenSSL would ask for one on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert_path, key_path, password="")
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
         yield _refuse(
-            "gateway.tls.certPath",
-            "TLS is on without a certificate",
-            "set gateway.tls.certPath and keyPath, or turn autoGenerate on",
-            "tls.missing",
+            "gateway.tls",
+            f"{cert_path} and {key_path} are not a certificate and its key: {reason}",
+            "give PEM files that belong together, the key without a passphrase",
+            "tls.pair",
         )
+
+
+def _unread(path: Path) -> str | None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _permission_issues(path: Path, wanted: int, command: str) -> Iterator[Issue]:
@@ -220,7 +269,7 @@ def _permission_issues(path: Path, wanted: int, command: str) -> Iterator[Issue]
 def _exposed(config: PorticoConfig, path: str, what: str) -> Issue:
     return _refuse(
         path,
-        f"{what}, but bind {config.gateway.bind} lets others reach the gateway",
+        f"{what}, but bind {config.gateway.bind} is for letting others reach the gateway",
         'set gateway.auth.token, or gateway.bind to "loopback"',
         "bind.unauthenticated",
     )

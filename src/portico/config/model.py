@@ -30,14 +30,14 @@ from portico.config.sections.gateway import (
     RateLimit,
     Tls,
 )
-from portico.config.sections.ground import Bus, Logging, Models, Store
+from portico.config.sections.ground import Logging, Store
 
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
     worktreeRoot worktreeAcceleration tools security bindings broadcast attachments tts commands
-    approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory mcp skills
-    plugins surfaces proxy
+    approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory mcp models
+    skills plugins surfaces proxy
     """.split()
 )
 """Top-level sections OpenClaw has and Portico does not use yet: accepted, kept, and noted."""
@@ -46,7 +46,7 @@ OPENCLAW_SECTIONS: frozenset[str] = frozenset(
 class PorticoConfig(Section):
     """Everything that can be set."""
 
-    not_used: ClassVar[frozenset[str]] = OPENCLAW_SECTIONS
+    not_used: ClassVar[frozenset[str]] = OPENCLAW_SECTIONS | {"bus"}
 
     schema_url: str | None = setting(
         None, "Where an editor finds the schema of this file.", reload="none", alias="$schema"
@@ -55,9 +55,7 @@ class PorticoConfig(Section):
     agents: Agents = group(Agents, "Who answers.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
-    models: Models = group(Models, "Model providers.")
     store: Store = group(Store, "Where the rows live.")
-    bus: Bus = group(Bus, "How replicas talk.")
     logging: Logging = group(Logging, "The log.")
 
 
@@ -67,7 +65,6 @@ __all__ = [
     "AgentEntry",
     "Agents",
     "Auth",
-    "Bus",
     "ControlUi",
     "Gateway",
     "GatewayMessages",
@@ -77,7 +74,6 @@ __all__ = [
     "Logging",
     "Messages",
     "ModelChoice",
-    "Models",
     "PorticoConfig",
     "QueueSettings",
     "RateLimit",

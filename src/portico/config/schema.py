@@ -15,6 +15,8 @@ from portico.config.keypath import parse_path
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from portico.config.sections.base import Section
+
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _TYPE_NAMES: dict[object, str] = {
@@ -76,15 +78,15 @@ def reload_kind(path: str) -> Literal["hot", "restart", "none"]:
 
 def reference_markdown() -> str:
     """The reference page: every setting with type, default and meaning."""
-    from portico.config.model import OPENCLAW_SECTIONS, PorticoConfig
+    from portico.config.model import PorticoConfig
 
     lines = [
         "# Configuration reference",
         "",
         "Made from the settings model by `portico config schema --format markdown`; do not edit.",
         "",
-        "The file is JSON5 (`~/.portico/portico.json`). *Change* says when a running gateway",
-        "follows: **hot** at once, **restart** at the next start, **none** whenever it is read.",
+        "The file is JSON5 (`~/.portico/portico.json`). The gateway reads it when it starts:",
+        "after a change, restart it (`portico gateway restart`).",
         "Any text may hold `${NAME}` from the environment; a secret may be",
         '`{source: "env", id: "NAME"}` or `{source: "file", id: "path"}`.',
         "",
@@ -93,9 +95,12 @@ def reference_markdown() -> str:
         key = info.alias or name
         lines += _section_lines(key, info)
     lines += [
-        "## Sections of OpenClaw that are kept and not used yet",
+        "## Accepted, kept, and not used by this version",
         "",
-        ", ".join(f"`{name}`" for name in sorted(OPENCLAW_SECTIONS)),
+        "Settings of OpenClaw, and ones planned for Portico. `portico config validate` and",
+        "`portico doctor` name those that a file sets.",
+        "",
+        *_not_used_lines(),
         "",
     ]
     return "\n".join(lines)
@@ -108,7 +113,7 @@ def _section_lines(key: str, section: FieldInfo) -> list[str]:
         for path, info, inner in all_fields()
         if (path == key or path.startswith(f"{key}.")) and (inner is None or _is_leaf(info))
     ]
-    lines += ["| Setting | Type | Default | Change | Meaning |", "| --- | --- | --- | --- | --- |"]
+    lines += ["| Setting | Type | Default | Meaning |", "| --- | --- | --- | --- |"]
     for path, info in rows:
         extra = extra_of(info)
         meaning = (info.description or "") + (" *Secret.*" if extra.get("secret") else "")
@@ -116,11 +121,22 @@ def _section_lines(key: str, section: FieldInfo) -> list[str]:
             f"`{path}`",
             _cell(_type_name(info.annotation)),
             _cell(_default_of(info)),
-            str(extra.get("reload", "")),
             _cell(meaning),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
+
+
+def _not_used_lines() -> list[str]:
+    from portico.config.model import PorticoConfig
+
+    sections: list[tuple[str, type[Section]]] = [("", PorticoConfig)]
+    sections += [(path, inner) for path, _, inner in all_fields() if inner is not None]
+    return [
+        "- " + (f"`{path}`: " if path else "") + ", ".join(f"`{key}`" for key in sorted(keys))
+        for path, section in sections
+        if (keys := section.not_used) and not path.startswith("agents.entries")
+    ]
 
 
 def _is_leaf(info: FieldInfo) -> bool:
@@ -181,6 +197,7 @@ def _with_references(schema: dict[str, Any]) -> dict[str, Any]:
     definitions["Variable"] = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"}
     for section in (schema, *definitions.values()):
         for name, field in section.get("properties", {}).items():
+            field.pop("reload", None)  # nothing is applied while running yet
             section["properties"][name] = _loosened(field)
     for name in ("ModelChoice", "RuntimeConfig"):  # a plain text is their short form
         definitions[name] = {"anyOf": [{"type": "string"}, definitions[name]]}

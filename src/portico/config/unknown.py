@@ -1,4 +1,4 @@
-"""Keys nobody reads: misspelt ones get a suggestion, OpenClaw's own get a note.
+"""Keys nobody reads: misspelt ones get a suggestion, ones of OpenClaw or of a later version a note.
 
 Guarantees: never fatal; one issue per key, at the key.
 """
@@ -94,7 +94,7 @@ def _issue(path: KeyPath, key: str, model: type[Section]) -> Issue:
         return Issue(
             Severity.NOTE,
             text,
-            "known from OpenClaw, not used by Portico yet; kept as it is",
+            "accepted, but not used by this version; kept as it is",
             code="key.unused",
         )
     known = sorted({info.alias or name for name, info in model.model_fields.items()})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from portico.config.checks import (
     is_placeholder,
     startup_issues,
 )
+from tests.support.certificates import write_pair
 
 GOOD = "0123456789abcdef0123456789abcdef"
 
@@ -36,7 +38,7 @@ def codes(severity: Severity, **gateway: Any) -> list[str]:
         ({"mode": "remote", "auth": {"token": GOOD}}, "mode.remote"),
         ({"auth": {"token": GOOD}, "trustedProxies": ["proxy.local"]}, "proxy.address"),
         ({"auth": {"token": GOOD}, "tls": {"enabled": True, "certPath": "c"}}, "tls.pair"),
-        ({"auth": {"token": GOOD}, "tls": {"enabled": True, "autoGenerate": False}}, "tls.missing"),
+        ({"auth": {"token": GOOD}, "tls": {"enabled": True}}, "tls.missing"),
     ],
 )
 def test_a_gateway_refuses_to_start(gateway: dict[str, Any], code: str) -> None:
@@ -51,8 +53,6 @@ def test_a_gateway_refuses_to_start(gateway: dict[str, Any], code: str) -> None:
         {"bind": "lan", "auth": {"token": GOOD}},
         {"bind": "lan", "auth": {"mode": "token", "token": GOOD, "password": GOOD}},
         {"bind": "custom", "customBindHost": "127.0.0.2", "auth": {"mode": "none"}},
-        {"auth": {"token": GOOD}, "tls": {"enabled": True}},
-        {"auth": {"token": GOOD}, "tls": {"enabled": True, "certPath": "c", "keyPath": "k"}},
         {"auth": {"token": GOOD}, "trustedProxies": ["10.0.0.0/8", "::1"]},
     ],
 )
@@ -64,6 +64,8 @@ def test_a_sound_configuration_starts_without_a_word(gateway: dict[str, Any]) ->
     ("gateway", "code"),
     [
         ({}, "auth.missing"),
+        ({"bind": "tailnet", "auth": {"token": GOOD}}, "bind.loopback"),
+        ({"bind": "auto", "auth": {"token": GOOD}}, "bind.loopback"),
         ({"bind": "lan", "auth": {"token": "short1"}}, "secret.short"),
         ({"bind": "lan", "auth": {"token": GOOD}, "http": {"open": True}}, "http.open"),
     ],
@@ -71,6 +73,25 @@ def test_a_sound_configuration_starts_without_a_word(gateway: dict[str, Any]) ->
 def test_the_unwise_is_said_but_allowed(gateway: dict[str, Any], code: str) -> None:
     assert codes(Severity.ERROR, **gateway) == []
     assert codes(Severity.WARNING, **gateway) == [code]
+
+
+def test_the_files_of_tls_are_tried(tmp_path: Path) -> None:
+    cert, key = write_pair(tmp_path / "one")
+    _, other = write_pair(tmp_path / "other")
+    assert tls_issues(cert, key) == []
+    assert tls_issues(cert, other) == [("gateway.tls", "tls.pair")]
+    assert tls_issues(cert, cert) == [("gateway.tls", "tls.pair")]
+    assert tls_issues(tmp_path / "none.pem", tmp_path) == [
+        ("gateway.tls.certPath", "tls.file"),
+        ("gateway.tls.keyPath", "tls.file"),
+    ]
+
+
+def tls_issues(cert: Path, key: Path) -> list[tuple[str, str]]:
+    tls = {"enabled": True, "certPath": str(cert), "keyPath": str(key)}
+    issues = startup_issues(default_config(gateway={"auth": {"token": GOOD}, "tls": tls}))
+    assert all(issue.severity is Severity.ERROR and issue.next_step for issue in issues)
+    return [(issue.path, issue.code) for issue in issues]
 
 
 def test_every_issue_says_what_to_do_and_hides_the_secret() -> None:

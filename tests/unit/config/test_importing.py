@@ -51,7 +51,6 @@ def test_what_is_understood_is_taken_and_the_rest_explained() -> None:
             "bind": "loopback",
             "auth": {"mode": "token", "token": "${OPENCLAW_GATEWAY_TOKEN}"},
             "controlUi": {"basePath": "/ui"},
-            "http": {"endpoints": {"chatCompletions": {"enabled": True}}},
         },
         "agents": {
             "defaults": {"model": "anthropic/claude"},
@@ -67,6 +66,7 @@ def test_what_is_understood_is_taken_and_the_rest_explained() -> None:
         "meta", "gateway.tailscale", "gateway.controlUi.root", "gateway.customBindHost",
         "agents.defaults.sandbox", "agents.list[0].tools", "agents.list[0].runtime",
         "agents.list[1]", "agents.list[2]", "session.idleMinutes", "channels", "logging.file",
+        "gateway.http.endpoints",
         "somethingNew",
     }  # fmt: skip
     assert "acp" in left["agents.list[0].runtime"]

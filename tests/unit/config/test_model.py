@@ -51,7 +51,7 @@ def test_without_agents_there_is_main() -> None:
 def test_list_and_entries_make_one_roster() -> None:
     agents = default_config(
         agents={
-            "defaults": {"model": {"primary": "a/b", "fallbacks": ["c/d"]}, "timeoutSeconds": 5},
+            "defaults": {"model": {"primary": "a/b"}, "timeoutSeconds": 5},
             "list": [{"id": "Sales Team", "model": "x/y"}],
             "entries": {
                 "ops": {
@@ -65,7 +65,7 @@ def test_list_and_entries_make_one_roster() -> None:
     assert [entry.id for entry in agents.roster()] == ["sales-team", "ops"]
     assert agents.default_id() == "ops"
     assert agents.model_for("sales-team").primary == "x/y"
-    assert agents.model_for("ops").fallbacks == ("c/d",)
+    assert agents.model_for("ops").primary == "a/b"
     assert agents.runtime_for("ops").import_path == "pkg.mod:run"
     assert agents.runtime_for("ops").options == {"speed": 2}
     assert (agents.timeout_s_for("ops"), agents.timeout_s_for("sales-team")) == (7, 5)

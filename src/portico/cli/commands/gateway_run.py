@@ -64,6 +64,8 @@ def _report(loaded: LoadedConfig) -> None:
     for issue in (*loaded.startup_issues, *loaded.warnings):
         if issue.severity == "warning":
             note(f"warning: {issue.render()}")
+    if idle := [issue.path for issue in loaded.warnings if issue.severity == "note"]:
+        note(f"note: accepted, but not used by this version: {', '.join(idle)}")
     if loaded.from_last_good:
         for issue in loaded.issues:
             note(f"error: {issue.render()}")

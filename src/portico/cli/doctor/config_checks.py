@@ -50,7 +50,14 @@ def config_keys(patient: Patient) -> Iterator[Finding]:
     for issue in warnings:
         if issue.severity != "note":
             yield _finding("config.keys", issue)
-    if not any(issue.severity == "warning" for issue in warnings) and patient.loaded.exists:
+    if idle := [issue.path for issue in warnings if issue.severity == "note"]:
+        yield Finding(
+            check="config.keys",
+            level=Level.NOTE,
+            message=f"accepted, but not used by this version: {', '.join(idle)}",
+            explanation="They stay in the file and change nothing.",
+        )
+    elif not any(issue.severity == "warning" for issue in warnings) and patient.loaded.exists:
         yield fine("config.keys", "every key is known")
 
 

@@ -19,10 +19,15 @@ _RUNTIME_FIELDS = frozenset({"type", "import", "import_path", "options"})
 
 
 class ModelChoice(Section):
-    """A model and what to try when it fails; a plain string is the primary."""
+    """A model; a plain string is the primary."""
 
-    primary: str | None = setting(None, "Model as provider/name.", reload="hot")
-    fallbacks: tuple[str, ...] = setting((), "Models tried in this order after it.", reload="hot")
+    not_used: ClassVar[frozenset[str]] = frozenset({"fallbacks"})
+
+    primary: str | None = setting(
+        None,
+        "Model as provider/name, as clients are told; echo and python call none by themselves.",
+        reload="hot",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -44,7 +49,10 @@ class RuntimeConfig(Section):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
     )
     options: dict[str, Any] = setting(
-        doc="Options handed to the runtime.", reload="hot", default_factory=dict
+        doc="Options of the runtime. python: resumable, true when running a turn again after a "
+        "crash does no harm.",
+        reload="hot",
+        default_factory=dict,
     )
 
     @model_validator(mode="before")
@@ -93,7 +101,9 @@ class AgentDefaults(Section):
 
     model: ModelChoice = group(ModelChoice, "Model.")
     runtime: RuntimeConfig = group(RuntimeConfig, "Runtime.")
-    workspace: str | None = setting(None, "Directory the agent works in.", reload="hot")
+    workspace: str | None = setting(
+        None, "Directory of the agent, as clients are told.", reload="hot"
+    )
     timeout_seconds: float = setting(600.0, "Longest run of one turn.", reload="hot", gt=0)
     max_concurrent: int = setting(64, "Turns that run at the same time, in all.", ge=1, le=10_000)
 

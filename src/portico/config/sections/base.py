@@ -6,6 +6,7 @@ accepted on the way in; keys a section does not know are ignored here and report
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,7 +28,12 @@ class Section(BaseModel):
     )
 
     not_used: ClassVar[frozenset[str]] = frozenset()
-    """Keys OpenClaw knows here and Portico does not use (yet): noted, never called unknown."""
+    """Keys that are accepted here and not used (yet): noted, never called unknown."""
+
+
+def expand_home(path: str | None) -> str | None:
+    """A path with the home directory in place of `~`."""
+    return None if path is None else str(Path(path).expanduser())
 
 
 def setting(

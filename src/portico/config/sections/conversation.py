@@ -20,31 +20,22 @@ class SessionSettings(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
-        agentToAgent heartbeatIdleMinutes idleMinutes maintenance parentForkMaxTokens reset
-        resetByChannel resetByType resetTriggers sendPolicy store threadBindings typingMode
-        typingIntervalSeconds
+        agentToAgent groupScope heartbeatIdleMinutes identityLinks idleMinutes maintenance
+        parentForkMaxTokens reset resetByChannel resetByType resetTriggers scope sendPolicy store
+        threadBindings typingMode typingIntervalSeconds
         """.split()
     )
 
-    scope: Literal["per-sender", "global"] = setting(
-        "per-sender", "global puts everyone into one session.", reload="hot"
-    )
     dm_scope: DmScope = setting(
         "main", "How direct messages are kept apart; main: they share one session.", reload="hot"
     )
-    group_scope: Literal["per-group", "main"] = setting(
-        "per-group", "Whether a group has its own session.", reload="hot"
-    )
     main_key: str = setting("main", "Name of the main session.", reload="hot", min_length=1)
-    identity_links: dict[str, tuple[str, ...]] = setting(
-        doc="Peers that are one person: name to channel:peer ids.",
-        reload="hot",
-        default_factory=dict,
-    )
 
 
 class QueueSettings(Section):
     """What happens to a message while the session is busy."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"debounceMs", "debounceMsByChannel"})
 
     mode: QueueMode = setting(
         "followup",
@@ -58,12 +49,6 @@ class QueueSettings(Section):
     )
     by_channel: dict[str, QueueMode] = setting(
         doc="Mode per channel.", reload="hot", default_factory=dict
-    )
-    debounce_ms: int = setting(
-        0, "Quiet time to wait for more before a waiting turn starts.", reload="hot", ge=0
-    )
-    debounce_ms_by_channel: dict[str, int] = setting(
-        doc="The same per channel.", reload="hot", default_factory=dict
     )
 
     @field_validator("mode", mode="before")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
-from portico.config.sections.base import Section, group, setting
+from portico.config.sections.base import Section, expand_home, group, setting
 
 MIB = 1 << 20
 
@@ -71,6 +71,8 @@ class ControlUi(Section):
     )
     root: str | None = setting(None, "Directory with other page files than the built-in ones.")
 
+    _root_at_home = field_validator("root")(expand_home)
+
 
 class Limits(Section):
     """Sizes, timers and bounds. The defaults are the protocol's; change them with a reason."""
@@ -104,32 +106,6 @@ class Limits(Section):
     )
 
 
-class ChatCompletions(Section):
-    """OpenAI chat completions."""
-
-    not_used: ClassVar[frozenset[str]] = frozenset({"images"})
-
-    enabled: bool = setting(False, "Serve /v1/chat/completions.", reload="hot")
-
-
-class Responses(Section):
-    """OpenAI responses."""
-
-    not_used: ClassVar[frozenset[str]] = frozenset({"files", "images"})
-
-    enabled: bool = setting(False, "Serve /v1/responses.", reload="hot")
-    max_url_parts: int = setting(8, "URL parts accepted in one request.", reload="hot", ge=0)
-
-
-class Endpoints(Section):
-    """HTTP endpoints that are off until asked for."""
-
-    not_used: ClassVar[frozenset[str]] = frozenset({"tools"})
-
-    chat_completions: ChatCompletions = group(ChatCompletions, "OpenAI chat completions.")
-    responses: Responses = group(Responses, "OpenAI responses.")
-
-
 class SecurityHeaders(Section):
     """Headers added to every HTTP answer."""
 
@@ -146,7 +122,8 @@ class SecurityHeaders(Section):
 class Http(Section):
     """The HTTP side of the port."""
 
-    endpoints: Endpoints = group(Endpoints, "Optional endpoints.")
+    not_used: ClassVar[frozenset[str]] = frozenset({"endpoints"})
+
     security_headers: SecurityHeaders = group(SecurityHeaders, "Security headers.")
     open: bool = setting(
         False, "Let callers on this machine use the gateway message API without a token."
@@ -176,22 +153,13 @@ class GatewayMessages(Section):
 class Tls(Section):
     """TLS on the port."""
 
-    enabled: bool = setting(False, "Serve https and wss.")
-    auto_generate: bool = setting(True, "Make a self-signed certificate when none is given.")
+    not_used: ClassVar[frozenset[str]] = frozenset({"autoGenerate", "caPath"})
+
+    enabled: bool = setting(False, "Serve https and wss; needs certPath and keyPath.")
     cert_path: str | None = setting(None, "Certificate file (PEM).")
-    key_path: str | None = setting(None, "Private key file (PEM).")
-    ca_path: str | None = setting(None, "Certificate authorities to trust (PEM).")
+    key_path: str | None = setting(None, "Private key file (PEM, without a passphrase).")
 
-
-class ReloadSettings(Section):
-    """What happens when the file changes."""
-
-    mode: Literal["off", "restart", "hot", "hybrid"] = setting(
-        "hybrid",
-        "hybrid applies what can be applied while running; off only validates.",
-        reload="none",
-    )
-    debounce_ms: int = setting(300, "Quiet time before a change is read.", reload="none", ge=0)
+    _files_at_home = field_validator("cert_path", "key_path")(expand_home)
 
 
 class Shutdown(Section):
@@ -222,16 +190,30 @@ class Nodes(Section):
     pairing: NodePairing = group(NodePairing, "Pairing.")
 
 
+class RemoteGateway(Section):
+    """The gateway that commands talk to when `gateway.mode` is remote."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        edgeAuth remotePort sshHostKeyPolicy sshIdentity sshTarget tlsFingerprint transport
+        """.split()
+    )
+
+    url: str | None = setting(None, "Address, such as wss://gateway.example.com.", reload="none")
+    token: str | None = setting(None, "Its token.", reload="none", secret=True)
+    password: str | None = setting(None, "Its password.", reload="none", secret=True)
+
+
 class Gateway(Section):
     """The gateway itself."""
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         {
             "publicOrigin",
+            "reload",
             "roles",
             "allowRealIpFallback",
             "tailscale",
-            "remote",
             "cliAgents",
             "terminal",
             "tools",
@@ -242,13 +224,16 @@ class Gateway(Section):
     )
 
     mode: Literal["local", "remote"] = setting(
-        "local", "local runs a gateway here; remote only configures clients."
+        "local", "local: the gateway runs here; remote: commands use gateway.remote, and none runs."
     )
     port: int = setting(18_789, "TCP port (0: any free one).", ge=0, le=65_535)
     bind: Literal["loopback", "lan", "tailnet", "auto", "custom"] = setting(
-        "loopback", "Which interfaces to listen on; anything but loopback needs authentication."
+        "loopback",
+        "Where to listen: loopback, lan (every interface) or custom; tailnet and auto mean "
+        "loopback in this version. Anything but loopback needs authentication.",
     )
     custom_bind_host: str | None = setting(None, "IP address for bind custom.")
+    remote: RemoteGateway = group(RemoteGateway, "The gateway commands use in mode remote.")
     auth: Auth = group(Auth, "Authentication.")
     control_ui: ControlUi = group(ControlUi, "The web page.")
     trusted_proxies: tuple[str, ...] = setting(
@@ -258,7 +243,6 @@ class Gateway(Section):
     http: Http = group(Http, "The HTTP side.")
     messages: GatewayMessages = group(GatewayMessages, "The gateway message API.")
     tls: Tls = group(Tls, "TLS.")
-    reload: ReloadSettings = group(ReloadSettings, "Reaction to file changes.")
     shutdown: Shutdown = group(Shutdown, "Graceful stop.")
     nodes: Nodes = group(Nodes, "Device nodes.")
 

@@ -1,12 +1,12 @@
-"""`store`, `bus`, `logging`, `models`: what the gateway stands on."""
+"""`store`, `logging`: what the gateway stands on."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
-from portico.config.sections.base import Section, setting
+from portico.config.sections.base import Section, expand_home, setting
 
 
 class Store(Section):
@@ -24,12 +24,6 @@ class Store(Section):
         return value
 
 
-class Bus(Section):
-    """How the parts tell each other what happened."""
-
-    url: str | None = setting(None, "nats://HOST for several replicas; unset: in this process.")
-
-
 class Logging(Section):
     """The log."""
 
@@ -45,15 +39,4 @@ class Logging(Section):
         "pretty", "How lines look on the console."
     )
 
-
-class Models(Section):
-    """Model providers. Their content is the model runtime's affair and is kept as written."""
-
-    not_used: ClassVar[frozenset[str]] = frozenset({"bedrockDiscovery", "pricing"})
-
-    mode: Literal["merge", "replace"] = setting(
-        "merge", "Whether these providers join the built-in ones or replace them.", reload="hot"
-    )
-    providers: dict[str, Any] = setting(
-        doc="Providers by name: baseUrl, apiKey, models.", reload="hot", default_factory=dict
-    )
+    _file_at_home = field_validator("file")(expand_home)
