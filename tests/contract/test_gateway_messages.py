@@ -166,6 +166,20 @@ async def test_loopback_may_be_opened_but_not_for_pages_of_others(tmp_path: Path
         ).status_code == 401
 
 
+async def test_without_authentication_foreign_pages_and_names_stay_out(tmp_path: Path) -> None:
+    config = {"gateway": {"auth": {"mode": "none"}}}
+    async with house(tmp_path, config, headers={}) as inside:
+        assert (await inside.say("hi", request_id="r")).status_code == 200
+        assert (await inside.status("r")).status_code == 200
+        for headers in ({"origin": "https://evil.example"}, {"host": "evil.example:18789"}):
+            asked = await inside.client.get(STATUS, params={"request_id": "r"}, headers=headers)
+            assert asked.status_code == 403
+            assert asked.json()["error"]["type"] == "forbidden"
+        own = {"origin": "http://127.0.0.1:18789"}
+        asked = await inside.client.get(STATUS, params={"request_id": "r"}, headers=own)
+        assert asked.status_code == 200
+
+
 async def test_only_allowed_users_reach_the_agent(tmp_path: Path) -> None:
     runtime = Scripted()
     config = settings({"messages": {"allowUsers": ["ann"]}})

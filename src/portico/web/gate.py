@@ -8,6 +8,7 @@ machine is not such a caller.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Protocol
 
@@ -107,8 +108,15 @@ class Gate:
         return principal
 
     def _refuse_foreign_pages(self, peer: Peer) -> None:
-        if peer.origin is None:
+        """Refuse pages of other sites, and names that were made to point here (DNS rebinding)."""
+        if peer.origin is None and not peer.host:
             return
-        problem = origin_problem(peer, allowed=self._allowed_origins, by_host_name=False)
-        if problem is not None:
+        origins = [peer.origin] if peer.origin else [f"http://{peer.host}", f"https://{peer.host}"]
+        problems = [
+            origin_problem(
+                replace(peer, origin=origin), allowed=self._allowed_origins, by_host_name=False
+            )
+            for origin in origins
+        ]
+        if all(problem is not None for problem in problems):
             raise Forbidden("origin not allowed", details={"code": "ORIGIN_NOT_ALLOWED"})
