@@ -78,6 +78,9 @@ def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
     import uvloop
 
     from portico.config import remember_good
+    from portico.observe.lean import import_structlog
+
+    import_structlog()
     from portico.server import serve
 
     def on_ready(server: ServerInfo) -> None:
