@@ -12,6 +12,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+_OWN = frozenset({"timestamp", "level", "event", "logger"})
+
 
 @dataclass(frozen=True, slots=True)
 class Tail:
@@ -71,3 +75,31 @@ def _start(cursor: int | None, size: int, max_bytes: int) -> tuple[int, bool]:
 
 def _is_line_start(descriptor: int, position: int) -> bool:
     return position == 0 or os.pread(descriptor, 1, position - 1) == b"\n"
+
+
+def readable(line: str) -> str:
+    """Return a line with the members that log viewers of the protocol show: time and message.
+
+    A line that is not a JSON object, or has a message already, stays as it is.
+    """
+    try:
+        entry = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return line
+    if not isinstance(entry, dict) or "message" in entry or "event" not in entry:
+        return line
+    details = " ".join(f"{name}={_short(entry[name])}" for name in entry if name not in _OWN)
+    message = f"{entry['event']} {details}".rstrip()
+    level = str(entry.get("level", "info")).upper()
+    shown = {
+        **entry,
+        "0": message,
+        "message": message,
+        "time": entry.get("timestamp"),
+        "_meta": {"logLevelName": level, "date": entry.get("timestamp"), "name": "portico"},
+    }
+    return msgspec.json.encode(shown).decode()
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

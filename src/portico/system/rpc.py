@@ -25,7 +25,7 @@ from portico.sessions.service import Sessions
 from portico.store import Store
 from portico.system import status
 from portico.system.health import HealthService, public
-from portico.system.log_tail import read_tail
+from portico.system.log_tail import read_tail, readable
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 PRESENCE_LINE = "Node:"
@@ -228,7 +228,7 @@ class SystemMethods:
             file=str(self._settings.log_file),
             cursor=tail.cursor,
             size=tail.size,
-            lines=tuple(self._redactor.text(line) for line in tail.lines),
+            lines=tuple(readable(self._redactor.text(line)) for line in tail.lines),
             truncated=tail.is_truncated,
             reset=tail.is_reset,
             skipped_bytes=tail.skipped_bytes,

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from portico.system.log_tail import Tail, read_tail
+from portico.system.log_tail import Tail, read_tail, readable
 
 
 @pytest.fixture
@@ -61,3 +62,16 @@ def test_no_file_is_an_empty_log(tmp_path: Path):
 def test_a_half_line_alone_is_left_for_later(tmp_path: Path):
     (tmp_path / "log").write_bytes(b"half")
     assert tail(tmp_path / "log") == Tail((), 0, 4)
+
+
+def test_events_get_a_message_that_viewers_show():
+    line = '{"timestamp":"t","level":"info","event":"gateway.ready","pid":7,"url":"u"}'
+    shown = json.loads(readable(line))
+    assert shown["message"] == shown["0"] == "gateway.ready pid=7 url=u"
+    assert (shown["time"], shown["_meta"]["logLevelName"]) == ("t", "INFO")
+    assert shown["event"] == "gateway.ready"
+
+
+def test_other_lines_stay_as_they_are():
+    for line in ("plain", "[1]", '{"n":1}', '{"event":"e","message":"m"}', ""):
+        assert readable(line) == line

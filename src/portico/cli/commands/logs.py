@@ -16,6 +16,8 @@ from portico.client import GatewayClient
 
 _POLL_S: Final = 1.0
 _MOST_LINES: Final = 5000
+# The gateway repeats what a line says in the words of other viewers of the protocol.
+_FOR_OTHERS: Final = frozenset({"0", "message", "time", "_meta"})
 
 
 @command("tail")
@@ -70,8 +72,8 @@ def _readable(line: str) -> str:
     entry = _decoded(line)
     if not isinstance(entry, dict) or "event" not in entry:
         return line
-    fields = dict(entry)
-    time = str(fields.pop("timestamp", fields.pop("time", "")))
+    fields = {name: value for name, value in entry.items() if name not in _FOR_OTHERS}
+    time = str(fields.pop("timestamp", ""))
     level = str(fields.pop("level", ""))
     event = str(fields.pop("event"))
     rest = " ".join(f"{name}={_short(value)}" for name, value in fields.items())
