@@ -1,0 +1,117 @@
+"""Every declared setting is really read by the gateway, or says here why it is read elsewhere.
+
+A real gateway starts and stops in a process of its own, with everything switched on, while each
+access to a field of a settings section is noted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import portico
+from portico.config.fields import all_fields
+from portico.config.model import PorticoConfig
+from portico.config.sections.base import Section
+from tests.support.certificates import write_pair
+
+WAIT_S = 60
+EVERY_MESSAGE = "read for every message, none of which is sent here"
+FROM_THE_TREE = "the command line reads it from the tree, without importing the model"
+
+# Section.field: why the start of a gateway does not read it.
+READ_ELSEWHERE = {
+    "PorticoConfig.schema_url": "for the editor of the file",
+    "Gateway.mode": "checked before the start: a gateway refuses mode remote",
+    "Gateway.remote": FROM_THE_TREE,
+    "RemoteGateway.url": FROM_THE_TREE,
+    "RemoteGateway.token": FROM_THE_TREE,
+    "RemoteGateway.password": FROM_THE_TREE,
+    "QueueSettings.mode": EVERY_MESSAGE,
+    "QueueSettings.cap": EVERY_MESSAGE,
+    "QueueSettings.drop": EVERY_MESSAGE,
+    "QueueSettings.by_channel": EVERY_MESSAGE,
+}
+
+PROGRAM = """
+import asyncio, json, os, signal, sys
+from pathlib import Path
+from portico.config import load, resolve_paths
+from portico.config.sections.base import Section
+from portico.server import serve
+
+loaded = load(resolve_paths(env={}, state_dir=Path(sys.argv[1])), env={})
+loaded.require_startable()
+read = set()
+get = Section.__getattribute__
+
+def noting(self, name):
+    if name in type(self).model_fields:
+        read.add(f"{type(self).__name__}.{name}")
+    return get(self, name)
+
+Section.__getattribute__ = noting
+stop = lambda _server: os.kill(os.getpid(), signal.SIGTERM)
+assert asyncio.run(serve(loaded, env={}, on_ready=stop)) == 0
+print(json.dumps(sorted(read)))
+"""
+
+
+def everything_on(directory: Path) -> dict[str, Any]:
+    cert, key = write_pair(directory)
+    agent = {"runtime": {"type": "python", "import": "json:dumps"}, "identity": {"name": "B"}}
+    return {
+        "gateway": {
+            "port": 0,
+            "bind": "custom",
+            "customBindHost": "127.0.0.1",
+            "auth": {"mode": "token", "token": "0123456789abcdef0123456789abcdef"},
+            "tls": {"enabled": True, "certPath": str(cert), "keyPath": str(key)},
+            "messages": {"allowUsers": ["u"]},
+        },
+        "agents": {"list": [{"id": "a", "name": "A"}], "entries": {"b": agent}},
+    }
+
+
+def what_a_gateway_reads(directory: Path) -> set[str]:
+    config = directory / "portico.json"
+    config.write_text(json.dumps(everything_on(directory)))
+    config.chmod(0o600)
+    source = Path(portico.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(directory)],
+        env={"PATH": os.environ["PATH"], "HOME": str(directory), "PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_every_setting_is_read(tmp_path: Path) -> None:
+    sections: set[type[Section]] = {PorticoConfig}
+    sections |= {inner for _, _, inner in all_fields() if inner is not None}
+    declared = {f"{one.__name__}.{name}" for one in sections for name in one.model_fields}
+    read = what_a_gateway_reads(tmp_path)
+    assert read <= declared
+    assert declared - read - set(READ_ELSEWHERE) == set(), "read them, or move them to not_used"
+    assert set(READ_ELSEWHERE) <= declared - read, "read by the gateway after all"
+
+
+def test_what_is_read_elsewhere_is_named_there() -> None:
+    root = Path(portico.__file__).parent
+    code = "\n".join(
+        file.read_text() for file in root.rglob("*.py") if root / "config" not in file.parents
+    )
+    for setting, why in READ_ELSEWHERE.items():
+        name = setting.partition(".")[2]
+        pattern = rf'"{name}"' if why is FROM_THE_TREE else rf"_queue\.{name}\b"
+        if why in {FROM_THE_TREE, EVERY_MESSAGE}:
+            assert re.search(pattern, code), setting
