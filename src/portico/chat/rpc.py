@@ -178,6 +178,22 @@ class MetadataGet(Params, frozen=True, kw_only=True):
     session_key: NonEmpty | None = None
 
 
+class CommandsList(Params, frozen=True, kw_only=True):
+    """`{sessionKey?, agentId?, scope?, …}`."""
+
+    session_key: NonEmpty | None = None
+    agent_id: NonEmpty | None = None
+    provider: str | None = None
+    scope: Literal["text", "native", "both"] = "both"
+    include_args: bool = False
+
+
+class Commands(Result, frozen=True, omit_defaults=False):
+    """The commands that are obeyed."""
+
+    commands: tuple[dict[str, Any], ...]
+
+
 class ChatAbort(Params, frozen=True, kw_only=True):
     """`{sessionKey, runId?}`."""
 
@@ -426,6 +442,11 @@ class ChatMethods:
     def _metadata(self, agent_id: str | None) -> ChatMetadata:
         agent = self._agents.find(agent_id or "") or self._agents.get(None)
         return ChatMetadata(models=models_of(self._agents, agent), commands=COMMANDS)
+
+    @method("commands.list", scope=Scope.READ)
+    def commands(self, call: Call, params: CommandsList) -> Commands:
+        """List the commands that are obeyed instead of being answered."""
+        return Commands(COMMANDS)
 
     @method("chat.abort", scope=Scope.WRITE)
     async def abort(self, call: Call, params: ChatAbort) -> AbortAck:

@@ -1,9 +1,9 @@
-"""`sessions.usage`: what runs used, by session and by day.
+"""`sessions.usage` and `usage.cost`: what runs used, by session and by day.
 
 Guarantees: the sums are over ended runs of the days asked for, wherever their session is now; a
 session that was reset or deleted still counts. Costs are those the runtimes reported.
 
-Source: OpenClaw gateway protocol, "sessions.usage".
+Source: OpenClaw gateway protocol, "sessions.usage" and "usage.cost".
 """
 
 from __future__ import annotations
@@ -58,6 +58,19 @@ class SessionsUsage(Params, frozen=True, kw_only=True):
     include_context_weight: bool | None = None
 
 
+class UsageCost(Params, frozen=True, kw_only=True):
+    """Which days, whose midnight, which agent."""
+
+    start_date: Day | None = None
+    end_date: Day | None = None
+    days: Annotated[int, msgspec.Meta(ge=1, le=3660)] | None = None
+    mode: Literal["utc", "gateway", "specific"] = "utc"
+    utc_offset: Annotated[str, msgspec.Meta(pattern=_OFFSET.pattern)] | None = None
+    time_zone: NonEmpty | None = None
+    agent_id: NonEmpty | None = None
+    agent_scope: Literal["all"] | None = None
+
+
 class Totals(Result, frozen=True, kw_only=True, omit_defaults=False):
     """Tokens and cost of some runs."""
 
@@ -84,6 +97,16 @@ class UsageReport(Result, frozen=True, kw_only=True, omit_defaults=False):
     totals: Totals
     aggregates: dict[str, Any]
     creator_options: tuple[dict[str, Any], ...] = ()
+    cache_status: dict[str, Any] = msgspec.field(default_factory=lambda: {"status": "fresh"})
+
+
+class CostReport(Result, frozen=True, kw_only=True, omit_defaults=False):
+    """The totals of each day on which something ran, and of all."""
+
+    updated_at: int
+    days: int
+    daily: tuple[dict[str, Any], ...]
+    totals: Totals
     cache_status: dict[str, Any] = msgspec.field(default_factory=lambda: {"status": "fresh"})
 
 
@@ -143,7 +166,7 @@ class _Gathered:
 
 
 class UsageMethods:
-    """`sessions.usage`."""
+    """`sessions.usage` and `usage.cost`."""
 
     def __init__(self, *, store: Store, clock: Clock, sessions: Sessions) -> None:
         self._store = store
@@ -177,6 +200,33 @@ class UsageMethods:
             sessions=tuple(shown),
             totals=found.total.totals(),
             aggregates=_aggregates(found),
+        )
+
+    @method("usage.cost", scope=Scope.READ)
+    async def cost(self, call: Call, params: UsageCost) -> CostReport:
+        """Report tokens and cost by day."""
+        names = ("start_date", "end_date", "mode", "utc_offset", "time_zone")
+        asked = SessionsUsage(**{name: getattr(params, name) for name in names})
+        zone = _zone(asked)
+        first, last = self._days(asked, zone)
+        if params.days is not None and params.start_date is None:
+            first = last - timedelta(days=params.days - 1)
+        found = await self._store.scan(
+            _gather,
+            since=_midnight_ms(first, zone),
+            until=_midnight_ms(last + timedelta(days=1), zone),
+            key="",
+            agent=params.agent_id if params.agent_id and params.agent_scope is None else "",
+            zone=zone,
+        )
+        return CostReport(
+            updated_at=self._clock.now_ms(),
+            days=(last - first).days + 1,
+            daily=tuple(
+                {"date": day, **msgspec.to_builtins(summed.totals())}
+                for day, summed in sorted(found.by_day.items())
+            ),
+            totals=found.total.totals(),
         )
 
     def _days(self, params: SessionsUsage, zone: tzinfo) -> tuple[date, date]:

@@ -286,6 +286,9 @@ async def test_usage_is_the_sum_of_ended_runs(house: House):
     assert by_key == {KEY: 5, "agent:main:w2": 3}
     assert report["aggregates"]["byModel"][0]["count"] == 2
     assert len(report["aggregates"]["daily"]) == 1
+    cost = await house.call("usage.cost", {"days": 7})
+    assert (cost["days"], cost["totals"]) == (7, report["totals"])
+    assert [day["totalTokens"] for day in cost["daily"]] == [8]
     one = await house.call("sessions.usage", {"key": "w2"})
     assert one["totals"]["totalTokens"] == 3
     past = await house.call("sessions.usage", {"startDate": "2001-01-01", "endDate": "2001-01-02"})
