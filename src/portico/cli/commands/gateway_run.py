@@ -5,9 +5,12 @@ Not here: what the gateway is made of, signals and draining (`portico.app`, `por
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -54,10 +57,21 @@ def run(
     overrides = {"gateway.port": port, "gateway.bind": bind}
     overrides |= {"logging.level": "debug" if verbose else None}
     chosen: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
-    loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
-    _report(loaded)
-    loaded.require_startable()
-    return _serve(loaded, first, as_json=here.json)
+    with _objects_that_stay():
+        loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
+        _report(loaded)
+        loaded.require_startable()
+        return _serve(loaded, first, as_json=here.json)
+
+
+@contextlib.contextmanager
+def _objects_that_stay() -> Iterator[None]:
+    """Collect no garbage until the gateway is ready: nearly all that is made by then stays."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _report(loaded: LoadedConfig) -> None:
@@ -84,6 +98,8 @@ def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
     from portico.server import serve
 
     def on_ready(server: ServerInfo) -> None:
+        gc.freeze()  # no collection looks at any of it again
+        gc.enable()
         if not loaded.from_last_good:
             remember_good(loaded)
         if as_json:
