@@ -149,7 +149,7 @@ def test_a_tool_call_is_shown_with_its_output(open_page: OpenPage, gateway: Gate
 def test_a_failed_answer_says_so(open_page: OpenPage, gateway: GatewayProcess) -> None:
     page = open_page(gateway.page_link)
     say(page, "/sim error=rate_limit\nhello")
-    expect(page.get_by_text("The answer failed")).to_be_visible()
+    expect(page.get_by_text("The answer failed", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Retry")).to_be_visible()
 
 

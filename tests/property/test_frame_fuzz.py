@@ -219,7 +219,7 @@ def test_any_bytes_after_the_upgrade(gateway: GatewayProcess, chunks: list[bytes
     with sockets.create_connection(("127.0.0.1", gateway.port), timeout=WAIT_S) as raw:
         raw.sendall(head.encode())
         assert raw.recv(4096).startswith(b"HTTP/1.1 101 ")
-        with suppress(ConnectionError):
+        with suppress(OSError):  # it may hang up at any moment
             for chunk in chunks:
                 raw.sendall(chunk)
             raw.shutdown(sockets.SHUT_WR)

@@ -1,0 +1,158 @@
+"""What the gateway says and takes, against the JSON Schema published with the protocol package."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from tests.e2e.gateway import GatewayProcess, Operator, Refused
+from tests.e2e.node_client import INSTALLED
+
+SCHEMA = INSTALLED.parent / "gateway-protocol" / "protocol.schema.json"
+SESSION = "agent:main:schema"
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.skipif(
+        not SCHEMA.exists() and "PORTICO_REQUIRE_CLIENTS" not in os.environ,
+        reason="the protocol package is not installed: `make e2e` or `make test` does it",
+    ),
+]
+# Real gateways send these too; the published objects are closed and do not list them.
+UNLISTED_IN_HELLO_AUTH = {"method"}
+UNLISTED_IN_AGENT_EVENT = {"sessionKey", "agentId", "sessionId"}
+# Whose parameters a client may send, and where they are described.
+PARAMS = {
+    method: "".join(part.capitalize() for part in method.replace("-", ".").split(".")) + "Params"
+    for method in (
+        *("agent.wait", "agents.list", "chat.send", "chat.history", "chat.abort", "chat.inject"),
+        *("sessions.list", "sessions.preview", "sessions.describe", "sessions.resolve"),
+        *("sessions.create", "sessions.send", "sessions.patch", "sessions.reset"),
+        *("sessions.delete", "sessions.compact", "sessions.abort", "sessions.usage"),
+        *("sessions.messages.subscribe", "sessions.messages.unsubscribe"),
+        *("models.list", "logs.tail", "send"),
+    )
+} | {"agent": "AgentParams", "agent.identity.get": "AgentIdentityParams"}
+
+
+@cache
+def published() -> dict[str, Any]:
+    return dict(json.loads(SCHEMA.read_text()))
+
+
+@cache
+def validator(name: str) -> jsonschema_rs.Validator:
+    schema = {"$ref": f"#/definitions/{name}", "definitions": published()["definitions"]}
+    return jsonschema_rs.Draft7Validator(schema)
+
+
+def problems(name: str, value: Any) -> list[str]:
+    return [
+        f"{name} at {list(error.instance_path)}: {error.message[:300]}"
+        for error in validator(name).iter_errors(value)
+    ]
+
+
+def without(names: set[str], value: dict[str, Any]) -> dict[str, Any]:
+    return {name: member for name, member in value.items() if name not in names}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    running = GatewayProcess(tmp_path_factory.mktemp("schema") / "state").start()
+    yield running
+    assert running.stop() == 0
+    assert running.tracebacks() == []
+
+
+@pytest.fixture
+def operator(gateway: GatewayProcess) -> Iterator[Operator]:
+    with Operator(gateway) as connected:
+        yield connected
+
+
+def test_hello(operator: Operator) -> None:
+    auth = without(UNLISTED_IN_HELLO_AUTH, operator.hello["auth"])
+    assert problems("HelloOk", {**operator.hello, "auth": auth}) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["hello", "/sim words=30 tools=2 think=well", "/sim error=refusal"]
+)
+def test_events_of_a_run(operator: Operator, text: str) -> None:
+    key = f"schema-{text}"
+    operator.call("sessions.subscribe")
+    operator.call("chat.send", sessionKey=SESSION, message=text, idempotencyKey=key)
+    operator.call("agent.wait", runId=key)
+    operator.call("health")
+    wrong = []
+    for event in operator.events:
+        wrong += problems("EventFrame", event)
+        if event["event"] == "chat":
+            wrong += problems("ChatEvent", event["payload"])
+        elif event["event"] == "agent":
+            wrong += problems("AgentEvent", without(UNLISTED_IN_AGENT_EVENT, event["payload"]))
+    assert wrong == []
+    assert {"chat", "agent"} <= {event["event"] for event in operator.events}
+
+
+def test_results(operator: Operator) -> None:
+    operator.call("chat.send", sessionKey=SESSION, message="hi", idempotencyKey="schema-results")
+    operator.call("agent.wait", runId="schema-results")
+    wrong = []
+    for name, method, params in (
+        ("AgentsListResult", "agents.list", {}),
+        ("AgentIdentityResult", "agent.identity.get", {}),
+        ("ModelsListResult", "models.list", {}),
+        ("LogsTailResult", "logs.tail", {"limit": 3}),
+        ("SessionsResolveResult", "sessions.resolve", {"key": SESSION}),
+        ("SessionsCreateResult", "sessions.create", {"key": "agent:main:schema-made"}),
+    ):
+        wrong += problems(name, operator.call(method, **params))
+    for row in operator.call("sessions.list", includeDerivedTitles=True)["sessions"]:
+        wrong += problems("SessionRow", row)
+    for entry in operator.call("system-presence"):
+        wrong += problems("PresenceEntry", entry)
+    assert wrong == []
+
+
+def test_refusals(operator: Operator) -> None:
+    for method, params in (
+        ("no.such.method", {}),
+        ("chat.send", {}),
+        ("sessions.delete", {"key": "agent:main:main"}),
+        ("agent", {"agentId": "nobody", "message": "x", "idempotencyKey": "schema-nobody"}),
+    ):
+        with pytest.raises(Refused) as refused:
+            operator.call(method, **params)
+        assert problems("ErrorShape", refused.value.error) == []
+
+
+@pytest.fixture(scope="module")
+def exported() -> dict[str, Any]:
+    told = subprocess.run(
+        [sys.executable, "-m", "portico", "protocol", "export", "--format", "jsonschema"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return dict(json.loads(told.stdout))
+
+
+@pytest.mark.parametrize("method", PARAMS)
+def test_params_that_clients_may_send_are_taken(exported: dict[str, Any], method: str) -> None:
+    theirs = published()["definitions"][PARAMS[method]]
+    ours = exported["methods"][method]["params"]
+    if "$ref" in ours:
+        ours = exported["$defs"][ours["$ref"].rpartition("/")[2]]
+    unknown = set(theirs.get("properties", {})) - set(ours.get("properties", {}))
+    assert unknown == set()
+    assert set(ours.get("required", [])) <= set(theirs.get("required", []))
