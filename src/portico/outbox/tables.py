@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
-from portico.store.schema import metadata, time_ms
+from portico.store.schema import metadata, partial_index, time_ms
 
 deliveries = Table(
     "outbox_deliveries",
@@ -30,13 +30,12 @@ deliveries = Table(
     time_ms("next_attempt_at", nullable=False),
     time_ms("expires_at", nullable=False),
     time_ms("ended_at"),
-    Index(
+    partial_index(
         "outbox_deliveries_due",
         "channel",
         "account",
         "next_attempt_at",
-        sqlite_where=text("state IN ('pending', 'retry', 'sending')"),
-        postgresql_where=text("state IN ('pending', 'retry', 'sending')"),
+        where="state IN ('pending', 'retry', 'sending')",
     ),
     Index("outbox_deliveries_order", "conversation", "position"),
     Index("outbox_deliveries_by_run", "run_id"),

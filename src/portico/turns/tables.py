@@ -6,9 +6,9 @@ lane impossible, whatever replica tries.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
-from portico.store.schema import metadata, time_ms
+from portico.store.schema import metadata, partial_index, time_ms
 
 turns = Table(
     "turns",
@@ -35,32 +35,28 @@ turns = Table(
     time_ms("started_at"),
     time_ms("ended_at"),
     time_ms("expires_at"),
-    Index(
+    partial_index(
         "turns_one_running",
         "session_key",
         unique=True,
-        sqlite_where=text("state = 'running'"),
-        postgresql_where=text("state = 'running'"),
+        where="state = 'running'",
     ),
-    Index(
+    partial_index(
         "turns_waiting",
         "session_key",
         "position",
-        sqlite_where=text("state = 'queued'"),
-        postgresql_where=text("state = 'queued'"),
+        where="state = 'queued'",
     ),
-    Index(
+    partial_index(
         "turns_open",
         "state",
         "lease_until",
-        sqlite_where=text("state IN ('queued', 'running')"),
-        postgresql_where=text("state IN ('queued', 'running')"),
+        where="state IN ('queued', 'running')",
     ),
-    Index(
+    partial_index(
         "turns_taken",
         "merged_into",
-        sqlite_where=text("merged_into IS NOT NULL"),
-        postgresql_where=text("merged_into IS NOT NULL"),
+        where="merged_into IS NOT NULL",
     ),
     Index("turns_ended", "ended_at"),
 )
