@@ -39,7 +39,12 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("config", "set", "config:set_", "Change a value of the configuration."),
     ("config", "unset", "config:unset", "Remove a value from the configuration."),
     ("config", "validate", "config:validate", "Check the configuration and list every issue."),
-    ("config", "schema", "config:schema", "Print the configuration's JSON Schema or reference page."),
+    (
+        "config",
+        "schema",
+        "config:schema",
+        "Print the configuration's JSON Schema or reference page.",
+    ),
     ("config", "path", "config:path", "Print where the configuration and the state are."),
     ("import", "openclaw", "importing:openclaw", "Take over an OpenClaw configuration."),
     ("", "doctor", "doctor:doctor", "Find what is wrong here, explain it, and mend it."),

@@ -59,9 +59,8 @@ def _read_secret(file: Path) -> str:
 class Resolver:
     """One walk over a tree.
 
-    `is_used` says whether Portico reads a path: a missing variable in a section it does not use
-    is a warning, not a reason to refuse the file. `base_of` gives the directory a path's file
-    references start from.
+    `is_used` says whether Portico reads a path: what is missing in a section it does not use
+    matters to nobody. `base_of` gives the directory a path's file references start from.
     """
 
     env: Mapping[str, str]
@@ -141,5 +140,5 @@ class Resolver:
         )
 
     def _report(self, path: KeyPath, message: str, next_step: str, code: str) -> None:
-        severity = Severity.ERROR if self.is_used(path) else Severity.WARNING
-        self.issues.append(Issue(severity, format_path(path), message, next_step, code))
+        if self.is_used(path):
+            self.issues.append(Issue(Severity.ERROR, format_path(path), message, next_step, code))

@@ -125,8 +125,7 @@ def load_text(
     config, type_issues = (None, []) if tree.issues else _validate(resolved, tree)
     found = [_placed(tree, issue) for issue in resolver.issues]
     known = {issue.path for issue in found}
-    errors = [issue for issue in found if issue.severity is Severity.ERROR]
-    issues = (*tree.issues, *errors, *(one for one in type_issues if one.path not in known))
+    issues = (*tree.issues, *found, *(one for one in type_issues if one.path not in known))
     unread = [] if tree.issues else unread_keys(modern, PorticoConfig)
     warnings = [
         issue if issue.severity is Severity.NOTE else tree.place(issue, path, at_key=True)
@@ -145,7 +144,7 @@ def load_text(
         resolved=resolved,
         config=config,
         issues=issues,
-        warnings=(*warnings, *(one for one in found if one.severity is not Severity.ERROR)),
+        warnings=tuple(warnings),
         startup_issues=tuple(
             _placed(tree, issue) for issue in (startup_issues(config) if config else ())
         ),

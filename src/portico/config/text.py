@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from json5.model import Node
 
 _NEAR = re.compile(r"near (\d+)")
+_CODE_POINT = re.compile(r"U\+([0-9a-fA-F]{4,6})")
 _BYTES_NAME = re.compile(r"b'([^']*)'")
 
 
@@ -43,11 +44,17 @@ def read_json5(text: str) -> Any:
     try:
         return pyjson5.decode(text)
     except pyjson5.Json5Exception as error:
-        message = _BYTES_NAME.sub(r"\1", str(error.args[0]))
+        message = _BYTES_NAME.sub(r"\1", str(error.args[0])).replace(" ,", ",")
         near = _NEAR.search(message)
         # pyjson5 counts the character after the offending one.
         offset = max(int(near[1]) - 1, 0) if near else 0
-        raise TextError(_NEAR.sub("", message).strip(" ,"), min(offset, len(text))) from None
+        message = _CODE_POINT.sub(_shown, _NEAR.sub("", message)).replace(" ,", ",").strip(" ,")
+        raise TextError(message, min(offset, len(text))) from None
+
+
+def _shown(code_point: re.Match[str]) -> str:
+    character = chr(int(code_point[1], 16))
+    return repr(character) if character.isprintable() else code_point[0]
 
 
 @dataclass(frozen=True, slots=True)

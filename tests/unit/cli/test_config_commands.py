@@ -91,3 +91,16 @@ def test_import_of_nothing_names_the_next_step(portico) -> None:
     shown = portico("import", "openclaw", "--json")
     assert shown.code == 5
     assert shown.error["code"] == "import.not_found"
+
+
+def test_setting_what_is_not_used_says_so(portico) -> None:
+    for path, said in (
+        ("gateway.reload.mode", "note: gateway.reload: accepted, but not used"),
+        ("gateway.prot", "did you mean gateway.port?"),
+    ):
+        shown = portico("config", "set", path, "off")
+        assert said in shown.err
+        assert "restart" not in shown.out
+    shown = portico("config", "set", "session.dmScope", "per-peer")
+    assert shown.err == ""
+    assert "restart" in shown.out

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,14 @@ def test_the_reference_names_every_setting() -> None:
     assert "| `agents.defaults.runtime.options` | map of anything | `{}` |" in page
     assert "| `agents.list[].runtime` | object | unset |" in page
     assert "*Secret.*" in page
+
+
+def test_the_page_in_the_documentation_is_this_one() -> None:
+    page = Path(__file__).parents[3] / "docs" / "config.md"
+    written = page.read_text(encoding="utf-8")
+    assert written == reference_markdown(), (
+        "portico config schema --format markdown > docs/config.md"
+    )
 
 
 def test_what_is_not_used_is_promised_nowhere() -> None:

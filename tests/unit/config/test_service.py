@@ -75,7 +75,6 @@ def test_unknown_and_unused_keys_never_stop(load_text: Load) -> None:
     assert {(issue.code, str(issue.severity)) for issue in loaded.warnings} == {
         ("key.unknown", "warning"),
         ("key.unused", "note"),
-        ("env.missing", "warning"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from portico.cli.command import HERE, Local, command
 from portico.cli.exit import ExitCode, Failure
-from portico.cli.output import print_json
+from portico.cli.output import note, print_json
 from portico.cli.target import paths_of
 
 if TYPE_CHECKING:
@@ -129,8 +129,20 @@ def _report(result: EditResult, path: str, here: Local) -> int:
         print(f"{path}: nothing to change in {result.path}.")
         return ExitCode.OK
     print(f"{path}: changed in {result.path}.")
+    idle = [issue for issue in result.loaded.warnings if _concerns(issue, path)]
+    for issue in idle:
+        note(f"{issue.severity}: {issue.render()}")
+    if idle:
+        return ExitCode.OK
     print("A running gateway takes it over when it is restarted: portico gateway restart")
     return ExitCode.OK
+
+
+def _concerns(issue: Issue, path: str) -> bool:
+    from portico.config import parse_path
+
+    told, changed = parse_path(issue.path), parse_path(path)
+    return changed[: len(told)] == told
 
 
 @command("validate")
