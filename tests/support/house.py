@@ -272,9 +272,9 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, **parts: Any) -> AsyncIterator[House]:
-    """A started house on a new database."""
-    store = open_store(f"sqlite:///{folder}/portico.sqlite")
+async def open_house(folder: Path, *, url: str | None = None, **parts: Any) -> AsyncIterator[House]:
+    """A started house on a database of its own, or the one at a URL."""
+    store = open_store(url or f"sqlite:///{folder}/portico.sqlite")
     await store.start()
     house = House(folder, store, **parts)
     await house.start()

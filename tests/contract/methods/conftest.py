@@ -9,6 +9,7 @@ from tests.support.house import House, open_house
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
+async def house(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
+    """A house on each database engine in turn."""
+    async with open_house(tmp_path, url=database_url) as opened:
         yield opened
