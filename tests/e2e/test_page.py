@@ -139,11 +139,17 @@ def test_a_reload_keeps_login_and_history(open_page: OpenPage, gateway: GatewayP
     expect(answers(page).first).to_contain_text("Echo: remember me")
 
 
-def test_a_tool_call_is_shown_with_its_output(open_page: OpenPage, gateway: GatewayProcess) -> None:
+def test_a_tool_call_is_shown_now_and_later(open_page: OpenPage, gateway: GatewayProcess) -> None:
     page = open_page(gateway.page_link)
     say(page, "/sim tools=1\ndone")
-    expect(page.get_by_role("list", name="Tools used")).to_contain_text("simulated")
+    used = page.get_by_role("list", name="Tools used")
+    expect(used).to_contain_text("simulated")
     expect(answers(page).first).to_contain_text("Echo: done")
+    page.reload()
+    expect(used).to_contain_text("simulated")
+    used.get_by_text("simulated").click()
+    expect(used).to_contain_text('"ok": true')
+    expect(answers(page)).to_have_count(1)
 
 
 def test_a_failed_answer_says_so(open_page: OpenPage, gateway: GatewayProcess) -> None:

@@ -97,6 +97,22 @@ describe('history', () => {
     expect(chat.hasMore).toBe(true)
   })
 
+  it('shows a tool result that has no call of its own', () => {
+    const chat = applyHistory(chatOf(), {
+      messages: [
+        storedUser('k'),
+        {
+          role: 'toolResult', toolCallId: 't', toolName: 'exec', content: [], isError: false,
+          arguments: { command: 'ls' }, details: { files: 1 }, __openclaw: { runId: 'k' },
+        },
+        storedReply('k', 'One file.'),
+      ],
+    })
+    expect(shape(chat)).toEqual(['user:k', 'reply:k'])
+    expect(replyOf(chat, 'k')).toMatchObject({ text: 'One file.', tools: [{ name: 'exec', state: 'done' }] })
+    expect(replyOf(chat, 'k').tools[0]?.output).toContain('"files": 1')
+  })
+
   it('shows nothing twice after a refetch', () => {
     const live = fold(chatOf(sent('k')), event('k', 'final', { message: text('hi') }))
     const chat = applyHistory(live, { messages: [storedUser('k'), storedReply('k', 'hi')] })

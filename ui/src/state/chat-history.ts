@@ -34,7 +34,7 @@ export function readTranscript(messages: readonly unknown[]): Entry[] {
     const role = asString(message['role'])
     if (role === 'user') entries.push(userEntry(message, facts))
     else if (role === 'assistant') addAssistant(entries, message, facts)
-    else if (role === 'toolResult') addToolResult(entries, message)
+    else if (role === 'toolResult') addToolResult(entries, message, facts)
     else if (role === 'system') {
       const text = textOf(message['content'])
       if (text !== '') entries.push({ kind: 'note', id: facts.id, text, at: facts.at })
@@ -92,17 +92,30 @@ function endOf(message: JsonObject): Pick<ReplyEntry, 'state' | 'error'> {
   return { state: 'failed', error: asString(message['errorMessage']) ?? 'The answer failed.' }
 }
 
-function addToolResult(entries: Entry[], message: JsonObject): void {
-  const callId = asString(message['toolCallId'])
+/** A result joins its call; where the transcript has no call of its own, it stands for both. */
+function addToolResult(entries: Entry[], message: JsonObject, facts: Facts): void {
+  const callId = asString(message['toolCallId']) ?? facts.id
+  const content = asArray(message['content'])
+  const output = display(content.length > 0 ? content : (asString(message['content']) ?? message['details']))
+  const state = message['isError'] === true ? 'failed' : 'done'
   const index = entries.findLastIndex(
     (entry) => entry.kind === 'reply' && entry.tools.some((tool) => tool.id === callId),
   )
   const reply = entries[index]
-  if (reply?.kind !== 'reply') return
-  const output = display(message['content'])
-  const state = message['isError'] === true ? 'failed' : 'done'
-  const tools = reply.tools.map((tool) => (tool.id === callId ? { ...tool, output, state } as const : tool))
-  entries[index] = { ...reply, tools }
+  if (reply?.kind === 'reply') {
+    const tools = reply.tools.map((tool) => (tool.id === callId ? { ...tool, output, state } as const : tool))
+    entries[index] = { ...reply, tools }
+    return
+  }
+  const name = asString(message['toolName']) ?? 'tool'
+  const args = display(message['arguments'])
+  const last = entries.at(-1)
+  const joins = last?.kind === 'reply' && last.runId === facts.runId
+  const base: ReplyEntry = joins && last?.kind === 'reply' ? last : newReply(entries, facts)
+  const tool: ToolCall = { id: callId, name, args, output, state, offset: base.text.length }
+  const next = { ...base, tools: [...base.tools, tool] }
+  if (joins) entries[entries.length - 1] = next
+  else entries.push(next)
 }
 
 /** What the gateway says is queued or running now; undefined when it does not say. */
