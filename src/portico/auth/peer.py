@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+MAX_NAME_LENGTH = 253  # RFC 1035, without the last dot
+
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
@@ -79,6 +81,7 @@ def peer_of(
     )
 
 
+@lru_cache(maxsize=1024)
 def plain_ip(ip: str | None) -> str | None:
     """Return an address without zone and without the IPv6 dress of an IPv4 address."""
     if not ip:
@@ -93,6 +96,11 @@ def plain_ip(ip: str | None) -> str | None:
 
 def is_loopback(name: str) -> bool:
     """Say whether a host name or address is this machine itself."""
+    return len(name) <= MAX_NAME_LENGTH and _is_loopback(name)
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

@@ -90,7 +90,7 @@ class _Lines:
         line = {"timestamp": stamp, "level": level, "event": self._redactor.text(name), **fields}
         encoded = msgspec.json.encode(line, enc_hook=str).decode()
         if self._file is not None:
-            self._file.emit(_record(encoded))
+            self._file.put(encoded)
         shown = encoded if self._style == "json" else _readable(line, self._style, moment)
         try:
             self._console.write(shown + "\n")
@@ -185,22 +185,27 @@ class _OwnersFile(RotatingFileHandler):
 
     def _open(self) -> Any:  # type: ignore[explicit-override]  # typing has it since 3.12
         stream = super()._open()
-        Path(self.baseFilename).chmod(0o600)
+        path = Path(self.baseFilename)
+        path.chmod(0o600)
+        self._rotates = path.is_file()  # and not, say, a pipe
         return stream
 
-    def handleError(self, record: logging.LogRecord) -> None:  # type: ignore[explicit-override]  # noqa: N802
-        return
+    def put(self, line: str) -> None:
+        """Append a line, without the two questions `emit` asks the file system for each."""
+        try:
+            if self.stream is None:
+                self.stream = self._open()
+            if self._rotates and self.stream.tell() + len(line) >= self.maxBytes:
+                self.doRollover()
+            self.stream.write(line + "\n")
+            self.stream.flush()
+        except (OSError, ValueError):
+            return
 
 
-def _open_file(path: Path) -> RotatingFileHandler:
+def _open_file(path: Path) -> _OwnersFile:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handler = _OwnersFile(path, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    return handler
-
-
-def _record(text: str) -> logging.LogRecord:
-    return logging.LogRecord("portico", logging.INFO, "", 0, text, None, None)
+    return _OwnersFile(path, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8")
 
 
 def _readable(line: Mapping[str, Any], style: Style, moment: datetime) -> str:

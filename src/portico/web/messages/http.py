@@ -8,8 +8,10 @@ Source: gateway message API, "HTTP surface".
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from typing import Any
 
 import anyio
 from starlette.requests import Request
@@ -147,7 +149,7 @@ class _Doors:
         if ticket.request_id is None:
             return json_response(MessageResponse(ignored=True))
         request_id = ticket.request_id
-        row = await _unless_gone(call.request, lambda: self._messages.wait(request_id))
+        row = await self._unless_gone(call.request, self._messages.wait(request_id))
         if row is None:
             self._gone(asked, ticket)
             return Response(status_code=_CLIENT_GONE)
@@ -188,6 +190,31 @@ class _Doors:
     async def _read(self, request: Request) -> MessageRequest:
         body = await read_body(request, limit=self._max_body_bytes)
         return decode_json(body, MessageRequest)
+
+    async def _unless_gone(
+        self, request: Request, work: Coroutine[Any, Any, TurnRow]
+    ) -> TurnRow | None:
+        """Await a work while the client waits for it; `None` when it left."""
+        waiting = asyncio.current_task()
+        left = False
+
+        async def watch() -> None:
+            nonlocal left
+            while (await request.receive())["type"] != "http.disconnect":
+                continue
+            left = True
+            if waiting is not None:
+                waiting.cancel()
+
+        watching = self._tasks.start(watch(), name="http.watch")
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not left or waiting is None or waiting.uncancel():
+                raise  # the gateway stops
+            return None
+        finally:
+            watching.cancel()
 
     def _gone(self, asked: MessageRequest, ticket: Ticket) -> None:
         if asked.cancel_on_disconnect and ticket.request_id and not ticket.duplicate:
@@ -241,22 +268,6 @@ class EventStream:
         while (await receive())["type"] != "http.disconnect":
             continue
         scope.cancel()
-
-
-async def _unless_gone(request: Request, work: Callable[[], Awaitable[TurnRow]]) -> TurnRow | None:
-    """Do a work while the client waits for it; `None` when it left."""
-    done: list[TurnRow] = []
-    async with anyio.create_task_group() as group:
-
-        async def watch() -> None:
-            while (await request.receive())["type"] != "http.disconnect":
-                continue
-            group.cancel_scope.cancel()
-
-        group.start_soon(watch)
-        done.append(await work())
-        group.cancel_scope.cancel()
-    return done[0] if done else None
 
 
 def _answer(ticket: Ticket, row: TurnRow) -> Response:
