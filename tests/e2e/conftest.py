@@ -20,8 +20,8 @@ def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
 
     def start(config: dict[str, Any] | None = None, **env: str) -> GatewayProcess:
         gateway = GatewayProcess(tmp_path / f"gateway-{len(started)}", config=config, env=env)
-        started.append(gateway)
-        return gateway.start()
+        started.append(gateway.start())
+        return gateway
 
     yield start
     codes = [gateway.stop() for gateway in started]
