@@ -44,6 +44,7 @@ from portico.sessions.rpc_read import SessionReadMethods
 from portico.sessions.service import Sessions
 from portico.store import Work, open_store
 from portico.system.health import HealthService
+from portico.system.housekeeping import Housekeeping
 from portico.system.rpc import SystemMethods, SystemSettings
 from portico.tasks import Tasks
 from portico.turns.service import TurnLimits, Turns
@@ -220,6 +221,7 @@ class Gateway:
             store_path=shown_store(self.store_url),
             started_ms=self.started_ms,
         )
+        self.housekeeping = self._build_housekeeping()
         self.registry = self._build_registry()
         self.dispatcher = Dispatcher(self.registry, self.idempotency, self.clock, self.metrics)
         self.plane = ControlPlane(
@@ -289,6 +291,24 @@ class Gateway:
                 strict_transport_security=gateway.http.security_headers.strict_transport_security,
             ),
             metrics=self.metrics,
+        )
+
+    def _build_housekeeping(self) -> Housekeeping:
+        kept_ms = max(
+            self.config.store.retention_days * 86_400_000,
+            self.config.gateway.messages.status_retention_ms,
+        )
+
+        def before_ms() -> int:
+            return self.clock.now_ms() - kept_ms
+
+        return Housekeeping(
+            {
+                "turns": lambda: self.turns.forget(before_ms=before_ms()),
+                "deliveries": lambda: self.outbox.forget(before_ms=before_ms()),
+                "messages": lambda: self.inbox.forget(before_ms=before_ms()),
+            },
+            tasks=self.tasks,
         )
 
     def _build_registry(self) -> Registry:
@@ -375,6 +395,7 @@ class Gateway:
         await self.turns.start()
         await self.health.start()
         await self.plane.start()
+        self.housekeeping.start()
 
     def open(self) -> None:
         """Let clients in."""

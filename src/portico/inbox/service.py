@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, delete, select
 
 from portico.agents.runtime import TurnRequest
 from portico.channels.model import DropPolicy, InboundMessage, QueueMode, ReplyRoute
@@ -29,6 +29,8 @@ from portico.observe.metrics import Metrics
 from portico.protocol.errors import Forbidden, IdempotencyMismatch
 from portico.sessions import transcript
 from portico.store import Store, Work, one, statement
+
+FORGET_AT_ONCE = 500
 
 _INSERT = statement(
     lambda insert: (
@@ -68,10 +70,17 @@ _FIND = statement(
 )
 
 _GET_BY_RUN = statement(select(messages).where(messages.c.run_id == bindparam("r")).limit(1))
-_PRUNE = statement(
-    update(messages)
-    .where(messages.c.received_at < bindparam("before"), messages.c.body != "{}")
-    .values(body="{}")
+_old = messages.alias("old")
+_FORGET = statement(
+    delete(messages)
+    .where(
+        messages.c.message_id.in_(
+            select(_old.c.message_id)
+            .where(_old.c.received_at < bindparam("before"))
+            .limit(bindparam("count"))
+        )
+    )
+    .returning(messages.c.message_id)
 )
 
 
@@ -260,13 +269,20 @@ class Inbox:
             row["message_id"], row["run_id"], row["session_key"], verdict, duplicate=True
         )
 
-    async def forget_bodies(self, *, older_than_ms: int) -> None:
-        """Empty the bodies of old messages; their keys stay, so a late repeat is still known."""
+    async def forget(self, *, before_ms: int) -> int:
+        """Delete messages received before a time, some at a time; return how many.
 
-        def prune() -> Work[None]:
-            yield _PRUNE(before=self._clock.now_ms() - older_than_ms)
+        A repeat of a forgotten message is processed as new, so keep them longer than any provider
+        repeats itself.
+        """
 
-        await self._store.write(prune)
+        def forget_some() -> Work[int]:
+            return len((yield _FORGET(before=before_ms, count=FORGET_AT_ONCE)))
+
+        total = 0
+        while count := await self._store.write(forget_some):
+            total += count
+        return total
 
     async def route_of(self, run_id: str) -> ReplyRoute | None:
         """Return the frozen reply route of a run's message."""

@@ -37,6 +37,7 @@ from portico.tasks import Tasks
 
 log = structlog.get_logger()
 
+FORGET_AT_ONCE = 500
 MAX_IN_FLIGHT = 64
 LEASE_S = 60.0
 SEND_TIMEOUT_S = 30.0
@@ -189,6 +190,15 @@ class Outbox:
             raise InvalidRequest(f"delivery {delivery_id} changed meanwhile; look again")
         self.wake()
         return decided
+
+    async def forget(self, *, before_ms: int) -> int:
+        """Delete deliveries settled before a time, some at a time; return how many."""
+        total = 0
+        while count := await self._store.write(
+            outbox_store.forget, before_ms=before_ms, count=FORGET_AT_ONCE
+        ):
+            total += count
+        return total
 
     # -- sending ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
 from portico.channels.model import ReplyRoute
 from portico.ids import new_id
@@ -98,6 +98,7 @@ _DUE = statement(
     .where(
         among(d.state, _WAITING),
         d.next_attempt_at <= bindparam("now"),
+        d.expires_at >= bindparam("now"),
         ~exists().where(
             _ahead.c.conversation == d.conversation,
             or_(
@@ -173,6 +174,22 @@ _LIST = statement(
     .order_by(d.created_at.desc(), d.delivery_id.desc())
     .limit(bindparam("count"))
 )
+_old = deliveries.alias("old")
+_FORGET = statement(
+    delete(deliveries)
+    .where(
+        d.delivery_id.in_(
+            select(_old.c.delivery_id)
+            .where(
+                _old.c.ended_at < bindparam("before"),
+                among(_old.c.state, ("sent", "expired", "discarded")),
+            )
+            .limit(bindparam("count"))
+        )
+    )
+    .returning(d.delivery_id)
+)
+_FORGET_ATTEMPTS = statement(delete(attempts).where(attempts.c.delivery_id == bindparam("id")))
 _COUNTS = statement(select(d.state, func.count().label("n")).group_by(d.state))
 _NEXT_DUE = statement(
     select(func.min(d.next_attempt_at).label("at")).where(
@@ -314,3 +331,11 @@ def decide(
         )
     )
     return None if row is None else delivery_from_row(row)
+
+
+def forget(*, before_ms: int, count: int) -> Work[int]:
+    """Delete deliveries settled before a time, at most `count`; stuck ones stay for a person."""
+    forgotten = yield _FORGET(before=before_ms, count=count)
+    for row in forgotten:
+        yield _FORGET_ATTEMPTS(id=row["delivery_id"])
+    return len(forgotten)

@@ -39,6 +39,7 @@ deliveries = Table(
     ),
     Index("outbox_deliveries_order", "conversation", "position"),
     Index("outbox_deliveries_by_run", "run_id"),
+    Index("outbox_deliveries_ended", "ended_at"),
 )
 
 attempts = Table(

@@ -37,6 +37,7 @@ from portico.turns.run import ActiveRun, Ending, Outbox, Runner, Superseded
 log = structlog.get_logger()
 
 MAX_HUNGRY = 10_000  # lanes beyond it are found by the sweep
+FORGET_AT_ONCE = 500
 INTERRUPTED = "The gateway was restarted while I was answering, and I could not safely begin again."
 
 
@@ -366,6 +367,15 @@ class Turns:
                     return await feed.wait_end()
             except TimeoutError:  # another replica may own the run: look into its row again
                 continue
+
+    async def forget(self, *, before_ms: int) -> int:
+        """Delete turns that ended before a time, some at a time; return how many."""
+        total = 0
+        while count := await self._store.write(
+            turn_store.forget, before_ms=before_ms, count=FORGET_AT_ONCE
+        ):
+            total += count
+        return total
 
     # -- cancelling ------------------------------------------------------------------------------
 

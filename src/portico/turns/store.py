@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
 from portico.agents.runtime import TurnRequest
 from portico.protocol.errors import IdempotencyMismatch, Overloaded
@@ -228,6 +228,19 @@ _REQUEUE = statement(
     .values(state="queued", owner=None, lease_until=None)
     .returning(c.run_id)
 )
+_old = turns.alias("old")
+_FORGET = statement(
+    delete(turns)
+    .where(
+        c.run_id.in_(
+            select(_old.c.run_id)
+            .where(_old.c.ended_at < bindparam("before"))
+            .limit(bindparam("count"))
+        )
+    )
+    .returning(c.run_id)
+)
+
 _OVERDUE = statement(
     select(c.run_id).where(c.state == "queued", c.expires_at < bindparam("now")).limit(100)
 )
@@ -550,3 +563,8 @@ def requeue(row: TurnRow) -> Work[bool]:
 def overdue(*, now: int) -> Work[list[str]]:
     """Return waiting turns whose time is up."""
     return [row["run_id"] for row in (yield _OVERDUE(now=now))]
+
+
+def forget(*, before_ms: int, count: int) -> Work[int]:
+    """Delete turns that ended before a time, at most `count`; return how many."""
+    return len((yield _FORGET(before=before_ms, count=count)))

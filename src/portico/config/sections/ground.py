@@ -15,6 +15,12 @@ class Store(Section):
     url: str | None = setting(
         None, "sqlite:///FILE or postgresql://…; unset: portico.sqlite in the state directory."
     )
+    retention_days: int = setting(
+        30,
+        "How long finished runs, settled deliveries and the keys of messages are kept. "
+        "Transcripts are kept until they are deleted.",
+        ge=1,
+    )
 
     @field_validator("url")
     @classmethod

@@ -112,6 +112,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("delivery_id"),
     )
     op.create_index("outbox_deliveries_by_run", "outbox_deliveries", ["run_id"], unique=False)
+    op.create_index("outbox_deliveries_ended", "outbox_deliveries", ["ended_at"], unique=False)
     op.create_index(
         "outbox_deliveries_due",
         "outbox_deliveries",
@@ -294,6 +295,7 @@ def downgrade() -> None:
         sqlite_where=sa.text("state IN ('pending', 'retry', 'sending')"),
         postgresql_where=sa.text("state IN ('pending', 'retry', 'sending')"),
     )
+    op.drop_index("outbox_deliveries_ended", table_name="outbox_deliveries")
     op.drop_index("outbox_deliveries_by_run", table_name="outbox_deliveries")
     op.drop_table("outbox_deliveries")
     op.drop_table("outbox_attempts")
