@@ -357,16 +357,19 @@ class Turns:
             return await self.find(run_id)
 
     async def _ended(self, run_id: str) -> TurnRow | None:
+        # Alone, this process knows of every end first; else its row has to be looked into.
+        feed = self._feeds.find(run_id) if self._alone else None
         while True:
-            row = await self.find(run_id)
-            if row is None or not row.is_open:
-                return row
-            feed = self._feeds.open(run_id)
+            if feed is None:
+                row = await self.find(run_id)
+                if row is None or not row.is_open:
+                    return row
+                feed = self._feeds.open(run_id)
             try:
                 async with asyncio.timeout(self._limits.sweep_s):
                     return await feed.wait_end()
             except TimeoutError:  # another replica may own the run: look into its row again
-                continue
+                feed = None
 
     async def forget(self, *, before_ms: int) -> int:
         """Delete turns that ended before a time, some at a time; return how many."""
