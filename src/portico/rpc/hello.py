@@ -26,6 +26,10 @@ from portico.protocol.frames import encode_value
 from portico.protocol.scopes import Scope
 from portico.rpc.method import Registry
 
+# What clients may rely on beyond the presence of a method: that `models.list` tells the models the
+# gateway really has, each with whether it is available.
+CAPABILITIES = ["published-model-catalog"]
+
 
 class Snapshot(Protocol):
     """What hello shows of other rooms."""
@@ -128,7 +132,7 @@ class HelloBuilder:
             features = {
                 "methods": self._registry.advertised(),
                 "events": ADVERTISED_EVENTS,
-                "capabilities": [],
+                "capabilities": CAPABILITIES,
             }
             self._features = msgspec.Raw(encode_value(features))
         return self._features
