@@ -46,6 +46,7 @@ async def test_hello_has_everything_a_client_looks_for(tmp_path: Path):
             "maxPayload": 26_214_400,
             "maxBufferedBytes": 52_428_800,
             "tickIntervalMs": 30_000,
+            "attachments": {"maxBytes": 20_971_520, "maxImageBytes": 6_291_456},
         }
         snapshot = hello["snapshot"]
         assert snapshot["presence"][0]["mode"] == "gateway"
