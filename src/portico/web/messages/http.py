@@ -8,21 +8,14 @@ Source: gateway message API, "HTTP surface".
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
-from typing import Any
-
-import anyio
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
 
 from portico.protocol.scopes import Scope
 from portico.tasks import Tasks
 from portico.turns.model import TurnRow
 from portico.web.body import decode_json, read_body
+from portico.web.connection import CLIENT_GONE, SSE, EventStream, unless_gone
 from portico.web.endpoint import Answer, Endpoint, HttpCall, Query
 from portico.web.gate import Access
 from portico.web.messages.answer import failure_of, reply_of, usage_of
@@ -40,8 +33,6 @@ from portico.web.problem import ErrorBody, json_response, retry_after
 
 BASE = "/v1/gateway"
 MAX_CANCEL_BODY = 64 * 1024
-SSE = "text/event-stream"
-_CLIENT_GONE = 499
 
 _RETRY_AFTER = {"Retry-After": "Seconds to wait."}
 _SUBMIT_ANSWERS = {
@@ -149,10 +140,10 @@ class _Doors:
         if ticket.request_id is None:
             return json_response(MessageResponse(ignored=True))
         request_id = ticket.request_id
-        row = await self._unless_gone(call.request, self._messages.wait(request_id))
+        row = await unless_gone(call.request, self._messages.wait(request_id), tasks=self._tasks)
         if row is None:
             self._gone(asked, ticket)
-            return Response(status_code=_CLIENT_GONE)
+            return Response(status_code=CLIENT_GONE)
         return _answer(ticket, row)
 
     async def stream(self, call: HttpCall) -> EventStream:
@@ -191,83 +182,10 @@ class _Doors:
         body = await read_body(request, limit=self._max_body_bytes)
         return decode_json(body, MessageRequest)
 
-    async def _unless_gone(
-        self, request: Request, work: Coroutine[Any, Any, TurnRow]
-    ) -> TurnRow | None:
-        """Await a work while the client waits for it; `None` when it left."""
-        waiting = asyncio.current_task()
-        left = False
-
-        async def watch() -> None:
-            nonlocal left
-            while (await request.receive())["type"] != "http.disconnect":
-                continue
-            left = True
-            if waiting is not None:
-                waiting.cancel()
-
-        watching = self._tasks.start(watch(), name="http.watch")
-        try:
-            return await work
-        except asyncio.CancelledError:
-            if not left or waiting is None or waiting.uncancel():
-                raise  # the gateway stops
-            return None
-        finally:
-            watching.cancel()
-
     def _gone(self, asked: MessageRequest, ticket: Ticket) -> None:
         if asked.cancel_on_disconnect and ticket.request_id and not ticket.duplicate:
             cancelling = self._messages.abandoned(ticket.request_id)
             self._tasks.start(cancelling, name=f"http.abandoned:{ticket.request_id}")
-
-
-class EventStream:
-    """An answer of server-sent events, written as they come.
-
-    Args:
-        on_gone: called when the client leaves before the last event.
-    """
-
-    def __init__(
-        self, events: AsyncGenerator[bytes, None], *, on_gone: Callable[[], None] = lambda: None
-    ) -> None:
-        self._events = events
-        self._on_gone = on_gone
-        self._finished = False
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Send the answer."""
-        headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-cache, no-transform"),
-            (b"x-accel-buffering", b"no"),
-        ]
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._watch, receive, group.cancel_scope)
-                await self._write(scope, send)
-                group.cancel_scope.cancel()
-        except OSError:
-            return  # the client is gone in the middle of a write
-        finally:
-            if not self._finished:
-                self._on_gone()
-
-    async def _write(self, scope: AsgiScope, send: Send) -> None:
-        async with aclosing(self._events) as events:
-            if scope["method"] != "HEAD":
-                async for event in events:
-                    await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        self._finished = True
-
-    @staticmethod
-    async def _watch(receive: Receive, scope: anyio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            continue
-        scope.cancel()
 
 
 def _answer(ticket: Ticket, row: TurnRow) -> Response:

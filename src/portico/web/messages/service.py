@@ -14,31 +14,29 @@ Source: gateway message API.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
 
 import msgspec
 
 from portico.agents.runtime import TurnRequest
 from portico.agents.service import Agents
-from portico.channels.model import InboundMessage, Peer, ReplyRoute
+from portico.channels.model import InboundMessage, Peer
 from portico.clock import Clock
 from portico.ids import new_id
 from portico.inbox.policy import DoorPolicy, Verdict
-from portico.inbox.service import Accepted, Routing
+from portico.inbox.service import Routing
 from portico.protocol import keys
 from portico.protocol.errors import (
     IdempotencyMismatch,
     InvalidRequest,
     Unavailable,
 )
-from portico.turns.feed import Ended, RunFeed, Started, Step
 from portico.turns.life import TurnState
 from portico.turns.model import TurnRow
+from portico.web.connection import HEARTBEAT
 from portico.web.messages.answer import SESSION_ID, failure_of, reply_of, session_id_of, usage_of
 from portico.web.messages.model import (
     CancelRequest,
@@ -55,55 +53,14 @@ from portico.web.messages.parts import (
     plain_parts,
     text_of,
 )
-from portico.web.messages.stream import HEARTBEAT, EventId, RunEvents, encode_event
+from portico.web.messages.stream import EventId, RunEvents, encode_event
 from portico.web.problem import InvalidModel, NotFound
+from portico.web.runs import InboxPort, TurnsPort, steps_of
 
 CHANNEL = "http"
 DIGEST = "digest"
 MAX_ID_LENGTH = 256
 CANCEL_REASON = "canceled by the caller"
-
-
-class InboxPort(Protocol):
-    """The way in."""
-
-    async def accept(
-        self, message: InboundMessage, request: TurnRequest, routing: Routing
-    ) -> Accepted:
-        """Take responsibility for a message."""
-        ...
-
-    async def route_of(self, run_id: str) -> ReplyRoute | None:
-        """Return the frozen reply route of a run's message."""
-        ...
-
-
-class TurnsPort(Protocol):
-    """The runs."""
-
-    async def find(self, run_id: str) -> TurnRow | None:
-        """Return a turn, in whatever state."""
-        ...
-
-    async def open_in_lane(self, session_key: str) -> list[TurnRow]:
-        """Return what runs and waits for a session, in order."""
-        ...
-
-    async def wait(self, run_id: str, timeout_s: float | None) -> TurnRow | None:
-        """Wait until a turn has ended."""
-        ...
-
-    def follow(self, row: TurnRow) -> RunFeed | None:
-        """Return the live steps of a turn."""
-        ...
-
-    async def cancel(self, run_id: str, reason: str) -> bool:
-        """Cancel an open turn."""
-        ...
-
-    async def cancel_session(self, session_key: str, reason: str) -> list[str]:
-        """Cancel everything open in a session."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +322,10 @@ class MessageService:
             position = await self._position(row)
             if position is not None:
                 yield encode_event((0, 1), events.queued(position))
-        async with aclosing(self._steps(ticket.request_id, after[0])) as steps:
+        following = steps_of(
+            ticket.request_id, self._turns, seen=after[0], heartbeat_s=self._settings.heartbeat_s
+        )
+        async with aclosing(following) as steps:
             async for number, step in steps:
                 if step is None:
                     yield HEARTBEAT
@@ -373,40 +333,6 @@ class MessageService:
                 for index, event in enumerate(events.translate(step), start=1):
                     if (number, index) > after:
                         yield encode_event((number, index), event)
-
-    async def _steps(self, run_id: str, seen: int) -> AsyncGenerator[tuple[int, Step | None], None]:
-        """Yield a run's numbered steps; `None` after each silent while.
-
-        A run whose steps are not (or no longer) in this process yields its beginning and its end.
-        """
-        number = 0
-        row = await self._turns.find(run_id)
-        while row is not None:
-            feed = self._turns.follow(row)
-            found = None if feed is None else await self._next(feed, number)
-            if found is not None:
-                number, step = found
-                yield number, step
-                if isinstance(step, Ended):
-                    return
-                continue
-            if feed is not None:
-                yield number, None
-                row = await self._turns.find(run_id)
-                if row is None or row.is_open or feed.ended is not None:
-                    continue
-            if number == 0 and row.started_at is not None:
-                yield 1, Started(row)
-            yield max(number, seen, 1) + 1, Ended(row)
-            return
-
-    async def _next(self, feed: RunFeed, number: int) -> tuple[int, Step] | None:
-        try:
-            async with asyncio.timeout(self._settings.heartbeat_s):
-                async with aclosing(feed.follow(number)) as steps:
-                    return await anext(steps, None)
-        except TimeoutError:
-            return None
 
 
 def _id(value: str | None, name: str, most: int = MAX_ID_LENGTH) -> str:

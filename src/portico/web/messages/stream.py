@@ -30,8 +30,6 @@ from portico.web.messages.answer import failure_of, reply_of, usage_of
 from portico.web.messages.model import StreamEvent
 from portico.web.messages.progress import stage_of, tool_detail
 
-HEARTBEAT = b": keep-alive\n\n"
-
 EventId = tuple[int, int]
 
 
