@@ -50,6 +50,7 @@ from portico.tasks import Tasks
 from portico.turns.service import TurnLimits, Turns
 from portico.web.app import WebSettings, build_web
 from portico.web.control_plane import ControlPlane
+from portico.web.endpoint import Endpoint
 from portico.web.fetch import Fetcher, FetchSettings
 from portico.web.gate import Gate
 from portico.web.messages.http import message_endpoints
@@ -62,6 +63,7 @@ from portico.wiring import (
     auth_settings,
     build_agents,
     message_api_policy,
+    openai_settings,
     self_presence,
     shown_store,
     socket_limits,
@@ -194,7 +196,9 @@ class Gateway:
             store=store,
             clock=clock,
             lanes=ConfiguredLanes(self.turns, config.messages.queue),
-            policies=lambda channel, _account: OPEN_DOOR if channel == "webchat" else message_door,
+            policies=lambda channel, _account: (
+                OPEN_DOOR if channel in {"webchat", "openai"} else message_door
+            ),
             metrics=self.metrics,
         )
         self.chat = ChatService(
@@ -280,6 +284,7 @@ class Gateway:
                 *message_endpoints(
                     messages, tasks=self.tasks, max_body_bytes=gateway.http.max_body_bytes
                 ),
+                *self._openai_endpoints(),
             ],
             gate=gate,
             clock=self.clock,
@@ -291,6 +296,33 @@ class Gateway:
                 strict_transport_security=gateway.http.security_headers.strict_transport_security,
             ),
             metrics=self.metrics,
+        )
+
+    def _openai_endpoints(self) -> list[Endpoint]:
+        settings = openai_settings(self.config)
+        if settings is None:
+            return []
+        from portico.web.openai.http import openai_endpoints
+        from portico.web.openai.service import OpenAIRuns, RunSettings
+
+        messages = self.config.gateway.messages
+        runs = OpenAIRuns(
+            inbox=self.inbox,
+            turns=self.turns,
+            clock=self.clock,
+            fetcher=self.fetcher,
+            accepting=lambda: self.readiness.phase == "ready",
+            settings=RunSettings(
+                queue_timeout_ms=messages.queue_timeout_ms,
+                heartbeat_s=messages.sse_heartbeat_ms / 1000,
+            ),
+        )
+        return openai_endpoints(
+            runs,
+            agents=self.agents,
+            main_key=self.main_key,
+            tasks=self.tasks,
+            settings=settings,
         )
 
     def _build_housekeeping(self) -> Housekeeping:

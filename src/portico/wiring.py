@@ -32,6 +32,7 @@ from portico.web.control_plane import SocketLimits
 if TYPE_CHECKING:
     from portico.config.model import PorticoConfig
     from portico.config.sections.conversation import QueueSettings
+    from portico.web.openai.http import OpenAISettings
 
 log = structlog.get_logger()
 
@@ -121,6 +122,22 @@ def message_api_policy(config: PorticoConfig) -> DoorPolicy:
         allow_senders=None if rules.allow_users is None else frozenset(rules.allow_users),
         require_mention=rules.require_mention,
         mention_patterns=rules.mention_patterns,
+    )
+
+
+def openai_settings(config: PorticoConfig) -> OpenAISettings | None:
+    """Return which parts of the OpenAI-compatible API are there; `None`: it costs nothing."""
+    doors = config.gateway.http.endpoints
+    chat, responses = doors.chat_completions, doors.responses
+    if not (chat.enabled or responses.enabled):
+        return None
+    from portico.web.openai.http import OpenAISettings
+
+    return OpenAISettings(
+        chat_body_bytes=chat.max_body_bytes if chat.enabled else None,
+        responses_body_bytes=responses.max_body_bytes if responses.enabled else None,
+        max_images=chat.max_image_parts,
+        max_urls=responses.max_url_parts,
     )
 
 

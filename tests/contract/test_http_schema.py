@@ -20,6 +20,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.support.http import TOKEN, house, listening
+from tests.support.http import settings as gateway_settings
+
+EVERY_DOOR = gateway_settings(
+    {"http": {"endpoints": {"chatCompletions": {"enabled": True}, "responses": {"enabled": True}}}}
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ready, stop = threading.Event(), threading.Event()
 
     async def run() -> None:
-        async with house(folder) as inside, listening(inside.gateway) as url:
+        async with house(folder, EVERY_DOOR) as inside, listening(inside.gateway) as url:
             started.append(url)
             ready.set()
             await asyncio.to_thread(stop.wait)
@@ -86,6 +91,11 @@ def test_the_document_names_everything_there_is(address: str) -> None:
         "/v1/gateway/messages:stream",
         "/v1/gateway/status",
         "/v1/gateway/cancel",
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1/models",
+        "/v1/models/{model}",
+        "/v1/embeddings",
         "/health",
         "/ready",
         "/metrics",

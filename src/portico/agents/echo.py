@@ -14,6 +14,7 @@ For tests and demonstrations a message may begin with a line of directives:
     raise=1      break the runtime contract by raising
     hang=1       never answer (until cancelled or timed out)
     empty=1      finish without any text
+    client_tool=NAME  ask the caller to run its tool NAME, with the text as its argument
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from portico.agents.runtime import (
     ModelUsed,
     TextDelta,
     ThinkingDelta,
+    ToolCallRequested,
     ToolFinished,
     ToolStarted,
     Turn,
@@ -65,14 +67,18 @@ class EchoRuntime:
         if "error" in directives:
             yield _failure(directives["error"])
             return
-        answer = "" if "empty" in directives else _answer(directives, text)
+        quiet = "empty" in directives or "client_tool" in directives
+        answer = "" if quiet else _answer(directives, text)
         for chunk in _chunks(answer):
             if delay_s:
                 await asyncio.sleep(delay_s)
             yield TextDelta(chunk)
         prompt, words = len(text.split()), len(answer.split())
+        client_tool = directives.get("client_tool")
+        if client_tool:
+            yield ToolCallRequested("call_1", client_tool, {"text": text})
         yield ModelUsed(Usage(input=prompt, output=words, context=prompt), "portico", "echo")
-        yield Final()
+        yield Final(stop_reason="toolUse" if client_tool else "stop")
 
 
 def parse_directives(text: str) -> tuple[dict[str, str], str]:

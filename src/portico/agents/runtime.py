@@ -7,25 +7,39 @@ publishes and delivers; a runtime does none of these.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from portico.channels.model import Attachment
 
 
+class HistoryMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One transcript entry, as a runtime sees it: role and JSON content.
+
+    Content is a string or parts: `{type: text, text}`, an assistant's `{type: toolCall, id, name,
+    arguments}` of tools the caller runs itself, a user's `{type: toolResult, id, text}` with what
+    they returned, and images, sounds and files as in a turn.
+    """
+
+    role: str
+    content: Any
+
+
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a turn is asked to do, as it is stored in its row.
 
     Attributes:
-        parts: structured content; when there is text among it, it is the whole message in order,
-            and `text` is the text in it.
+        parts: structured content; when there is text or a `toolResult` among it, it is the whole
+            message in order, and `text` is the text in it.
         system_prompt: extra instructions for this turn only; never part of the transcript.
         late_context: context placed next to the newest user message; never stored in it.
         timeout_s: how long the run may take; `None`: the agent's default.
         extensions: whatever the caller attached, handed to the runtime as it came.
+        prior: the conversation before this message as the caller tells it. A runtime uses it in
+            place of the transcript; empty: the transcript is the memory.
     """
 
     text: str
@@ -41,13 +55,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     extensions: dict[str, Any] = msgspec.field(default_factory=dict)
     received_at_ms: int = 0
     message_id: str | None = None
-
-
-class HistoryMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One transcript entry, as a runtime sees it: role and JSON content."""
-
-    role: str
-    content: Any
+    prior: tuple[HistoryMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,19 @@ class ToolFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallRequested:
+    """The agent wants a tool that its caller runs: one of `extensions["openai.tools"]`.
+
+    The turn ends after it, with `Final(stop_reason="toolUse")`; the tool's result comes back as the
+    next turn, a part `{type: toolResult, id, text}`.
+    """
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelUsed:
     """One model call was made."""
 
@@ -171,7 +192,15 @@ class Failed:
 
 
 AgentEvent: TypeAlias = (
-    TextDelta | ThinkingDelta | Progress | ToolStarted | ToolFinished | ModelUsed | Final | Failed
+    TextDelta
+    | ThinkingDelta
+    | Progress
+    | ToolStarted
+    | ToolFinished
+    | ToolCallRequested
+    | ModelUsed
+    | Final
+    | Failed
 )
 
 
@@ -203,4 +232,29 @@ class AgentRuntime(Protocol):
 
     def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
         """Answer one turn."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Texts as vectors, one for each text, in order."""
+
+    vectors: list[list[float]]
+    usage: Usage = field(default_factory=Usage)
+
+
+class EmbeddingRefused(Exception):
+    """The texts cannot be embedded; the text says why and is fit for the caller."""
+
+
+@runtime_checkable
+class EmbeddingRuntime(Protocol):
+    """What a runtime has besides, when it can embed."""
+
+    async def embed(self, texts: Sequence[str], dimensions: int | None) -> Embedded:
+        """Return the vectors.
+
+        Raises:
+            EmbeddingRefused: the model cannot.
+        """
         ...

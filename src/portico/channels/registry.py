@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from portico.channels.contract import Channel
 
-MAILBOXES = frozenset({"webchat", "http"})
+MAILBOXES = frozenset({"webchat", "http", "openai"})
 DEFAULT_ACCOUNT = "default"
 
 

@@ -323,4 +323,6 @@ def _fingerprint(message: InboundMessage, request: TurnRequest, routing: Routing
     asked = (message.text, message.parts, message.attachments, message.sender, message.thread_id)
     how = (request.system_prompt, request.late_context, request.model, request.thinking)
     where = (routing.session_key, routing.agent_id)
-    return hashlib.blake2b(msgspec.json.encode((asked, how, where)), digest_size=16).hexdigest()
+    told = (request.prior,) if request.prior else ()  # without it, fingerprints stay as they were
+    whole = msgspec.json.encode((asked, how, where, *told))
+    return hashlib.blake2b(whole, digest_size=16).hexdigest()

@@ -18,6 +18,7 @@ from portico.agents.runtime import (
     Progress,
     TextDelta,
     ThinkingDelta,
+    ToolCallRequested,
     ToolFinished,
     ToolStarted,
 )
@@ -36,7 +37,7 @@ def clean(event: AgentEvent) -> AgentEvent:
             return replace(event, message=_valid(message))
         case Progress(stage, summary) if not _is_valid(stage + summary):
             return Progress(_valid(stage), _valid(summary))
-        case ToolStarted() if not _is_json(event.arguments):
+        case ToolStarted() | ToolCallRequested() if not _is_json(event.arguments):
             shown = {_valid(str(name)): _plain(value) for name, value in event.arguments.items()}
             return replace(event, arguments=shown)
         case ToolFinished() if not _is_json(event.result):

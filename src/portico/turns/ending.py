@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,7 +22,7 @@ from portico.sessions.model import Entry
 from portico.store import Work
 from portico.turns import store as turn_store
 from portico.turns.life import TurnState
-from portico.turns.model import ToolUse, TurnResult, TurnRow
+from portico.turns.model import ClientToolCall, ToolUse, TurnResult, TurnRow
 
 
 class Superseded(Exception):
@@ -55,6 +55,7 @@ class Said:
     text: str = ""
     final: Final | Failed | None = None
     tools: tuple[ToolUse, ...] = ()
+    requested: tuple[ClientToolCall, ...] = ()
     usage: Usage = field(default_factory=Usage)
     model_calls: int = 0
     provider: str | None = None
@@ -82,6 +83,7 @@ class Said:
             model=self.model,
             error=error,
             error_kind=kind,
+            requested=self.requested if isinstance(self.final, Final) else (),
         )
 
 
@@ -146,7 +148,7 @@ def _write_transcript(
     try:
         for tool in said.tools:
             yield from _append_tool(row, tool, now=now)
-        if not result.text and not result.error:
+        if not result.text and not result.error and not result.requested:
             return None
         return (yield from _append_answer(row, state, result, now=now))
     except LookupError:  # the session was deleted while the turn ran
@@ -177,7 +179,7 @@ def _append_answer(row: TurnRow, state: TurnState, result: TurnResult, *, now: i
         yield from transcript.append(
             row.session_key,
             role="assistant",
-            content=[{"type": "text", "text": result.text}] if result.text else [],
+            content=_answer_parts(result),
             now=now,
             run_id=row.run_id,
             meta={
@@ -190,3 +192,12 @@ def _append_answer(row: TurnRow, state: TurnState, result: TurnResult, *, now: i
             },
         )
     )
+
+
+def _answer_parts(result: TurnResult) -> list[dict[str, Any]]:
+    text = [{"type": "text", "text": result.text}] if result.text else []
+    calls = [
+        {"type": "toolCall", "id": call.call_id, "name": call.name, "arguments": call.arguments}
+        for call in result.requested
+    ]
+    return [*text, *calls]

@@ -23,11 +23,20 @@ class ToolUse(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     is_error: bool = False
 
 
+class ClientToolCall(msgspec.Struct, frozen=True, rename="camel"):
+    """A tool call that the caller of the turn was asked to make."""
+
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+
+
 class TurnResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """How a turn ended.
 
     Attributes:
         text: the answer, or what there was of it; `None`: nothing to show.
+        requested: tools the caller was asked to run; their results come as the next turn.
         error: a sentence for the person, when there is no answer; never internal text.
     """
 
@@ -41,6 +50,7 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     error_kind: str | None = None
     message_seq: int | None = None
     entry_id: str | None = None
+    requested: tuple[ClientToolCall, ...] = ()
 
 
 class TurnRow(msgspec.Struct, frozen=True, kw_only=True):

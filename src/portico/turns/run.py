@@ -24,6 +24,7 @@ from portico.agents.runtime import (
     Final,
     HistoryMessage,
     ModelUsed,
+    ToolCallRequested,
     ToolFinished,
     ToolStarted,
     Turn,
@@ -38,7 +39,7 @@ from portico.turns.clean import clean
 from portico.turns.ending import Ending, Outbox, Said, Superseded, claim_nothing, commit_end
 from portico.turns.feed import Feeds, Started
 from portico.turns.life import TurnState
-from portico.turns.model import ToolUse, TurnResult, TurnRow
+from portico.turns.model import ClientToolCall, ToolUse, TurnResult, TurnRow
 from portico.turns.publish import RunPublisher
 
 __all__ = ["ActiveRun", "Ending", "Outbox", "Runner", "Superseded"]
@@ -71,6 +72,7 @@ class ActiveRun:
         self.provider: str | None = None
         self.model: str | None = None
         self.tools: dict[str, ToolUse] = {}
+        self.requested: list[ClientToolCall] = []
         self.final: Final | Failed | None = None
         self._driving = False
         self._superseded = False
@@ -157,6 +159,8 @@ class ActiveRun:
                 self.tools[event.call_id] = ToolUse(
                     event.call_id, event.name, arguments, event.result, event.is_error
                 )
+            case ToolCallRequested(call_id, name, arguments):
+                self.requested.append(ClientToolCall(call_id, name, arguments))
             case Final() | Failed():
                 self.final = event
             case _:
@@ -168,6 +172,7 @@ class ActiveRun:
             text=self.publisher.text,
             final=self.final,
             tools=tuple(self.tools.values()),
+            requested=tuple(self.requested),
             usage=self.usage,
             model_calls=self.model_calls,
             provider=self.provider,

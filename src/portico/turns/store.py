@@ -394,7 +394,7 @@ def user_content(request: TurnRequest) -> Any:
     parts = [*request.parts, *files]
     if not parts:
         return request.text
-    if any(part.get("type") == "text" for part in parts):
+    if any(part.get("type") in {"text", "toolResult"} for part in parts):
         return parts  # the parts hold the whole message, in order; `text` is only its text
     return [*([{"type": "text", "text": request.text}] if request.text else []), *parts]
 

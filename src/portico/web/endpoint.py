@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from portico.auth.model import Principal
 from portico.auth.peer import Peer
+from portico.protocol.errors import GatewayError
 from portico.protocol.scopes import Scope
 from portico.web.gate import Access, Gate
-from portico.web.problem import JSON
+from portico.web.problem import JSON, ErrorBody, translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class Endpoint:
     """One method of one path.
 
     Attributes:
+        path: a Starlette route; what is in braces is a path parameter.
         operation: the OpenAPI operation id.
+        refuse: how a refusal of the door or the handler is answered.
         answers: by status; what the door and the shell may answer need not be repeated.
     """
 
@@ -81,6 +84,8 @@ class Endpoint:
     query: tuple[Query, ...] = ()
     body: type[Any] | None = None
     tag: str = "gateway"
+    refuse: Callable[[GatewayError], Response] = translate
+    error: type[Any] = ErrorBody
 
 
 class _Path:
@@ -102,10 +107,14 @@ class _Path:
         scope["portico.route"] = endpoint.path
         request = Request(scope, receive, send)
         peer = self._gate.peer(scope)
-        principal = await self._gate.admit(
-            peer, request.headers.get("authorization"), endpoint.access, endpoint.needs
-        )
-        answer = await endpoint.handle(HttpCall(request, peer, principal))
+        answer: ASGIApp
+        try:
+            principal = await self._gate.admit(
+                peer, request.headers.get("authorization"), endpoint.access, endpoint.needs
+            )
+            answer = await endpoint.handle(HttpCall(request, peer, principal))
+        except GatewayError as error:
+            answer = endpoint.refuse(error)
         await answer(scope, receive, send)
 
 

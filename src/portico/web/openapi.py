@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,15 +10,10 @@ import msgspec
 
 from portico.web.endpoint import Answer, Endpoint
 from portico.web.gate import Access
-from portico.web.problem import JSON, ErrorBody
+from portico.web.problem import JSON
 
 _REF = "#/components/schemas/{name}"
-_SHARED: dict[int, Answer] = {
-    401: Answer("No or a wrong credential.", ErrorBody),
-    403: Answer("The caller may not do this.", ErrorBody),
-    429: Answer("Too many failed attempts; wait.", ErrorBody, headers={"Retry-After": "Seconds."}),
-    500: Answer("The gateway failed.", ErrorBody),
-}
+_PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 _METHOD_NOT_ALLOWED = Answer(
     "Another method.", str, "text/plain", headers={"Allow": "The methods there are."}
 )
@@ -31,7 +27,8 @@ def openapi_document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in table:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_type)
+        path = _PARAMETER.sub(r"{\1}", endpoint.path)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, by_type)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -54,8 +51,8 @@ def openapi_document(endpoints: Iterable[Endpoint], *, version: str) -> dict[str
 
 
 def _types(table: list[Endpoint]) -> Iterator[Any]:
-    yield ErrorBody
     for endpoint in table:
+        yield endpoint.error
         if endpoint.body is not None:
             yield endpoint.body
         for answer in endpoint.answers.values():
@@ -64,7 +61,7 @@ def _types(table: list[Endpoint]) -> Iterator[Any]:
 
 
 def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
-    shared = {} if endpoint.access is Access.PUBLIC else _SHARED
+    shared = {} if endpoint.access is Access.PUBLIC else _shared(endpoint.error)
     answers = {**shared, 405: _METHOD_NOT_ALLOWED, **endpoint.answers}
     operation: dict[str, Any] = {
         "operationId": endpoint.operation,
@@ -74,21 +71,36 @@ def _operation(endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[str, Any]:
     }
     if endpoint.access is not Access.PUBLIC:
         operation["security"] = [{"bearer": []}]
-    if endpoint.query:
-        operation["parameters"] = [
-            {
-                "name": query.name,
-                "in": "query",
-                "required": query.required,
-                "description": query.description,
-                "schema": {"type": "string"},
-            }
-            for query in endpoint.query
-        ]
+    if parameters := [*_parameters(endpoint)]:
+        operation["parameters"] = parameters
     if endpoint.body is not None:
         content = {JSON: {"schema": schemas[endpoint.body]}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _parameters(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+    for name in _PARAMETER.findall(endpoint.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    for query in endpoint.query:
+        yield {
+            "name": query.name,
+            "in": "query",
+            "required": query.required,
+            "description": query.description,
+            "schema": {"type": "string"},
+        }
+
+
+def _shared(error: type[Any]) -> dict[int, Answer]:
+    """Return what the door and the shell may answer at every endpoint that has a door."""
+    wait = {"Retry-After": "Seconds."}
+    return {
+        401: Answer("No or a wrong credential.", error),
+        403: Answer("The caller may not do this.", error),
+        429: Answer("Too many failed attempts; wait.", error, headers=wait),
+        500: Answer("The gateway failed.", error),
+    }
 
 
 def _answer(answer: Answer, schemas: dict[Any, Any]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def translate(error: GatewayError) -> Response:
     """Answer with what an error of the contract means over HTTP."""
     details = error.details if isinstance(error, Forbidden) and error.details else None
     body = ErrorBody(ApiError(error_type(error), error.message, details))
-    return json_response(body, error.http_status, _headers(error))
+    return json_response(body, error.http_status, error_headers(error))
 
 
 def error_type(error: GatewayError) -> str:
@@ -123,7 +123,8 @@ def retry_after(ms: int) -> dict[str, str]:
     return {"retry-after": str(max(1, math.ceil(ms / 1000)))}
 
 
-def _headers(error: GatewayError) -> dict[str, str]:
+def error_headers(error: GatewayError) -> dict[str, str]:
+    """Return the headers that belong to a refusal."""
     if isinstance(error, Unauthorized):
         return {"www-authenticate": "Bearer"}
     if isinstance(error, PayloadTooLarge | BodyTimeout):

@@ -73,6 +73,9 @@ def everything_on(directory: Path) -> dict[str, Any]:
             "auth": {"mode": "token", "token": "0123456789abcdef0123456789abcdef"},
             "tls": {"enabled": True, "certPath": str(cert), "keyPath": str(key)},
             "messages": {"allowUsers": ["u"]},
+            "http": {
+                "endpoints": {"chatCompletions": {"enabled": True}, "responses": {"enabled": True}}
+            },
         },
         "agents": {"list": [{"id": "a", "name": "A"}], "entries": {"b": agent}},
     }

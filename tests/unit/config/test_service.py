@@ -105,7 +105,7 @@ def test_a_config_of_openclaw_loads_as_it_is(load_text: Load) -> None:
     assert {issue.path: issue.code for issue in loaded.warnings} == {
         "agent.workspace": "key.legacy",
         "channels": "key.unused",
-        "gateway.http.endpoints": "key.unused",
+        "gateway.http.endpoints.tools": "key.unused",
         "models": "key.unused",
     }
 

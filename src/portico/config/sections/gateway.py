@@ -119,16 +119,46 @@ class SecurityHeaders(Section):
         return None if value is False else value
 
 
+class ChatCompletionsEndpoint(Section):
+    """`/v1/chat/completions`."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"images", "maxTotalImageBytes"})
+
+    enabled: bool = setting(False, "Answer at /v1/chat/completions.")
+    max_body_bytes: int = setting(20 * MIB, "Largest request body.", ge=1024)
+    max_image_parts: int = setting(8, "Images one message may have.", ge=0, le=64)
+
+
+class ResponsesEndpoint(Section):
+    """`/v1/responses`."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"images", "files"})
+
+    enabled: bool = setting(False, "Answer at /v1/responses.")
+    max_body_bytes: int = setting(20 * MIB, "Largest request body.", ge=1024)
+    max_url_parts: int = setting(8, "Images and files by URL one message may have.", ge=0, le=64)
+
+
+class HttpEndpoints(Section):
+    """The OpenAI-compatible API; /v1/models and /v1/embeddings are there when one of them is."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"tools"})
+
+    chat_completions: ChatCompletionsEndpoint = group(
+        ChatCompletionsEndpoint, "Chat completions, off unless enabled."
+    )
+    responses: ResponsesEndpoint = group(ResponsesEndpoint, "Responses, off unless enabled.")
+
+
 class Http(Section):
     """The HTTP side of the port."""
-
-    not_used: ClassVar[frozenset[str]] = frozenset({"endpoints"})
 
     security_headers: SecurityHeaders = group(SecurityHeaders, "Security headers.")
     open: bool = setting(
         False, "Let callers on this machine use the gateway message API without a token."
     )
     max_body_bytes: int = setting(12 * MIB, "Largest request body.", ge=1024)
+    endpoints: HttpEndpoints = group(HttpEndpoints, "The OpenAI-compatible API.")
 
 
 class GatewayMessages(Section):

@@ -58,20 +58,23 @@ class _BadPart(Exception):
     pass
 
 
-def plain_parts(parts: Sequence[ContentPart]) -> tuple[Part, ...]:
+def plain_parts(parts: Sequence[ContentPart], *, name: str = "content_parts") -> tuple[Part, ...]:
     """Return the parts checked, with URLs still unfetched (`source_url`).
+
+    Args:
+        name: how errors call the list.
 
     Raises:
         InvalidRequest: a part is not valid.
     """
     if len(parts) > MAX_PARTS:
-        raise InvalidRequest(f"content_parts: more than {MAX_PARTS} parts")
+        raise InvalidRequest(f"{name}: more than {MAX_PARTS} parts")
     made: list[Part] = []
     for index, part in enumerate(parts):
         try:
             made.append(_plain(part))
         except (_BadPart, FetchRefused) as error:
-            raise InvalidRequest(f"content_parts[{index}]: {error}") from None
+            raise InvalidRequest(f"{name}[{index}]: {error}") from None
     return tuple(made)
 
 

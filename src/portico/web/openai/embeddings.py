@@ -1,0 +1,68 @@
+"""Embeddings: texts as vectors, for agents whose runtime can make them.
+
+Source: OpenAI API reference, "Embeddings".
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Sequence
+
+from portico.agents.runtime import EmbeddingRefused, EmbeddingRuntime
+from portico.agents.service import Agents
+from portico.web.openai.model import (
+    Embedding,
+    EmbeddingList,
+    EmbeddingRequest,
+    EmbeddingUsage,
+)
+from portico.web.openai.problem import Refused
+
+MAX_TEXTS = 2_048
+
+
+async def embed(
+    agents: Agents, agent_id: str, *, model: str, asked: EmbeddingRequest
+) -> EmbeddingList:
+    """Answer a request for embeddings.
+
+    Raises:
+        InvalidRequest: the request cannot be understood, or the agent cannot embed.
+    """
+    texts = _texts(asked.input)
+    runtime = agents.runtime_for(agent_id)
+    if not isinstance(runtime, EmbeddingRuntime):
+        raise Refused(
+            "embeddings are not available for this agent",
+            param="model",
+            code="embeddings_not_available",
+        )
+    try:
+        made = await runtime.embed(texts, asked.dimensions)
+    except EmbeddingRefused as error:
+        raise Refused(str(error), code="embeddings_failed") from None
+    packed = asked.encoding_format == "base64"
+    tokens = made.usage.input
+    return EmbeddingList(
+        data=tuple(
+            Embedding(index=index, embedding=_packed(vector) if packed else vector)
+            for index, vector in enumerate(made.vectors)
+        ),
+        model=model,
+        usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
+    )
+
+
+def _texts(given: str | Sequence[object] | None) -> list[str]:
+    texts = [given] if isinstance(given, str) else [*(given or ())]
+    found = [text for text in texts if isinstance(text, str) and text]
+    if not found or len(found) != len(texts):
+        raise Refused("`input` must be a text or texts that are not empty", param="input")
+    if len(found) > MAX_TEXTS:
+        raise Refused(f"`input` has more than {MAX_TEXTS} texts", param="input")
+    return found
+
+
+def _packed(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
