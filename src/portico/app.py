@@ -62,6 +62,7 @@ from portico.wiring import (
     ConfiguredLanes,
     auth_settings,
     build_agents,
+    build_catalog,
     message_api_policy,
     openai_settings,
     self_presence,
@@ -130,7 +131,8 @@ class Gateway:
 
     def _build_conversation(self) -> None:
         config, store, clock = self.config, self.store, self.clock
-        self.agents = agents = build_agents(config)
+        self.catalog = build_catalog(config, self._env)
+        self.agents = agents = build_agents(config, self.catalog, clock)
         self.main_key = config.session.main_key
         self.changes = SessionChanges(
             store=store,
@@ -373,7 +375,7 @@ class Gateway:
             AgentRunMethods(
                 chat=chat, turns=turns, sessions=sessions, agents=agents, clock=self.clock
             ),
-            AgentMethods(agents=agents, main_key=self.main_key),
+            AgentMethods(agents=agents, catalog=self.catalog, main_key=self.main_key),
             SessionReadMethods(sessions=sessions, clock=self.clock),
             SessionMethods(
                 sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=self.clock
@@ -433,6 +435,7 @@ class Gateway:
         """Let clients in."""
         self.readiness.open()
         self.plane.open()
+        self.tasks.start(self.agents.warm_up(), name="agents.warm_up")
 
     async def _store_answers(self) -> str | None:
         try:
@@ -455,6 +458,7 @@ class Gateway:
         await self.plane.stop()
         await self.tasks.stop()
         await self.fetcher.close()
+        await self.agents.close()
         await self.store.stop()
         log.info("gateway.stopped")
 

@@ -4,6 +4,7 @@
     async def answer(turn: Turn) -> AsyncIterator[str | AgentEvent]: ...
 
 A callable returns the whole answer; a generator yields pieces of it (strings) or runtime events.
+An agent object of pydantic-ai and a compiled graph of LangGraph will do as well.
 
 Guarantees: the module is imported when the agent first answers, off the event loop; a missing
 module or a name that is not callable is a clear failure of the turn, not of the gateway.
@@ -14,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, get_args
 
 import structlog
 
+from portico.agents.borrowed import borrowed
 from portico.agents.runtime import (
     Abilities,
     AgentEvent,
@@ -52,7 +54,7 @@ class PythonRuntime:
             yield Failed("The agent could not be loaded. The operator can find out why in the log.")
             return
         answer = target(turn)
-        if not inspect.isasyncgen(answer):
+        if not isinstance(answer, AsyncGenerator):
             yield _final(await answer)
             return
         async for piece in answer:
@@ -74,7 +76,7 @@ def load_callable(import_path: str) -> Callable[[Turn], Any]:
     Raises:
         ImportError, AttributeError: it is not there.
         ValueError: the path has no colon.
-        TypeError: it is not an async callable or async generator function.
+        TypeError: it is not an async callable, an async generator function or an agent object.
     """
     module_name, separator, attribute = import_path.partition(":")
     if not separator:
@@ -82,6 +84,9 @@ def load_callable(import_path: str) -> Callable[[Turn], Any]:
     target: Any = importlib.import_module(module_name)
     for name in attribute.split("."):
         target = getattr(target, name)
+    foreign = borrowed(target)
+    if foreign is not None:
+        return foreign
     function = target if inspect.isroutine(target) else getattr(target, "__call__", None)  # noqa: B004
     if not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
         raise TypeError(f"{import_path} must be an async function or async generator function")

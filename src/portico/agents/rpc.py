@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from portico.agents.model.catalog import Catalog, UnknownModel
 from portico.agents.runtime import AgentRuntime
 from portico.agents.service import Agent, Agents
 from portico.protocol import keys
@@ -90,6 +91,10 @@ class ModelSummary(Result, frozen=True, kw_only=True):
     provider: str
     available: bool = msgspec.field()
     tags: tuple[str, ...] = ()
+    alias: str | None = None
+    context_window: int | None = None
+    reasoning: bool | None = None
+    input: tuple[str, ...] | None = None
 
 
 class ModelsListed(Result, frozen=True, kw_only=True, omit_defaults=False):
@@ -105,10 +110,12 @@ class AgentMethods:
         self,
         *,
         agents: Agents,
+        catalog: Catalog | None = None,
         main_key: str = "main",
         scope: Literal["per-sender", "global"] = "per-sender",
     ) -> None:
         self._agents = agents
+        self._catalog = catalog
         self._main_key = main_key
         self._scope = scope
 
@@ -145,7 +152,7 @@ class AgentMethods:
             raise InvalidRequest("invalid models.list params: sessionKey excludes authProfileId")
         wanted = self._wanted(params.agent_id, params.session_key)
         agent = self._agents.get(wanted)
-        found = models_of(self._agents, agent)
+        found = models_of(self._agents, agent, self._catalog)
         return ModelsListed(models=tuple(m for m in found if params.provider in (None, m.provider)))
 
     def _wanted(self, agent_id: str | None, session_key: str | None) -> str | None:
@@ -158,25 +165,53 @@ class AgentMethods:
         return keys.agent_of(key, default_agent=default)
 
 
-def models_of(agents: Agents, chosen: Agent) -> tuple[ModelSummary, ...]:
+def models_of(
+    agents: Agents, chosen: Agent, catalog: Catalog | None = None
+) -> tuple[ModelSummary, ...]:
     """Return every configured model once; the chosen agent's own is marked as default."""
-    default = _model(chosen)
-    others = {_model(agent) for agent in agents.list()} - {default}
+    catalog = catalog or Catalog(())
+    default = _model(chosen, catalog)
+    others = {_model(agent, catalog): None for agent in agents.list()}
+    others |= {(choice.provider.name, choice.model.id): None for choice in catalog.listed()}
+    others.pop(default, None)
     return (
-        _model_summary(*default, tags=("default",)),
-        *(_model_summary(provider, name) for provider, name in sorted(others)),
+        _model_summary(*default, catalog=catalog, tags=("default",)),
+        *(_model_summary(provider, name, catalog=catalog) for provider, name in sorted(others)),
     )
 
 
-def _model(agent: Agent) -> tuple[str, str]:
+def _model(agent: Agent, catalog: Catalog) -> tuple[str, str]:
     if agent.model is None:
         return "portico", agent.runtime.name
-    provider, slash, name = agent.model.partition("/")
-    return (provider, name) if slash else ("portico", agent.model)
+    try:
+        choice = catalog.resolve(agent.model)
+    except UnknownModel:
+        provider, slash, name = agent.model.partition("/")
+        return (provider, name) if slash else ("portico", agent.model)
+    return choice.provider.name, choice.model.id
 
 
-def _model_summary(provider: str, name: str, tags: tuple[str, ...] = ()) -> ModelSummary:
-    return ModelSummary(id=name, name=name, provider=provider, available=True, tags=tags)
+def _model_summary(
+    provider: str, model_id: str, *, catalog: Catalog, tags: tuple[str, ...] = ()
+) -> ModelSummary:
+    try:
+        choice = catalog.resolve(f"{provider}/{model_id}")
+    except UnknownModel:
+        return ModelSummary(
+            id=model_id, name=model_id, provider=provider, available=True, tags=tags
+        )
+    model = choice.model
+    return ModelSummary(
+        id=model_id,
+        name=model.name or model_id,
+        provider=provider,
+        available=choice.provider.usable,
+        tags=tags,
+        alias=next(iter(catalog.aliases_of(choice.name)), None),
+        context_window=model.context_window,
+        reasoning=model.reasoning,
+        input=None if model.inputs is None else tuple(sorted(model.inputs)),
+    )
 
 
 def _summary(agent: Agent) -> AgentSummary:

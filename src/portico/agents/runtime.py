@@ -7,7 +7,7 @@ publishes and delivers; a runtime does none of these.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -22,10 +22,17 @@ class HistoryMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     Content is a string or parts: `{type: text, text}`, an assistant's `{type: toolCall, id, name,
     arguments}` of tools the caller runs itself, a user's `{type: toolResult, id, text}` with what
     they returned, and images, sounds and files as in a turn.
+
+    Attributes:
+        meta: what the transcript keeps beside it: of a tool call its name, arguments and result;
+            of a compaction its summary.
+        seq: its place in the transcript; 0 for what never was in one.
     """
 
     role: str
     content: Any
+    meta: dict[str, Any] = msgspec.field(default_factory=dict)
+    seq: int = 0
 
 
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -161,6 +168,20 @@ class ToolCallRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextCompacted:
+    """The older part of the conversation was summarised; the path keeps it in the transcript.
+
+    Attributes:
+        first_kept_seq: the first transcript entry the summary does not cover.
+        tokens_before: about how large what the agent remembered was.
+    """
+
+    summary: str
+    first_kept_seq: int
+    tokens_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelUsed:
     """One model call was made."""
 
@@ -198,6 +219,7 @@ AgentEvent: TypeAlias = (
     | ToolStarted
     | ToolFinished
     | ToolCallRequested
+    | ContextCompacted
     | ModelUsed
     | Final
     | Failed
@@ -256,5 +278,31 @@ class EmbeddingRuntime(Protocol):
 
         Raises:
             EmbeddingRefused: the model cannot.
+        """
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """What a runtime has besides, when it must be prepared, or holds connections."""
+
+    async def warm_up(self) -> None:
+        """Import and open what an answer needs; never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Close what is open; safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Compacting(Protocol):
+    """What a runtime has besides, when it can summarise a conversation on demand."""
+
+    def compact(self, turn: Turn) -> AsyncGenerator[AgentEvent, None]:
+        """Yield the events of a compaction, `ContextCompacted` last; none: nothing to summarise.
+
+        Raises:
+            Exception: it failed; the text is for the operator.
         """
         ...

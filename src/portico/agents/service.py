@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from portico.agents.runtime import AgentRuntime
+from portico.agents.runtime import AgentRuntime, Prepared
 from portico.protocol.errors import InvalidRequest
 
 
@@ -59,6 +59,18 @@ class Agents:
         """Return an agent's runtime; sessions of an agent that is gone go to the default one."""
         agent = self._agents.get(agent_id) or self._agents[self.default_id]
         return agent.runtime
+
+    async def warm_up(self) -> None:
+        """Import what the agents' first answers need, in the background."""
+        for agent in self._agents.values():
+            if isinstance(agent.runtime, Prepared):
+                await agent.runtime.warm_up()
+
+    async def close(self) -> None:
+        """Close what the runtimes hold."""
+        for agent in self._agents.values():
+            if isinstance(agent.runtime, Prepared):
+                await agent.runtime.close()
 
     def timeout_s_for(self, agent_id: str) -> float:
         """Return how long one of the agent's runs may take."""

@@ -42,7 +42,6 @@ _REASONS: dict[str, str] = {
     "logging.file": "Portico keeps a log file of its own",
     "$schema": "names OpenClaw's schema",
     "gateway.http.endpoints": "the OpenAI-compatible endpoints are not part of Portico yet",
-    "models": "agents of Portico call no model provider by themselves yet",
     "gateway.tailscale": "Tailscale is not part of Portico yet",
 }
 _RUNTIMES = frozenset({"echo", "python"})

@@ -31,12 +31,13 @@ from portico.config.sections.gateway import (
     Tls,
 )
 from portico.config.sections.ground import Logging, Store
+from portico.config.sections.models import ModelEntry, ModelProvider, Models
 
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
     worktreeRoot worktreeAcceleration tools security bindings broadcast attachments tts commands
-    approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory mcp models
+    approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory mcp
     skills plugins surfaces proxy
     """.split()
 )
@@ -53,6 +54,7 @@ class PorticoConfig(Section):
     )
     gateway: Gateway = group(Gateway, "The port and everything behind its door.")
     agents: Agents = group(Agents, "Who answers.")
+    models: Models = group(Models, "The language models agents think with.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
     store: Store = group(Store, "Where the rows live.")
@@ -74,6 +76,9 @@ __all__ = [
     "Logging",
     "Messages",
     "ModelChoice",
+    "ModelEntry",
+    "ModelProvider",
+    "Models",
     "PorticoConfig",
     "QueueSettings",
     "RateLimit",

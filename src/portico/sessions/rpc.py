@@ -20,6 +20,7 @@ from portico.protocol.validation import Params, Result
 from portico.rpc.call import Call
 from portico.rpc.method import method
 from portico.sessions import shapes
+from portico.sessions.model import Session
 from portico.sessions.mutations import Busy, Expected, Patch
 from portico.sessions.patching import (
     Label,
@@ -32,6 +33,7 @@ from portico.sessions.patching import (
     scope_of_patch,
 )
 from portico.sessions.service import Sessions
+from portico.sessions.summary import SummaryFailed
 from portico.sessions.talk import AbortAck, ChatAttachment, Lanes, Said, SendAck, Talk
 
 T = TypeVar("T")
@@ -408,19 +410,14 @@ class SessionMethods:
 
     @method("sessions.compact", scope=Scope.ADMIN)
     async def compact(self, call: Call, params: SessionsCompact) -> Compacted:
-        """Drop all but the newest `maxLines` transcript entries."""
+        """Summarise what agents remember; with `maxLines`, drop all but the newest entries."""
         key = self._sessions.key(params.key, params.agent_id)
         session = await self._sessions.find(key)
         if session is None or session.message_count == 0:
             reason = "no sessionId" if session is None else "no transcript"
             return Compacted(ok=True, key=key, compacted=False, reason=reason)
         if params.max_lines is None:
-            return Compacted(
-                ok=True,
-                key=key,
-                compacted=False,
-                reason="this gateway does not summarise transcripts; pass maxLines to trim",
-            )
+            return await self._summarise(key, session)
         try:
             trimmed = await self._sessions.trim(key, keep=params.max_lines)
         except Busy:
@@ -429,6 +426,15 @@ class SessionMethods:
             ) from None
         kept = session.message_count if trimmed is None else trimmed.message_count
         return Compacted(ok=True, key=key, compacted=trimmed is not None, kept=kept)
+
+    async def _summarise(self, key: str, session: Session) -> Compacted:
+        if session.last_run_state == "running":
+            raise InvalidRequest(f"Session {key} has an active run; retry after it finishes.")
+        try:
+            kept = await self._sessions.summarise(session)
+        except SummaryFailed as error:
+            return Compacted(ok=True, key=key, compacted=False, reason=str(error))
+        return Compacted(ok=True, key=key, compacted=True, kept=kept)
 
     @method("sessions.abort", scope=Scope.WRITE)
     async def abort(self, call: Call, params: SessionsAbort) -> Aborted:

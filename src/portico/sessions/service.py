@@ -20,6 +20,7 @@ from portico.sessions.changes import SessionChanges
 from portico.sessions.listing import Filter, Listed, Page, SortBy
 from portico.sessions.model import Entry, Session
 from portico.sessions.mutations import NOTHING_EXPECTED, Expected, Patch
+from portico.sessions.summary import SummaryFailed, summary_of
 from portico.store import Store, Work
 
 
@@ -239,6 +240,35 @@ class Sessions:
         if session is not None:
             self._changes.announce(key, "compact")
         return session
+
+    async def summarise(self, session: Session) -> int:
+        """Let the session's agent summarise the older part; return how many entries it keeps.
+
+        What is said meanwhile stays: the summary covers only what was there.
+
+        Raises:
+            SummaryFailed: why there is none.
+        """
+        found = await summary_of(self._store, self._agents, session)
+        now = self._clock.now_ms()
+
+        def work() -> Work[bool]:
+            current = yield from transcript.find_session(session.key)
+            if current is None or current.session_id != session.session_id:
+                return False
+            yield from transcript.append_compaction(
+                session.key,
+                summary=found.summary,
+                first_kept_seq=found.first_kept_seq,
+                tokens_before=found.tokens_before,
+                now=now,
+            )
+            return True
+
+        if not await self._store.write(work):
+            raise SummaryFailed("the session was reset meanwhile")
+        self._changes.announce(session.key, "compact")
+        return session.last_seq - found.first_kept_seq + 1
 
     async def delete(
         self,

@@ -202,6 +202,28 @@ def append(
     return entry
 
 
+def append_compaction(
+    key: str,
+    *,
+    summary: str,
+    first_kept_seq: int,
+    tokens_before: int,
+    now: int,
+    run_id: str | None = None,
+) -> Work[Entry]:
+    """Note that agents remember a summary in place of what is before `first_kept_seq`."""
+    meta = {
+        "kind": "compaction",
+        "summary": summary,
+        "firstKeptSeq": first_kept_seq,
+        "tokensBefore": tokens_before,
+    }
+    content = [{"type": "text", "text": "Compaction"}]
+    return (
+        yield from append(key, role="system", content=content, now=now, run_id=run_id, meta=meta)
+    )
+
+
 def run_started(key: str, run_id: str, *, now: int) -> Work[None]:
     """Note on the session that a run has begun."""
     yield _RUN_STARTED(k=key, run_id=run_id, now=now)

@@ -13,6 +13,7 @@ import msgspec
 
 from portico.agents.runtime import (
     AgentEvent,
+    ContextCompacted,
     Failed,
     Final,
     Progress,
@@ -40,6 +41,8 @@ def clean(event: AgentEvent) -> AgentEvent:
         case ToolStarted() | ToolCallRequested() if not _is_json(event.arguments):
             shown = {_valid(str(name)): _plain(value) for name, value in event.arguments.items()}
             return replace(event, arguments=shown)
+        case ContextCompacted(summary) if not _is_valid(summary):
+            return replace(event, summary=_valid(summary))
         case ToolFinished() if not _is_json(event.result):
             return replace(event, result=_plain(event.result))
         case _:

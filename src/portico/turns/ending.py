@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from portico.agents.runtime import Failed, Final, Usage
+from portico.agents.runtime import ContextCompacted, Failed, Final, Usage
 from portico.channels.model import ReplyRoute
 from portico.sessions import transcript
 from portico.sessions.model import Entry
@@ -60,6 +60,7 @@ class Said:
     model_calls: int = 0
     provider: str | None = None
     model: str | None = None
+    compacted: ContextCompacted | None = None
     cancelled_by: str | None = None
 
     def result(self, state: TurnState) -> TurnResult:
@@ -146,6 +147,15 @@ def _write_transcript(
     row: TurnRow, state: TurnState, said: Said, result: TurnResult, *, now: int
 ) -> Work[Entry | None]:
     try:
+        if said.compacted is not None:
+            yield from transcript.append_compaction(
+                row.session_key,
+                summary=said.compacted.summary,
+                first_kept_seq=said.compacted.first_kept_seq,
+                tokens_before=said.compacted.tokens_before,
+                now=now,
+                run_id=row.run_id,
+            )
         for tool in said.tools:
             yield from _append_tool(row, tool, now=now)
         if not result.text and not result.error and not result.requested:

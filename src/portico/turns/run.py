@@ -20,6 +20,7 @@ import structlog
 from portico.agents.runtime import (
     AgentEvent,
     AgentRuntime,
+    ContextCompacted,
     Failed,
     Final,
     HistoryMessage,
@@ -73,6 +74,7 @@ class ActiveRun:
         self.model: str | None = None
         self.tools: dict[str, ToolUse] = {}
         self.requested: list[ClientToolCall] = []
+        self.compacted: ContextCompacted | None = None
         self.final: Final | Failed | None = None
         self._driving = False
         self._superseded = False
@@ -161,6 +163,8 @@ class ActiveRun:
                 )
             case ToolCallRequested(call_id, name, arguments):
                 self.requested.append(ClientToolCall(call_id, name, arguments))
+            case ContextCompacted():
+                self.compacted = event
             case Final() | Failed():
                 self.final = event
             case _:
@@ -177,6 +181,7 @@ class ActiveRun:
             model_calls=self.model_calls,
             provider=self.provider,
             model=self.model,
+            compacted=self.compacted,
             cancelled_by=self.cancel_reason,
         )
 
@@ -274,7 +279,7 @@ class Runner:
             found = await self._store.read(
                 transcript.history, row.session_id or "", limit=limit, before=before
             )
-            return [HistoryMessage(entry.role, entry.content) for entry in found]
+            return [HistoryMessage(e.role, e.content, e.meta, e.seq) for e in found]
 
         async def steering() -> TurnRequest:
             return await self._next_steered(run)

@@ -64,6 +64,7 @@ print(json.dumps(sorted(read)))
 
 def everything_on(directory: Path) -> dict[str, Any]:
     cert, key = write_pair(directory)
+    http = {"type": "http", "url": "http://127.0.0.1:1/turn", "token": "t"}
     agent = {"runtime": {"type": "python", "import": "json:dumps"}, "identity": {"name": "B"}}
     return {
         "gateway": {
@@ -77,7 +78,16 @@ def everything_on(directory: Path) -> dict[str, Any]:
                 "endpoints": {"chatCompletions": {"enabled": True}, "responses": {"enabled": True}}
             },
         },
-        "agents": {"list": [{"id": "a", "name": "A"}], "entries": {"b": agent}},
+        "models": {
+            "providers": {
+                "lab": {"baseUrl": "http://127.0.0.1:1/v1", "models": [{"id": "m", "cost": {}}]}
+            }
+        },
+        "agents": {
+            "defaults": {"models": {"lab/m": {"alias": "best"}}},
+            "list": [{"id": "a", "name": "A"}],
+            "entries": {"b": agent, "c": {"model": "best"}, "d": {"runtime": http}},
+        },
     }
 
 

@@ -20,7 +20,7 @@ def test_the_defaults_are_the_protocols() -> None:
     assert (limits.tick_interval_ms, limits.health_interval_ms) == (30_000, 60_000)
     assert config.gateway.http.max_body_bytes == 12_582_912
     assert config.messages.queue.mode == "followup"
-    assert config.agents.defaults.runtime.type == "echo"
+    assert config.agents.defaults.runtime is None
 
 
 def test_the_file_speaks_camel_case_and_python_snake_case() -> None:

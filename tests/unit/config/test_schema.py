@@ -37,7 +37,8 @@ def test_the_schema_is_of_2020_12_and_described() -> None:
         ("gateway.reload", "none"),
         ("agents.list[0].name", "hot"),
         ("agents.entries.ops.model", "hot"),
-        ("models.providers.openai.apiKey", "none"),
+        ("models.providers.openai.apiKey", "hot"),
+        ("mcp.servers", "none"),
         ("channels.telegram", "none"),
         ("nonsense", "restart"),
     ],
@@ -79,7 +80,7 @@ def test_the_page_in_the_documentation_is_this_one() -> None:
 def test_what_is_not_used_is_promised_nowhere() -> None:
     page, schema = reference_markdown(), json.dumps(json_schema())
     used, _, unused = page.partition("## Accepted, kept, and not used by this version")
-    for key in ("groupScope", "debounceMs", "autoGenerate", "fallbacks", "models"):
+    for key in ("groupScope", "debounceMs", "autoGenerate", "contextPruning"):
         assert f"`{key}`" in unused, key
         assert f"{key}`" not in used, key
         assert f'"{key}"' not in schema, key

@@ -60,7 +60,7 @@ def test_both_spellings_and_free_forms_are_known() -> None:
     [
         ("gateway.auth.token", True),
         ("agents.list[0].runtime.delayMs", True),
-        ("models.providers.openai.apiKey", False),
+        ("models.providers.openai.apiKey", True),
         ("channels.telegram.botToken", False),
         ("gateway.tailscale.mode", False),
         ("agents.list[0].tools.x", False),

@@ -15,18 +15,19 @@ from portico.config.sections.base import Section, group, setting
 
 DEFAULT_AGENT_ID = "main"
 _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_RUNTIME_FIELDS = frozenset({"type", "import", "import_path", "options"})
+_RUNTIME_FIELDS = frozenset({"type", "import", "import_path", "url", "token", "options"})
 
 
 class ModelChoice(Section):
     """A model; a plain string is the primary."""
 
-    not_used: ClassVar[frozenset[str]] = frozenset({"fallbacks"})
-
     primary: str | None = setting(
         None,
-        "Model as provider/name, as clients are told; echo and python call none by themselves.",
+        "Model as provider/name or an alias. With it and no runtime set, the runtime is model.",
         reload="hot",
+    )
+    fallbacks: tuple[str, ...] = setting(
+        (), "Models that are asked when the primary cannot answer, in order.", reload="hot"
     )
 
     @model_validator(mode="before")
@@ -38,8 +39,11 @@ class ModelChoice(Section):
 class RuntimeConfig(Section):
     """What runs a turn; a plain string is the type. Other keys are the runtime's options."""
 
-    type: Literal["echo", "python"] = setting(
-        "echo", "echo answers with the text it got; python calls your code.", reload="hot"
+    type: Literal["echo", "model", "python", "http"] = setting(
+        "echo",
+        "echo answers with the text it got; model asks a language model; python calls your code; "
+        "http posts to your service.",
+        reload="hot",
     )
     import_path: str | None = setting(
         None,
@@ -48,9 +52,13 @@ class RuntimeConfig(Section):
         alias="import",
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
     )
+    url: str | None = setting(
+        None, "Where type http posts turns to.", reload="hot", pattern=r"^https?://"
+    )
+    token: str | None = setting(None, "Bearer token of type http.", reload="hot", secret=True)
     options: dict[str, Any] = setting(
-        doc="Options of the runtime. python: resumable, true when running a turn again after a "
-        "crash does no harm.",
+        doc="Options of the runtime. python and http: resumable, true when running a turn again "
+        "after a crash does no harm.",
         reload="hot",
         default_factory=dict,
     )
@@ -69,9 +77,11 @@ class RuntimeConfig(Section):
         return known
 
     @model_validator(mode="after")
-    def _python_needs_import(self) -> RuntimeConfig:
+    def _has_what_it_needs(self) -> RuntimeConfig:
         if self.type == "python" and self.import_path is None:
             raise ValueError('runtime "python" needs "import", such as "package.module:callable"')
+        if self.type == "http" and self.url is None:
+            raise ValueError('runtime "http" needs "url", such as "https://service.example/turns"')
         return self
 
 
@@ -85,25 +95,73 @@ class Identity(Section):
     avatar: str | None = setting(None, "Image: URL, data URL or path.", reload="hot")
 
 
+class ModelUse(Section):
+    """How agents use one model."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"streaming", "agentRuntime", "contextWindow"})
+
+    alias: str | None = setting(None, "Another name for it.", reload="hot")
+    params: dict[str, Any] = setting(
+        doc="Settings of every call, such as temperature.", reload="hot", default_factory=dict
+    )
+
+
+class Compaction(Section):
+    """When a conversation has outgrown its model."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        mode provider maxHistoryShare reserveTokensFloor identifierPolicy identifierInstructions
+        qualityGuard postCompactionSections postIndexSync model memoryFlush notifyUser
+        timeoutSeconds truncateAfterCompaction maxActiveTranscriptBytes customInstructions
+        recentTurnsPreserve midTurnPrecheck
+        """.split()
+    )
+
+    reserve_tokens: int = setting(
+        16_384, "Tokens of the context left for the answer.", reload="hot", ge=0
+    )
+    keep_recent_tokens: int = setting(
+        20_000, "Tokens of the newest messages that are not summarised.", reload="hot", ge=0
+    )
+
+
 class AgentDefaults(Section):
     """What every agent has unless it says otherwise."""
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
         bootstrapMaxChars blockStreamingBreak blockStreamingChunk blockStreamingCoalesce
-        blockStreamingDefault cliBackends compaction contextPruning contextTokens decisionModel
+        blockStreamingDefault cliBackends contextPruning decisionModel
         elevatedDefault envelopeElapsed envelopeTimestamp envelopeTimezone heartbeat humanDelay
-        imageGenerationModel imageModel mediaMaxMb memorySearch modelPolicy models
-        pdfModel repoRoot sandbox skills skipBootstrap subagents thinkingDefault timeFormat tools
+        imageGenerationModel imageModel mediaMaxMb memorySearch modelPolicy
+        pdfModel repoRoot sandbox skills skipBootstrap subagents timeFormat tools
         typingIntervalSeconds typingMode userTimezone verboseDefault
         """.split()
     )
 
     model: ModelChoice = group(ModelChoice, "Model.")
-    runtime: RuntimeConfig = group(RuntimeConfig, "Runtime.")
-    workspace: str | None = setting(
-        None, "Directory of the agent, as clients are told.", reload="hot"
+    models: dict[str, ModelUse] = setting(
+        doc="Aliases and settings of models, by provider/name.",
+        reload="hot",
+        default_factory=dict,
     )
+    runtime: RuntimeConfig | None = setting(
+        None, "Runtime; unset: model when a model is set, else echo.", reload="hot"
+    )
+    workspace: str | None = setting(
+        None,
+        "Directory of the agent: AGENTS.md, SOUL.md, IDENTITY.md, USER.md and MEMORY.md in it "
+        "instruct a model.",
+        reload="hot",
+    )
+    thinking_default: str | None = setting(
+        None, "How long models think: off, minimal, low, medium, high, xhigh.", reload="hot"
+    )
+    context_tokens: int | None = setting(
+        None, "A smaller context than the models have.", reload="hot", ge=512
+    )
+    compaction: Compaction = group(Compaction, "Summaries of long conversations.")
     timeout_seconds: float = setting(600.0, "Longest run of one turn.", reload="hot", gt=0)
     max_concurrent: int = setting(64, "Turns that run at the same time, in all.", ge=1, le=10_000)
 
@@ -189,9 +247,12 @@ class Agents(Section):
         return next((entry for entry in self.roster() if entry.id == agent_id), None)
 
     def runtime_for(self, agent_id: str) -> RuntimeConfig:
-        """The agent's runtime or the default one."""
+        """The runtime that is set for the agent or for all; else what its model suggests."""
         entry = self.resolve(agent_id)
-        return (entry and entry.runtime) or self.defaults.runtime
+        explicit = (entry and entry.runtime) or self.defaults.runtime
+        if explicit is not None:
+            return explicit
+        return RuntimeConfig(type="model" if self.model_for(agent_id).primary else "echo")
 
     def model_for(self, agent_id: str) -> ModelChoice:
         """The agent's model or the default one."""

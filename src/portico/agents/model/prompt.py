@@ -1,0 +1,134 @@
+"""From what an agent remembers to the messages of a model call.
+
+Guarantees: every tool call a model is shown has its result beside it, since providers refuse the
+conversation otherwise: one without is answered with a note, a result without its call is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserContent,
+    UserPromptPart,
+)
+
+from portico.agents.model.catalog import Choice
+from portico.agents.model.media import attached, user_content
+from portico.agents.model.memory import Memory, parts_of
+from portico.agents.runtime import HistoryMessage, TurnRequest
+
+NO_RESULT = "(no result)"
+SUMMARY = "Summary of this conversation so far:\n\n{}"
+
+
+class Prompt:
+    """Messages that are put together one by one."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._open: dict[str, str] = {}  # call ids without a result: the tool's name
+        self._names: dict[str, str] = {}
+        self.messages: list[ModelMessage] = []
+
+    def remember(self, memory: Memory) -> None:
+        """Add what came before."""
+        if memory.summary:
+            self._request(UserPromptPart(SUMMARY.format(memory.summary)))
+            self.messages.append(ModelResponse([TextPart("I remember.")]))
+        for entry in memory.entries:
+            self._entry(entry)
+
+    def ask(self, request: TurnRequest) -> None:
+        """Add the message that is to be answered."""
+        results = [part for part in request.parts if part.get("type") == "toolResult"]
+        for part in results:
+            self._result(str(part.get("id")), part.get("text") or "")
+        content: list[UserContent] = []
+        if request.late_context:
+            content.append(request.late_context)
+        others = [part for part in request.parts if part.get("type") != "toolResult"]
+        if request.text and not any(part.get("type") == "text" for part in request.parts):
+            content.append(request.text)
+        content += [made for part in others if (made := user_content(part, self._choice))]
+        content += [attached(attachment, self._choice) for attachment in request.attachments]
+        if content or not results:
+            self._user(content or [""])
+        self._close_calls()
+
+    def _entry(self, entry: HistoryMessage) -> None:
+        if entry.role == "user":
+            self._said(entry)
+        elif entry.role == "assistant":
+            self._answered(entry)
+        elif entry.meta.get("toolCallId"):
+            self._used_tool(entry.meta)
+        else:
+            for part in parts_of(entry.content):
+                if part.get("type") == "toolResult":
+                    self._result(str(part.get("id")), part.get("text") or "")
+
+    def _said(self, entry: HistoryMessage) -> None:
+        parts = parts_of(entry.content)
+        for part in parts:
+            if part.get("type") == "toolResult":
+                self._result(str(part.get("id")), part.get("text") or "")
+        others = [part for part in parts if part.get("type") != "toolResult"]
+        content = [made for part in others if (made := user_content(part, self._choice))]
+        if content:
+            self._user(content)
+
+    def _answered(self, entry: HistoryMessage) -> None:
+        self._close_calls()
+        parts: list[TextPart | ToolCallPart] = []
+        for part in parts_of(entry.content):
+            if part.get("type") == "text" and part.get("text"):
+                parts.append(TextPart(str(part["text"])))
+            elif part.get("type") == "toolCall":
+                call_id, name = str(part.get("id")), str(part.get("name"))
+                self._open[call_id] = self._names[call_id] = name
+                arguments = part.get("arguments")
+                parts.append(ToolCallPart(name, arguments or {}, tool_call_id=call_id))
+        if parts:
+            self.messages.append(ModelResponse(parts))
+
+    def _used_tool(self, meta: dict[str, Any]) -> None:
+        self._close_calls()
+        call_id, name = str(meta["toolCallId"]), str(meta.get("toolName") or "tool")
+        call = ToolCallPart(name, meta.get("arguments") or {}, tool_call_id=call_id)
+        self.messages.append(ModelResponse([call]))
+        self._request(ToolReturnPart(name, _plain(meta.get("result")), tool_call_id=call_id))
+
+    def _result(self, call_id: str, text: Any) -> None:
+        if self._open.pop(call_id, None) is not None:
+            self._request(ToolReturnPart(self._names[call_id], text, tool_call_id=call_id))
+
+    def _user(self, content: list[UserContent]) -> None:
+        self._close_calls()
+        only = content[0] if len(content) == 1 else None
+        self._request(UserPromptPart(only if isinstance(only, str) else content))
+
+    def _close_calls(self) -> None:
+        for call_id in [*self._open]:
+            self._result(call_id, NO_RESULT)
+
+    def _request(self, part: ModelRequestPart) -> None:
+        last = self.messages[-1] if self.messages else None
+        if isinstance(last, ModelRequest):
+            last.parts = [*last.parts, part]
+        else:
+            self.messages.append(ModelRequest([part]))
+
+
+def _plain(result: Any) -> str:
+    if result is None:
+        return NO_RESULT
+    return result if isinstance(result, str) else msgspec.json.encode(result).decode()

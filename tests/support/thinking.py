@@ -1,0 +1,105 @@
+"""A model agent on a fake provider, and turns for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from portico.agents.model.catalog import Catalog, ModelSpec, ProviderSpec
+from portico.agents.model.cooldown import Cooldowns
+from portico.agents.model.runtime import ModelRuntime, Models
+from portico.agents.model.settings import AgentModel
+from portico.agents.model.tools import Tool
+from portico.agents.runtime import (
+    AgentEvent,
+    HistoryMessage,
+    TextDelta,
+    ThinkingDelta,
+    Turn,
+    TurnRequest,
+)
+from portico.clock import Clock, SystemClock
+from tests.fakes.provider import FakeProvider
+
+SILENCE_S = 0.4
+
+
+def provider_spec(server: FakeProvider, name: str = "fake", *models: ModelSpec) -> ProviderSpec:
+    return ProviderSpec(
+        name=name,
+        base_url=server.url,
+        api="openai-completions",
+        api_key=f"key-of-{name}",
+        timeout_s=SILENCE_S,
+        models=models or (ModelSpec("m"),),
+    )
+
+
+def model_runtime(
+    *providers: ProviderSpec,
+    settings: AgentModel | None = None,
+    tools: Sequence[Tool] = (),
+    clock: Clock | None = None,
+    aliases: dict[str, str] | None = None,
+) -> ModelRuntime:
+    models = Models(
+        Catalog(providers, aliases=aliases),
+        Cooldowns(clock or SystemClock()),
+        first_wait_s=0.01,
+    )
+    return ModelRuntime(settings or AgentModel("fake/m"), models, tools=lambda _turn: tools)
+
+
+def turn_of(
+    text: str = "hi",
+    *,
+    entries: Sequence[HistoryMessage] = (),
+    **request: Any,
+) -> Turn:
+    numbered = [
+        HistoryMessage(e.role, e.content, e.meta, e.seq or n) for n, e in enumerate(entries, 1)
+    ]
+
+    async def history(limit: int) -> list[HistoryMessage]:
+        return numbered[-limit:]
+
+    async def steering() -> TurnRequest:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return Turn(
+        run_id="run",
+        session_key="agent:main:main",
+        session_id="sid",
+        agent_id="main",
+        request=TurnRequest(text=text, **request),
+        history=history,
+        steering=steering,
+    )
+
+
+async def answer(
+    runtime: Any, turn: Turn, *, on_event: Callable[[AgentEvent], None] | None = None
+) -> list[AgentEvent]:
+    events: list[AgentEvent] = []
+    async with asyncio.timeout(20), aclosing(runtime.run(turn)) as stream:
+        async for event in stream:
+            events.append(event)
+            if on_event is not None:
+                on_event(event)
+    return events
+
+
+def text_of(events: Sequence[AgentEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def thinking_of(events: Sequence[AgentEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, ThinkingDelta))
+
+
+def without_meta(turn: Turn, **request: Any) -> Turn:
+    return replace(turn, request=TurnRequest(text=turn.request.text, **request))
