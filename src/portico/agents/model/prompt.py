@@ -56,7 +56,8 @@ class Prompt:
         if request.late_context:
             content.append(request.late_context)
         others = [part for part in request.parts if part.get("type") != "toolResult"]
-        if request.text and not any(part.get("type") == "text" for part in request.parts):
+        whole = {"text", "toolResult"}  # with one of them, the parts are the whole message
+        if request.text and not any(part.get("type") in whole for part in request.parts):
             content.append(request.text)
         content += [made for part in others if (made := user_content(part, self._choice))]
         content += [attached(attachment, self._choice) for attachment in request.attachments]
