@@ -145,6 +145,7 @@ class Answering:
         self._steps: list[ModelMessage] = []  # answers and tool results of this turn
         self._compacted = False
         self._said = False
+        self._called = 0
 
     async def events(self) -> AsyncGenerator[AgentEvent, None]:
         """Yield the events of the answer."""
@@ -274,9 +275,11 @@ class Answering:
         for call in calls:
             tool, arguments = self._tools.get(call.tool_name), _given(call)
             changes = tool is not None and arguments is not None and tool.side_effects
-            yield ToolStarted(call.tool_call_id, call.tool_name, arguments or {}, changes)
+            self._called += 1  # ids of models repeat from step to step
+            call_id = f"{call.tool_call_id}.{self._called}"
+            yield ToolStarted(call_id, call.tool_name, arguments or {}, changes)
             result, is_error = await _act(tool, arguments)
-            yield ToolFinished(call.tool_call_id, call.tool_name, result, is_error)
+            yield ToolFinished(call_id, call.tool_name, result, is_error)
             text = _as_text(result)
             returns.append(ToolReturnPart(call.tool_name, text, tool_call_id=call.tool_call_id))
 

@@ -1,0 +1,209 @@
+"""Agents that think, in a whole gateway: configured by file, asked over the message API."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from portico.agents.rpc import models_of
+from portico.app import Gateway
+from portico.config import resolve_paths
+from portico.config.service import load_text
+from tests.fakes.provider import FakeProvider, Raw, Refuse, Reply, Reset, Say, Stall, sse
+from tests.support.house import open_house
+from tests.support.http import house, settings
+from tests.support.thinking import model_runtime, provider_spec
+
+MAIN = "agent:main:main"
+
+
+def configured(provider: FakeProvider, **model: Any) -> dict[str, Any]:
+    lab = {
+        "baseUrl": provider.url,
+        "apiKey": "sk-lab",
+        "timeoutSeconds": 0.4,
+        "models": [{"id": "m", "name": "Lab M", "cost": {"input": 1, "output": 2}, **model}],
+    }
+    return settings(
+        agents={"defaults": {"model": "best", "models": {"lab/m": {"alias": "best"}}}},
+        models={"providers": {"lab": lab}},
+    )
+
+
+def summarising(request: dict[str, Any]) -> Reply:
+    if "You keep the memory" in json.dumps(request["messages"][0]):
+        return Say("The cat is called Mozart.")
+    return Say("Mozart" if "Mozart" in json.dumps(request["messages"]) else "I do not know")
+
+
+async def test_a_model_in_the_file_makes_a_model_agent(tmp_path: Path) -> None:
+    async with FakeProvider() as provider, house(tmp_path, configured(provider)) as gateway:
+        answer = (await gateway.say("hi")).json()
+        assert answer["reply"] == "Hello from the model."
+        answer = (await gateway.say("again")).json()
+        asked = [(m["role"], m["content"]) for m in provider.requests[-1]["messages"]]
+        assert asked == [
+            ("user", "hi"),
+            ("assistant", "Hello from the model."),
+            ("user", "again"),
+        ]
+        assert provider.headers[0]["authorization"] == "Bearer sk-lab"
+
+
+async def test_after_every_trouble_the_session_goes_on(tmp_path: Path) -> None:
+    troubles: tuple[Reply, ...] = (
+        Reset("Hel"),
+        Stall("Hel"),
+        Refuse(401),
+        Refuse(429, retry_after="900"),
+        Raw((sse("Hel"), b"data: {no\n\n")),
+        Raw((sse("Hel"),), cut=True),
+    )
+    async with FakeProvider() as provider, house(tmp_path, configured(provider)) as gateway:
+        for number, trouble in enumerate(troubles):
+            provider.plan(trouble)
+            failed = await gateway.say(f"question {number}")
+            assert failed.status_code >= 500 or failed.status_code == 429, failed.text
+            assert "sk-lab" not in failed.text
+            answer = (await gateway.say("and now?")).json()
+            assert answer["reply"] == "Hello from the model."
+        told = json.dumps(provider.requests[-1]["messages"])
+        assert all(f"question {number}" in told for number in range(len(troubles)))
+
+
+async def test_fifty_turns_in_a_small_context_and_an_early_fact(tmp_path: Path) -> None:
+    small = {"contextWindow": 2_000}
+    async with (
+        FakeProvider(summarising) as provider,
+        house(tmp_path, configured(provider, **small)) as gateway,
+    ):
+        assert (await gateway.say("My cat is called Mozart.")).json()["reply"]
+        for number in range(50):
+            await gateway.say(f"Filler {number}: " + "and so on " * 40)
+        answer = (await gateway.say("What is my cat called?")).json()
+        assert answer["reply"] == "Mozart"
+        longest = max(len(json.dumps(r["messages"])) for r in provider.requests)
+        assert longest < 2_000 * 4
+        assert any("You keep" in json.dumps(r["messages"][0]) for r in provider.requests)
+
+
+async def test_compaction_on_demand(tmp_path: Path) -> None:
+    async with FakeProvider(summarising) as provider, open_house(tmp_path) as rooms:
+        runtime = model_runtime(provider_spec(provider))
+        rooms.agents.__dict__["_agents"]["main"] = _agent(rooms, runtime)
+        await rooms.say(MAIN, "My cat is called Mozart.", "r0")
+        for number in range(8):
+            await rooms.say(MAIN, f"Filler {number}: " + "so on " * 100, f"r{number + 1}")
+        done = await rooms.call("sessions.compact", {"key": MAIN})
+        assert (done["ok"], done["compacted"]) == (True, True)
+        assert 0 < done["kept"] < 18
+        shown = await rooms.call("chat.history", {"sessionKey": MAIN})
+        assert shown["messages"][-1]["__openclaw"]["kind"] == "compaction"
+        assert len(shown["messages"]) == 19  # nothing was deleted
+        await rooms.say(MAIN, "What is my cat called?", "r99")
+        sent = json.dumps(provider.requests[-1]["messages"])
+        assert "The cat is called Mozart." in sent
+        assert "Filler 0" not in sent
+        provider.plan(Refuse(401))
+        failed = await rooms.call("sessions.compact", {"key": MAIN})
+        assert failed["compacted"] is False
+        assert "could not summarise" in failed["reason"]
+        await runtime.close()
+
+
+def _agent(rooms: Any, runtime: Any) -> Any:
+    return replace(rooms.agents.get("main"), runtime=runtime)
+
+
+async def test_an_echo_agent_is_not_compacted(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as rooms:
+        await rooms.say(MAIN, "hi", "r0")
+        done = await rooms.call("sessions.compact", {"key": MAIN})
+        assert done["compacted"] is False
+        assert "echo" in done["reason"]
+
+
+def gateway_of(tmp_path: Path, config: dict[str, Any], env: dict[str, str]) -> Gateway:
+    paths = resolve_paths(env={}, state_dir=tmp_path)
+    return Gateway(load_text(paths, json.dumps(config), env=env), env=env)
+
+
+def test_which_runtime_an_agent_gets(tmp_path: Path) -> None:
+    config = settings(
+        agents={
+            "list": [
+                {"id": "a"},
+                {"id": "b", "model": "openai/gpt-x"},
+                {"id": "c", "model": "openai/gpt-x", "runtime": "echo"},
+                {"id": "d", "runtime": {"type": "http", "url": "http://127.0.0.1:9/t"}},
+                {"id": "e", "runtime": "model"},
+            ]
+        }
+    )
+    agents = gateway_of(tmp_path, config, {}).agents
+    names = [agent.runtime.name for agent in agents.list()]
+    assert names == ["echo", "model", "echo", "http", "model"]
+
+
+def test_the_catalogue_knows_keys_and_providers(tmp_path: Path) -> None:
+    config = settings(
+        models={
+            "providers": {
+                "ollama": {"baseUrl": "http://127.0.0.1:11434", "api": "ollama", "models": []},
+                "old": {"baseUrl": "http://x/v1", "api": "bedrock-converse-stream", "models": []},
+            }
+        }
+    )
+    catalog = gateway_of(tmp_path, config, {"OPENAI_API_KEY": "k"}).catalog
+    assert catalog.resolve("openai/x").provider.api_key == "k"
+    assert catalog.resolve("openai/x").provider.usable
+    assert not catalog.resolve("mistral/x").provider.usable
+    ollama = catalog.resolve("ollama/llama").provider
+    assert (ollama.base_url, ollama.api) == ("http://127.0.0.1:11434/v1", "ollama")
+    assert ollama.usable
+
+
+def test_models_list_tells_what_is_configured(tmp_path: Path) -> None:
+    lab = {"baseUrl": "http://x/v1", "models": [{"id": "m", "contextWindow": 9000}, {"id": "n"}]}
+    config = settings(
+        agents={"defaults": {"model": "best", "models": {"lab/m": {"alias": "best"}}}},
+        models={"providers": {"lab": lab}},
+    )
+    gateway = gateway_of(tmp_path, config, {})
+    found = models_of(gateway.agents, gateway.agents.get(None), gateway.catalog)
+    assert [(m.provider, m.id, m.alias, m.context_window, m.tags) for m in found] == [
+        ("lab", "m", "best", 9000, ("default",)),
+        ("lab", "n", None, None, ()),
+    ]
+
+
+PROGRAM = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from portico.config import load, resolve_paths
+from portico.server import serve
+loaded = load(resolve_paths(env={}, state_dir=Path(sys.argv[1])), env={})
+stop = lambda _server: os.kill(os.getpid(), signal.SIGTERM)
+assert asyncio.run(serve(loaded, env={}, on_ready=stop)) == 0
+heavy = ("pydantic_ai", "openai", "anthropic", "portico.agents.model.engine")
+print("heavy", [name for name in heavy if name in sys.modules])
+"""
+
+
+def test_a_gateway_of_echo_agents_does_not_import_it(tmp_path: Path) -> None:
+    (tmp_path / "portico.json").write_text('{gateway: {port: 0, auth: {mode: "none"}}}')
+    source = Path(__file__).parents[2] / "src"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "heavy []" in done.stdout
