@@ -56,12 +56,12 @@ async def test_a_model_in_the_file_makes_a_model_agent(tmp_path: Path) -> None:
 
 async def test_after_every_trouble_the_session_goes_on(tmp_path: Path) -> None:
     troubles: tuple[Reply, ...] = (
-        Reset("Hel"),
-        Stall("Hel"),
+        Reset("Good"),
+        Stall("Good"),
         Refuse(401),
         Refuse(429, retry_after="900"),
-        Raw((sse("Hel"), b"data: {no\n\n")),
-        Raw((sse("Hel"),), cut=True),
+        Raw((sse("Good"), b"data: {no\n\n")),
+        Raw((sse("Good"),), cut=True),
     )
     async with FakeProvider() as provider, house(tmp_path, configured(provider)) as gateway:
         for number, trouble in enumerate(troubles):

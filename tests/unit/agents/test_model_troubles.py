@@ -38,17 +38,17 @@ CASES: dict[str, tuple[list[Reply], int, str, Final | tuple[str, str]]] = {
     "fails always": ([Refuse(502)] * 3, 3, "", ("unknown", "is not available now")),
     "stalls before it begins": ([Stall(mute=True)] * 3, 3, "", ("timeout", "said nothing for")),
     "stalls before the text": ([Stall(), Say("ok")], 2, "ok", Final()),
-    "stalls in the text": ([Stall("Hel lo")], 1, "Hel lo", ("timeout", "broke off")),
+    "stalls in the text": ([Stall("Good day")], 1, "Good day", ("timeout", "broke off")),
     "resets before the text": ([Reset(), Say("ok")], 2, "ok", Final()),
-    "resets in the text": ([Reset("Hel lo")], 1, "Hel lo", ("unknown", "broke off")),
+    "resets in the text": ([Reset("Good day")], 1, "Good day", ("unknown", "broke off")),
     "closes without an answer": ([Raw(())] * 3, 3, "", ("unknown", "could not be understood")),
-    "closes in the text": ([Raw((sse("Hel"),))], 1, "Hel", ("unknown", "broke off")),
-    "is cut in the framing": ([Raw((sse("Hel"),), cut=True)], 1, "Hel", ("unknown", "broke off")),
+    "closes in the text": ([Raw((sse("Good"),))], 1, "Good", ("unknown", "broke off")),
+    "is cut in the framing": ([Raw((sse("Good"),), cut=True)], 1, "Good", ("unknown", "broke off")),
     "sends no JSON": ([Raw((b"data: {no\n\n",)), Say("ok")], 2, "ok", Final()),
     "sends no JSON later": (
-        [Raw((sse("Hel"), b"data: {no\n\n"))],
+        [Raw((sse("Good"), b"data: {no\n\n"))],
         1,
-        "Hel",
+        "Good",
         ("unknown", "broke off"),
     ),
     "splits a character": ([Raw((CAFE[:CUT_IN_E], CAFE[CUT_IN_E:], *DONE))], 1, "café", Final()),
@@ -150,9 +150,9 @@ def test_rests_grow_and_are_forgotten() -> None:
 async def test_a_reader_that_goes_away_closes_the_call() -> None:
     async with FakeProvider() as provider:
         runtime = model_runtime(provider_spec(provider))
-        provider.plan(Stall("Hel lo"))
+        provider.plan(Stall("Good day"))
         stream = runtime.run(turn_of())
-        assert await anext(stream) == TextDelta("Hel")
+        assert await anext(stream) == TextDelta("Good")
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
         await eventually(lambda: provider.abandoned == 1)
         await runtime.close()
