@@ -33,10 +33,10 @@ class AgentSummary(Result, frozen=True, kw_only=True):
 
     id: str
     agent_runtime: RuntimeOf
+    model: dict[str, Any]
     name: str | None = None
     identity: dict[str, str] | None = None
     workspace: str | None = None
-    model: dict[str, Any] | None = None
 
 
 class AgentsListed(Result, frozen=True, kw_only=True, omit_defaults=False):
@@ -188,7 +188,7 @@ def _summary(agent: Agent) -> AgentSummary:
         name=agent.name,
         identity=shown or None,
         workspace=agent.workspace,
-        model={"primary": agent.model} if agent.model else None,
+        model={"primary": "/".join(_model(agent))},  # without one, pages offer to set one up
     )
 
 
