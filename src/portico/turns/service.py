@@ -265,6 +265,7 @@ class Turns:
             return
         run = self._active_run(row, self._limits.live_text_ms)
         self._active[row.session_key] = run
+        self._feeds.open(row.run_id)
         self._idle.clear()
         now = self._clock.now_ms()
         for run_id in row.merged:
