@@ -87,7 +87,7 @@ class _Lines:
         if error:
             fields["error"] = self._redactor.text(error)
         stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = {"time": stamp, "level": level, "event": self._redactor.text(name), **fields}
+        line = {"timestamp": stamp, "level": level, "event": self._redactor.text(name), **fields}
         encoded = msgspec.json.encode(line, enc_hook=str).decode()
         if self._file is not None:
             self._file.put(encoded)
@@ -210,8 +210,8 @@ def _open_file(path: Path) -> _OwnersFile:
 
 def _readable(line: Mapping[str, Any], style: Style, moment: datetime) -> str:
     local = moment.astimezone()
-    stamp = local.strftime("%H:%M:%S") if style == "pretty" else line["time"]
-    hidden = {"time", "level", "event", "error"}
+    stamp = local.strftime("%H:%M:%S") if style == "pretty" else line["timestamp"]
+    hidden = {"timestamp", "level", "event", "error"}
     rest = "  ".join(f"{k}={_short(v)}" for k, v in line.items() if k not in hidden)
     error = f"\n{line['error']}" if "error" in line else ""
     return f"{stamp} {line['level']:<8} {line['event']}  {rest}".rstrip() + error

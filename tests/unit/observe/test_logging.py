@@ -39,7 +39,7 @@ def test_events_go_to_the_file_and_the_console(tmp_path: Path) -> None:
     assert line["event"] == "turn.ended"
     assert line["level"] == "info"
     assert line["run_id"] == "r1"
-    assert line["time"].endswith("Z")
+    assert line["timestamp"].endswith("Z")
     assert "s3cret" not in console.getvalue() + file.read_text()
     assert "turn.ended  run_id=r1" in console.getvalue()
     assert file.stat().st_mode & 0o777 == 0o600

@@ -73,7 +73,7 @@ def _readable(line: str) -> str:
     if not isinstance(entry, dict) or "event" not in entry:
         return line
     fields = {name: value for name, value in entry.items() if name not in _FOR_OTHERS}
-    time = str(fields.pop("time", ""))
+    time = str(fields.pop("timestamp", ""))
     level = str(fields.pop("level", ""))
     event = str(fields.pop("event"))
     rest = " ".join(f"{name}={_short(value)}" for name, value in fields.items())
