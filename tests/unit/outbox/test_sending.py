@@ -21,7 +21,7 @@ from portico.outbox.life import RetryPolicy
 from portico.outbox.store import Delivery
 from portico.protocol.errors import InvalidRequest
 from portico.store import Store
-from tests.support.path import FakeChannel, Path, Senders, route
+from tests.support.path import FakeChannel, Path, Senders, replace_write, route
 from tests.support.waiting import eventually
 
 POLICY = RetryPolicy(first_s=10, factor=1, longest_s=10)
@@ -342,7 +342,7 @@ async def test_a_sent_message_is_recorded_as_soon_as_the_database_is_back(store:
                 raise OSError("gone")
             return await write(work, *args, **kwargs)
 
-        store.write = failing  # type: ignore[method-assign]
+        replace_write(store, failing)
         sent = await in_state(path, await send(path), "sent")
         assert failures == [3]
         assert sent.attempts == 1
