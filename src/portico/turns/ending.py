@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -144,6 +144,8 @@ def _write_transcript(
     row: TurnRow, state: TurnState, said: Said, result: TurnResult, *, now: int
 ) -> Work[Entry | None]:
     try:
+        if said.tools:
+            yield from _append_calls(row, said.tools, now=now)
         for tool in said.tools:
             yield from _append_tool(row, tool, now=now)
         if not result.text and not result.error:
@@ -153,23 +155,41 @@ def _write_transcript(
         return None
 
 
+def _append_calls(row: TurnRow, tools: tuple[ToolUse, ...], *, now: int) -> Work[Entry]:
+    calls = [
+        {"type": "toolCall", "id": tool.call_id, "name": tool.name, "arguments": tool.arguments}
+        for tool in tools
+    ]
+    return (
+        yield from transcript.append(
+            row.session_key,
+            role="assistant",
+            content=calls,
+            now=now,
+            run_id=row.run_id,
+            meta={"stopReason": "toolUse"},
+        )
+    )
+
+
 def _append_tool(row: TurnRow, tool: ToolUse, *, now: int) -> Work[Entry]:
     return (
         yield from transcript.append(
             row.session_key,
             role="toolResult",
-            content=tool.result if isinstance(tool.result, str | list) else [],
+            content=_as_parts(tool.result),
             now=now,
             run_id=row.run_id,
-            meta={
-                "toolCallId": tool.call_id,
-                "toolName": tool.name,
-                "arguments": tool.arguments,
-                "isError": tool.is_error,
-                "result": tool.result,
-            },
+            meta={"toolCallId": tool.call_id, "toolName": tool.name, "isError": tool.is_error},
         )
     )
+
+
+def _as_parts(result: Any) -> list[Any]:
+    if isinstance(result, list) and all(isinstance(p, dict) and "type" in p for p in result):
+        return result
+    text = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+    return [{"type": "text", "text": text}]
 
 
 def _append_answer(row: TurnRow, state: TurnState, result: TurnResult, *, now: int) -> Work[Entry]:

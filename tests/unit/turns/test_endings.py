@@ -183,8 +183,13 @@ async def test_tools_are_in_the_transcript(sqlite_store: Store) -> None:
         await path.ended("a")
         assert await path.transcript() == [
             ("user", "a"),
+            ("assistant", ""),
             ("toolResult", "a view"),
             ("assistant", "seen"),
+        ]
+        call = (await path.entries())[1]
+        assert call.content == [
+            {"type": "toolCall", "id": "t1", "name": "look", "arguments": {"at": "x"}}
         ]
         tools = [frame for frame in path.events.frames if frame["event"] == "session.tool"]
         assert tools == []  # nobody subscribed to the list of sessions
