@@ -96,6 +96,4 @@ def text_of(content: Any) -> str:
     """Return the text of an entry's content."""
     if isinstance(content, str):
         return content
-    return "".join(
-        part.get("text", "") for part in content or () if part.get("type") == "text"
-    )
+    return "".join(part.get("text", "") for part in content or () if part.get("type") == "text")
