@@ -243,7 +243,11 @@ class Lanes(RuleBasedStateMachine):
         for entry in entries:
             if entry["role"] == "user":
                 said += json.loads(entry["content"]).split("\n\n")
-        answers = [entry["run_id"] for entry in entries if entry["role"] == "assistant"]
+        answers = [
+            entry["run_id"]
+            for entry in entries
+            if entry["role"] == "assistant" and json.loads(entry["meta"])["stopReason"] != "toolUse"
+        ]
         mine = [run_id for run_id, (where, _) in self.sent.items() if where == session]
         for run_id in mine:
             turn = turns[run_id]
