@@ -110,5 +110,5 @@ wheel: setup ui ## Build a wheel with the page in it, into dist/
 
 clean: ## Remove what was built and cached, and the environment
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf ui/node_modules src/portico/web/static
+	rm -rf ui/node_modules tests/e2e/*/node_modules src/portico/web/static
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

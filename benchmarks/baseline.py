@@ -67,12 +67,12 @@ class EchoSocket(asyncio.Protocol):
         self._server = ServerProtocol(max_size=2**20)
         self._transport: Any = None
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: Any) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Take the socket."""
         self._transport = transport
         connections.add(self)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Echo what came; the answers to one read leave in one write."""
         server = self._server
         server.receive_data(data)
@@ -102,7 +102,7 @@ class EchoSocket(asyncio.Protocol):
         if parts := self._server.data_to_send():
             self._transport.write(b"".join(parts))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Forget the socket."""
         connections.discard(self)
 

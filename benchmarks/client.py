@@ -47,12 +47,12 @@ class WebSocket(asyncio.Protocol):
         self.closed: str | None = None
         self.on_message: OnMessage = self._wake
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: Any) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Ask for the upgrade."""
         self._transport = transport
         transport.write(UPGRADE)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Cut what came into messages."""
         if self._rest:
             data = self._rest + data
@@ -89,7 +89,7 @@ class WebSocket(asyncio.Protocol):
             start = body + length
         return data[start:]
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Tell whoever waits."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ConnectionError(f"closed: {self.closed}"))
@@ -127,11 +127,11 @@ class Http(asyncio.Protocol):
         self._transport: Any = None
         self._waiting: asyncio.Future[bytes] | None = None
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: Any) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Keep the socket."""
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Take an answer with a Content-Length."""
         data = self._rest + data
         head, end, body = data.partition(b"\r\n\r\n")
@@ -156,7 +156,7 @@ class Http(asyncio.Protocol):
         self._transport.write(request)
         return await self._waiting
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """Tell whoever waits."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(ConnectionError("closed"))

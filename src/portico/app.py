@@ -492,6 +492,8 @@ class HelloSnapshot:
         default, main = self._gateway.agents.default_id, self._gateway.main_key
         return {
             "defaultAgentId": default,
+            "modelConfigured": True,  # every agent has a runtime; pages let nobody write without
+            "selectionRequired": False,
             "mainKey": main,
             "mainSessionKey": f"agent:{default}:{main}",
             "scope": "per-sender",

@@ -18,7 +18,6 @@ from typing import Any
 import uvicorn
 import uvloop
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 
 from portico.rpc.connection import Connection, ConnectionLimits
 from portico.web.control_plane import ControlPlane
@@ -34,7 +33,7 @@ class EchoSocket(GatewaySocket):
 
     __slots__ = ()
 
-    def _begin(self, request: Request) -> None:
+    def _begin(self) -> None:
         self._wire = Wire(
             max_size=MAX_MESSAGE_BYTES, too_big_reason="too large", logger=self.plane.wire_log
         )

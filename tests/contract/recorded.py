@@ -72,6 +72,8 @@ HELLO = {
         "uptimeMs": int,
         "sessionDefaults": {
             "defaultAgentId": str,
+            "modelConfigured": Is(True),
+            "selectionRequired": Is(False),
             "mainKey": str,
             "mainSessionKey": str,
             "scope": str,
@@ -234,7 +236,13 @@ ANSWERS: list[tuple[str, dict[str, Any], Any]] = [
             "defaultId": str,
             "mainKey": str,
             "scope": str,
-            "agents": [{"id": str, "agentRuntime": {"id": str, "source": str}}],
+            "agents": [
+                {
+                    "id": str,
+                    "agentRuntime": {"id": str, "source": str},
+                    "model": {"primary": str},
+                }
+            ],
         },
     ),
     ("models.list", {}, {"models": [{"id": str, "name": str, "provider": str}]}),

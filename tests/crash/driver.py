@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 from tests.e2e.gateway import GatewayProcess, connect_params
 
 # A dead gateway answers nothing; a slow machine is not a dead gateway.
-ANSWER_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 30.0
+ATTACH_TIMEOUT_S = 60.0
 CONFIG = {
     "gateway": {"auth": {"mode": "token", "token": "crash-test-of-the-gateway"}},
     "messages": {"queue": {"cap": 10_000}},
@@ -69,7 +70,11 @@ class Link:
     async def open(cls, gateway: GatewayProcess) -> Link:
         socket = await connect(gateway.ws_url, max_size=None, open_timeout=ANSWER_TIMEOUT_S)
         link = cls(socket)
-        await link.call("connect", connect_params(gateway.token))
+        try:
+            await link.call("connect", connect_params(gateway.token))
+        except Down:
+            await link.close()
+            raise
         return link
 
     async def call(self, method: str, params: dict[str, Any]) -> Any:
@@ -181,8 +186,8 @@ class Driver:
             for task in pushing:
                 task.cancel()
 
-    async def _reached(self, count: int, pushing: list[asyncio.Future[None]]) -> None:
-        while self.count < count and not any(task.done() for task in pushing if task.done()):
+    async def _reached(self, count: int, pushing: Sequence[asyncio.Future[None]]) -> None:
+        while self.count < count and not any(task.done() for task in pushing):
             self._progress.clear()
             await self._progress.wait()
 
@@ -261,7 +266,7 @@ async def terminate_and_restart(driver: Driver) -> None:
 
 
 async def attach_patiently(driver: Driver) -> None:
-    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+    async with asyncio.timeout(ATTACH_TIMEOUT_S):
         while True:
             try:
                 await driver.attach()

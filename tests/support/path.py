@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -369,3 +369,8 @@ async def rows(store: Store, sql: str) -> list[Any]:
         return list((yield query()))
 
     return await store.read(work)
+
+
+def replace_write(store: Any, write: Callable[..., Any]) -> None:
+    """Put something between the path and the commits of its store."""
+    store.write = write

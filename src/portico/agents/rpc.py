@@ -34,10 +34,10 @@ class AgentSummary(Result, frozen=True, kw_only=True):
 
     id: str
     agent_runtime: RuntimeOf
+    model: dict[str, Any]
     name: str | None = None
     identity: dict[str, str] | None = None
     workspace: str | None = None
-    model: dict[str, Any] | None = None
 
 
 class AgentsListed(Result, frozen=True, kw_only=True, omit_defaults=False):
@@ -115,7 +115,7 @@ class AgentMethods:
         scope: Literal["per-sender", "global"] = "per-sender",
     ) -> None:
         self._agents = agents
-        self._catalog = catalog
+        self._catalog = catalog or Catalog(())
         self._main_key = main_key
         self._scope = scope
 
@@ -126,7 +126,7 @@ class AgentMethods:
             default_id=self._agents.default_id,
             main_key=self._main_key,
             scope=self._scope,
-            agents=tuple(_summary(agent) for agent in self._agents.list()),
+            agents=tuple(_summary(agent, self._catalog) for agent in self._agents.list()),
         )
 
     @method("agent.identity.get", scope=Scope.READ)
@@ -214,7 +214,7 @@ def _model_summary(
     )
 
 
-def _summary(agent: Agent) -> AgentSummary:
+def _summary(agent: Agent, catalog: Catalog) -> AgentSummary:
     identity = {"name": agent.name, "emoji": agent.emoji, "avatar": agent.avatar}
     shown = {name: value for name, value in identity.items() if value}
     return AgentSummary(
@@ -223,7 +223,9 @@ def _summary(agent: Agent) -> AgentSummary:
         name=agent.name,
         identity=shown or None,
         workspace=agent.workspace,
-        model={"primary": agent.model} if agent.model else None,
+        model={
+            "primary": "/".join(_model(agent, catalog))
+        },
     )
 
 

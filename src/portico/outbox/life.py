@@ -41,7 +41,7 @@ S = DeliveryState
 
 TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.PENDING: frozenset({S.SENDING, S.EXPIRED, S.DISCARDED}),
-    S.RETRY: frozenset({S.SENDING, S.EXPIRED, S.DISCARDED, S.FAILED}),
+    S.RETRY: frozenset({S.SENDING, S.EXPIRED, S.DISCARDED, S.FAILED, S.UNKNOWN}),
     S.SENDING: frozenset({S.SENT, S.RETRY, S.UNKNOWN, S.FAILED}),
     S.UNKNOWN: frozenset({S.PENDING, S.DISCARDED}),  # a person resends or discards
     S.FAILED: frozenset({S.PENDING, S.DISCARDED}),
@@ -76,22 +76,34 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What follows an attempt: the state, and when to try again."""
+    """What follows an attempt: the state, when to try again, whether the outcome is in doubt."""
 
     state: DeliveryState
     delay_s: float = 0.0
+    uncertain: bool = False
 
 
-def after_failure(error: BaseException, *, attempts: int, keyed: bool, policy: RetryPolicy) -> Next:
+def after_failure(
+    error: BaseException,
+    *,
+    attempts: int,
+    keyed: bool,
+    policy: RetryPolicy,
+    uncertain: bool = False,
+) -> Next:
     """Decide what follows an attempt that raised.
 
     An error that is not one of the channel contract's is as uncertain as a crash.
+
+    Args:
+        uncertain: an earlier attempt may have reached the provider: then giving up is not failing.
     """
+    given_up = S.UNKNOWN if uncertain else S.FAILED
     if isinstance(error, Rejected | AuthExpired):
-        return Next(S.FAILED)
+        return Next(given_up)
     if isinstance(error, NotReady | Transient | RateLimited):
         if attempts >= policy.max_attempts:
-            return Next(S.FAILED)
+            return Next(given_up)
         wait = error.retry_after_s if isinstance(error, RateLimited) else policy.delay_s(attempts)
         return Next(S.RETRY, wait)
     return after_uncertainty(attempts=attempts, keyed=keyed, policy=policy)
@@ -100,8 +112,8 @@ def after_failure(error: BaseException, *, attempts: int, keyed: bool, policy: R
 def after_uncertainty(*, attempts: int, keyed: bool, policy: RetryPolicy) -> Next:
     """Decide what follows an attempt nobody knows the outcome of."""
     if (keyed or policy.resend_unknown) and attempts < policy.max_attempts:
-        return Next(S.RETRY, policy.delay_s(attempts))
-    return Next(S.UNKNOWN)
+        return Next(S.RETRY, policy.delay_s(attempts), uncertain=True)
+    return Next(S.UNKNOWN, uncertain=True)
 
 
 def describe(error: BaseException) -> str:

@@ -273,7 +273,11 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - each kind has its own consequence, see life.py
             keyed = sender is not None and sender.keyed
             follow = after_failure(
-                error, attempts=delivery.attempts, keyed=keyed, policy=self._policy
+                error,
+                attempts=delivery.attempts,
+                keyed=keyed,
+                policy=self._policy,
+                uncertain=delivery.uncertain,
             )
             await self._record(delivery, follow, describe(error))
             return
@@ -313,6 +317,7 @@ class Outbox:
                     follow.state,
                     now=now,
                     error=error,
+                    uncertain=follow.uncertain,
                     receipt=receipt,
                     again_at=now + int(follow.delay_s * 1000),
                 )

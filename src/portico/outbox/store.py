@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, exists, func, or_, select, update
 
 from portico.channels.model import ReplyRoute
 from portico.ids import new_id
@@ -32,6 +32,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None
     session_key: str | None
     attempts: int
+    uncertain: bool
     last_error: str | None
     receipt: Any
     created_at: int
@@ -56,6 +57,7 @@ def delivery_from_row(row: Row) -> Delivery:
         run_id=row["run_id"],
         session_key=row["session_key"],
         attempts=row["attempts"],
+        uncertain=bool(row["uncertain"]),
         last_error=row["last_error"],
         receipt=None if row["receipt"] is None else msgspec.json.decode(row["receipt"]),
         created_at=row["created_at"],
@@ -85,6 +87,7 @@ _INSERT = statement(
             run_id=bindparam("run_id"),
             session_key=bindparam("session_key"),
             attempts=0,
+            uncertain=0,
             created_at=bindparam("now"),
             next_attempt_at=bindparam("now"),
             expires_at=bindparam("expires_at"),
@@ -143,6 +146,7 @@ _SETTLE = statement(
     )
     .values(
         state=bindparam("new_state"),
+        uncertain=bindparam("doubt"),
         last_error=bindparam("why"),
         receipt=bindparam("new_receipt"),
         next_attempt_at=bindparam("again_at"),
@@ -155,7 +159,11 @@ _SETTLE = statement(
 _EXPIRE = statement(
     update(deliveries)
     .where(among(d.state, _WAITING), d.expires_at < bindparam("now"))
-    .values(state="expired", ended_at=bindparam("now"))
+    .values(
+        # What may have arrived is not said to have expired.
+        state=case((d.uncertain == 1, "unknown"), else_="expired"),
+        ended_at=bindparam("now"),
+    )
     .returning(d.delivery_id)
 )
 _ORPHANS = statement(
@@ -262,10 +270,15 @@ def settle(
     *,
     now: int,
     error: str | None = None,
+    uncertain: bool = False,
     receipt: Any = None,
     again_at: int | None = None,
 ) -> Work[bool]:
-    """Record how an attempt ended; `False` when another owner settled it meanwhile."""
+    """Record how an attempt ended; `False` when another owner settled it meanwhile.
+
+    Args:
+        uncertain: nobody knows whether the provider has it.
+    """
     yield _END_ATTEMPT(
         id=delivery.delivery_id, n=delivery.attempts, result=state.value, why=error, now=now
     )
@@ -273,6 +286,7 @@ def settle(
         id=delivery.delivery_id,
         n=delivery.attempts,
         new_state=state.value,
+        doubt=int(delivery.uncertain or uncertain),
         why=error,
         new_receipt=None if receipt is None else msgspec.json.encode(receipt).decode(),
         again_at=again_at or now,

@@ -22,6 +22,7 @@ deliveries = Table(
     Column("run_id", Text),
     Column("session_key", Text),
     Column("attempts", Integer, nullable=False),
+    Column("uncertain", Integer, nullable=False),  # an attempt may have reached the provider
     Column("last_error", Text),
     Column("receipt", Text),  # JSON: what the provider answered
     Column("owner", Text),

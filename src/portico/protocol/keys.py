@@ -90,6 +90,14 @@ def escape_part(text: str) -> str:
     return text.replace("%", "%25").replace(":", "%3A")
 
 
+def _escape_case(text: str) -> str:
+    """Escape what folding would change, where an id stands before the markers that protect it."""
+    return "".join(
+        char if char == char.lower() else "".join(f"%{byte:02x}" for byte in char.encode())
+        for char in text.replace("%3A", "%3a")
+    )
+
+
 def derive(
     *,
     agent_id: str,
@@ -112,7 +120,7 @@ def derive(
     elif dm_scope == "per-channel-peer":
         rest = f"{channel}:direct:{peer}"
     else:
-        rest = f"{channel}:{escape_part(account)}:direct:{peer}"
+        rest = f"{channel}:{_escape_case(escape_part(account))}:direct:{peer}"
     if thread_id:
         rest = f"{rest}:thread:{escape_part(thread_id)}"
     return f"agent:{agent_id}:{_fold(rest)}"

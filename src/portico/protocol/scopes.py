@@ -6,6 +6,7 @@ Source: OpenClaw gateway protocol, "Roles and scopes".
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Role(StrEnum):
@@ -56,5 +57,12 @@ SHARED_SECRET_HTTP_SCOPES: frozenset[str] = frozenset(
 
 def expand(granted: frozenset[str] | list[str]) -> frozenset[str]:
     """Return the granted scopes together with every scope they include."""
-    known = [Scope(name) for name in granted if name in ALL_SCOPES]
-    return frozenset(granted).union(*(_INCLUDES.get(scope, ()) for scope in known))
+    names = frozenset(granted)
+    known = _expand(names & ALL_SCOPES)
+    return known if names <= known else names | known
+
+
+@lru_cache(maxsize=256)  # connections that hold the same share one set
+def _expand(granted: frozenset[str]) -> frozenset[str]:
+    known = [Scope(name) for name in granted]
+    return granted.union(*(_INCLUDES.get(scope, ()) for scope in known))

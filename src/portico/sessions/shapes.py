@@ -302,11 +302,9 @@ def message(said: Entry, *, max_chars: int | None = None) -> dict[str, Any]:
     elif said.role == "assistant":
         _describe_assistant(shown, meta)
     elif said.role == "toolResult":
-        for name in ("toolCallId", "toolName", "isError", "arguments"):
+        for name in ("toolCallId", "toolName", "isError"):
             if meta.get(name) is not None:
                 shown[name] = meta[name]
-        if not isinstance(meta.get("result"), str | list) and meta.get("result") is not None:
-            shown["details"] = meta["result"]
     if meta.get("kind"):
         mark["kind"] = meta["kind"]
     if said.run_id is not None:
@@ -321,8 +319,6 @@ def omitted(said: Entry) -> dict[str, Any]:
     """Return a message in place of one that is too large for the answer."""
     shown = message(said, max_chars=0)
     shown["content"] = [{"type": "text", "text": OMITTED}]
-    shown.pop("details", None)
-    shown.pop("arguments", None)
     return shown
 
 

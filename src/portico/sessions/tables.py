@@ -21,7 +21,7 @@ sessions = Table(
     Column("created_via", Text, nullable=False),  # operator | run | channel
     Column("label", Text),
     Column("display_name", Text),
-    Column("settings", Text, nullable=False),  # JSON: what sessions.patch may set and nobody queries
+    Column("settings", Text, nullable=False),  # JSON: what is patched and never queried
     Column("model", Text),
     Column("archived", Integer, nullable=False),
     Column("pinned", Integer, nullable=False),

@@ -71,6 +71,21 @@ _NEXT_SEQ = statement(
     .returning(sessions.c.session_id, sessions.c.last_seq)
 )
 
+_NEXT_SEQ_OF_RUN = statement(
+    update(sessions)
+    .where(sessions.c.key == bindparam("k"))
+    .values(
+        last_seq=sessions.c.last_seq + 1,
+        message_count=sessions.c.message_count + 1,
+        updated_at=bindparam("now"),
+        last_run_id=bindparam("run_id"),
+        last_run_state="running",
+        last_run_started_at=bindparam("now"),
+        last_run_ended_at=None,
+    )
+    .returning(sessions.c.session_id, sessions.c.last_seq)
+)
+
 _INSERT_ENTRY = statement(
     lambda insert: insert(entries).values(
         session_id=bindparam("session_id"),
@@ -81,17 +96,6 @@ _INSERT_ENTRY = statement(
         run_id=bindparam("run_id"),
         meta=bindparam("meta"),
         created_at=bindparam("now"),
-    )
-)
-
-_RUN_STARTED = statement(
-    update(sessions)
-    .where(sessions.c.key == bindparam("k"))
-    .values(
-        last_run_id=bindparam("run_id"),
-        last_run_state="running",
-        last_run_started_at=bindparam("now"),
-        last_run_ended_at=None,
     )
 )
 
@@ -172,13 +176,18 @@ def append(
     run_id: str | None = None,
     meta: Mapping[str, Any] | None = None,
     entry_id: str | None = None,
+    begins_run: bool = False,
 ) -> Work[Entry]:
     """Append one entry to the current transcript of an existing session.
 
     Args:
         entry_id: the entry's id, for a writer that must be able to find it again.
+        begins_run: note on the session, in the same statement, that the entry's run has begun.
     """
-    rows = yield _NEXT_SEQ(k=key, now=now)
+    if begins_run:
+        rows = yield _NEXT_SEQ_OF_RUN(k=key, run_id=run_id, now=now)
+    else:
+        rows = yield _NEXT_SEQ(k=key, now=now)
     entry = Entry(
         entry_id=entry_id or new_id("ent"),
         session_id=rows[0]["session_id"],
@@ -222,11 +231,6 @@ def append_compaction(
     return (
         yield from append(key, role="system", content=content, now=now, run_id=run_id, meta=meta)
     )
-
-
-def run_started(key: str, run_id: str, *, now: int) -> Work[None]:
-    """Note on the session that a run has begun."""
-    yield _RUN_STARTED(k=key, run_id=run_id, now=now)
 
 
 def run_ended(

@@ -31,6 +31,9 @@ MAX_GROUP = 128
 MAX_READERS = 8
 CONFLICT_RETRIES = 5
 MAX_CULPRITS = 3
+# A replica that is paused or cut off in the middle of a transaction would hold its row locks, and
+# with them all other replicas, for as long as it is away. Well below a lease.
+_SESSION = {"idle_in_transaction_session_timeout": "5000", "application_name": "portico"}
 _CONFLICTS = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -72,7 +75,9 @@ class PostgresStore:
     async def start(self) -> None:
         """Bring the schema up to date and open the connections."""
         await upgrade_postgres(self._url)
-        self._pool = await asyncpg.create_pool(self._url, min_size=2, max_size=MAX_READERS + 1)
+        self._pool = await asyncpg.create_pool(
+            self._url, min_size=2, max_size=MAX_READERS + 1, server_settings=_SESSION
+        )
         self._writer = self._tasks.start(self._write_loop(), name="store-writer")
 
     async def stop(self) -> None:

@@ -1,7 +1,7 @@
 """Forget what is too old to be asked for, so that the database stays as large as its use.
 
-Guarantees: nothing that waits, runs or is stuck is touched, nor any transcript. How long the rest is
-kept is `store.retentionDays`, longer than any provider repeats itself.
+Guarantees: nothing that waits, runs or is stuck is touched, nor any transcript. How long the rest
+is kept is `store.retentionDays`, longer than any provider repeats itself.
 """
 
 from __future__ import annotations

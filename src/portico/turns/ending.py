@@ -156,6 +156,8 @@ def _write_transcript(
                 now=now,
                 run_id=row.run_id,
             )
+        if said.tools:
+            yield from _append_calls(row, said.tools, now=now)
         for tool in said.tools:
             yield from _append_tool(row, tool, now=now)
         if not result.text and not result.error and not result.requested:
@@ -165,23 +167,41 @@ def _write_transcript(
         return None
 
 
+def _append_calls(row: TurnRow, tools: tuple[ToolUse, ...], *, now: int) -> Work[Entry]:
+    calls = [
+        {"type": "toolCall", "id": tool.call_id, "name": tool.name, "arguments": tool.arguments}
+        for tool in tools
+    ]
+    return (
+        yield from transcript.append(
+            row.session_key,
+            role="assistant",
+            content=calls,
+            now=now,
+            run_id=row.run_id,
+            meta={"stopReason": "toolUse"},
+        )
+    )
+
+
 def _append_tool(row: TurnRow, tool: ToolUse, *, now: int) -> Work[Entry]:
     return (
         yield from transcript.append(
             row.session_key,
             role="toolResult",
-            content=tool.result if isinstance(tool.result, str | list) else [],
+            content=_as_parts(tool.result),
             now=now,
             run_id=row.run_id,
-            meta={
-                "toolCallId": tool.call_id,
-                "toolName": tool.name,
-                "arguments": tool.arguments,
-                "isError": tool.is_error,
-                "result": tool.result,
-            },
+            meta={"toolCallId": tool.call_id, "toolName": tool.name, "isError": tool.is_error},
         )
     )
+
+
+def _as_parts(result: Any) -> list[Any]:
+    if isinstance(result, list) and all(isinstance(p, dict) and "type" in p for p in result):
+        return result
+    text = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+    return [{"type": "text", "text": text}]
 
 
 def _append_answer(row: TurnRow, state: TurnState, result: TurnResult, *, now: int) -> Work[Entry]:

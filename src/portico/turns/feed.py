@@ -13,8 +13,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from portico.agents.runtime import AgentEvent
+from portico.protocol.errors import Outcome, Unavailable
 from portico.turns.model import TurnRow
 
+RETRY_AFTER_MS = 2_000
 MAX_STEPS = 2_000
 MAX_FINISHED = 256
 MAX_FINISHED_STEPS = 50_000  # of all finished runs together
@@ -40,9 +42,10 @@ Step = Started | AgentEvent | Ended
 class RunFeed:
     """The steps of one run."""
 
-    __slots__ = ("_first", "_steps", "_waiters", "ended")
+    __slots__ = ("_first", "_steps", "_waiters", "ended", "is_detached")
 
-    def __init__(self) -> None:
+    def __init__(self, *, detached: bool = False) -> None:
+        self.is_detached = detached
         self._steps: deque[Step] = deque()
         self._first = 1
         self._waiters: list[asyncio.Future[None]] = []
@@ -62,13 +65,21 @@ class RunFeed:
             self._first += 1
         if isinstance(step, Ended):
             self.ended = step.row
+        self._wake()
+
+    def detach(self) -> None:
+        """Let go of everyone who follows: this process will not see the run's end."""
+        self.is_detached = True
+        self._wake()
+
+    def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def follow(self, after: int = 0) -> AsyncGenerator[tuple[int, Step], None]:
-        """Yield numbered steps after a number, until the run has ended."""
+        """Yield numbered steps after a number, until the run has ended or the feed is detached."""
         number = max(after + 1, self._first)
         while True:
             index = number - self._first
@@ -80,14 +91,25 @@ class RunFeed:
                 if isinstance(step, Ended):
                     return
                 number += 1
-            elif self.ended is not None:
+            elif self.ended is not None or self.is_detached:
                 return
             else:
                 await self._changed()
 
     async def wait_end(self) -> TurnRow:
-        """Return the ended turn, once it has ended."""
+        """Return the ended turn, once it has ended.
+
+        Raises:
+            Unavailable: the gateway stops first; the turn is kept.
+        """
         while self.ended is None:
+            if self.is_detached:
+                raise Unavailable(
+                    "The gateway is stopping. The request is kept: ask again with the same id.",
+                    retryable=True,
+                    retry_after_ms=RETRY_AFTER_MS,
+                    outcome=Outcome.UNCERTAIN,
+                )
             await self._changed()
         return self.ended
 
@@ -104,6 +126,7 @@ class Feeds:
         self._open: dict[str, RunFeed] = {}
         self._finished: OrderedDict[str, RunFeed] = OrderedDict()
         self._finished_steps = 0
+        self._detached = False
 
     def __len__(self) -> int:
         return len(self._open) + len(self._finished)
@@ -116,7 +139,7 @@ class Feeds:
         """Return the run's feed, made if it is new."""
         feed = self.find(run_id)
         if feed is None:
-            feed = self._open[run_id] = RunFeed()
+            feed = self._open[run_id] = RunFeed(detached=self._detached)
         return feed
 
     def find(self, run_id: str) -> RunFeed | None:
@@ -138,3 +161,9 @@ class Feeds:
     def forget(self, run_id: str) -> None:
         """Drop the open feed of a run that does not exist."""
         self._open.pop(run_id, None)
+
+    def detach(self) -> None:
+        """Let go of everyone who follows an open run, now and from now on."""
+        self._detached = True
+        for feed in self._open.values():
+            feed.detach()

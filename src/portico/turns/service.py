@@ -136,7 +136,8 @@ class Turns:
     async def drain(self, deadline_s: float) -> None:
         """Start nothing new and let running turns finish, for at most `deadline_s`.
 
-        What still runs then stays `running` in its row and is resumed by the next owner.
+        What still runs then stays `running` in its row and is resumed by the next owner. Those who
+        wait for a turn that did not end are answered `Unavailable`.
         """
         self._accepting = False
         try:
@@ -144,6 +145,7 @@ class Turns:
                 await self._idle.wait()
         except TimeoutError:
             log.warning("turns.drain_deadline", still_running=len(self._active))
+        self._feeds.detach()  # whoever waits for what will not run here is told so, in time
 
     @property
     def running(self) -> int:
@@ -265,6 +267,7 @@ class Turns:
             return
         run = self._active_run(row, self._limits.live_text_ms)
         self._active[row.session_key] = run
+        self._feeds.open(row.run_id)
         self._idle.clear()
         now = self._clock.now_ms()
         for run_id in row.merged:

@@ -341,7 +341,6 @@ def start(row: TurnRow, *, now: int) -> Work[TurnRow]:
     if row.session_id is not None:
         return row
     entry = yield from _write_message(row, run_id=row.run_id, now=now)
-    yield from transcript.run_started(row.session_key, row.run_id, now=now)
     result = TurnResult(message_seq=entry.seq)
     begun = msgspec.json.encode(result).decode()
     yield _START_SESSION(r=row.run_id, sid=entry.session_id, begun=begun)
@@ -376,6 +375,7 @@ def _append_message(row: TurnRow, *, run_id: str, now: int) -> Work[Entry]:
             now=now,
             run_id=run_id,
             meta={**meta, "receivedAt": request.received_at_ms, "key": row.run_id},
+            begins_run=run_id == row.run_id,
         )
     )
 

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico.clock import Clock
 from portico.observe.metrics import Metrics
-from portico.web.endpoint import Answer, Endpoint, HttpCall, routes
+from portico.web.endpoint import Answer, Endpoint, HttpCall, by_path
 from portico.web.gate import Access, Gate
 from portico.web.page import Page, not_found
 from portico.web.problem import json_response, problem
@@ -72,14 +71,24 @@ def build_web(
     page = None
     if settings.page_enabled:
         page = Page(base_path=settings.base_path, root=settings.page_root)
-    router = Router(routes=routes(table, gate), redirect_slashes=False, default=_Rest(page))
     shell = Shell(
-        router,
+        _Table(by_path(table, gate), _Rest(page)),
         clock=clock,
         metrics=metrics,
         strict_transport_security=lambda: settings.strict_transport_security,
     )
     return Web(shell, _claim(table), tuple(table))
+
+
+class _Table:
+    """Every endpoint by its path: one look-up, however many there are."""
+
+    def __init__(self, paths: dict[str, ASGIApp], rest: ASGIApp) -> None:
+        self._paths = paths
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._paths.get(scope["path"], self._rest)(scope, receive, send)
 
 
 class _Rest:

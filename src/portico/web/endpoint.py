@@ -15,7 +15,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
@@ -118,8 +117,8 @@ class _Path:
         await answer(scope, receive, send)
 
 
-def routes(endpoints: Iterable[Endpoint], gate: Gate) -> list[BaseRoute]:
-    """Return Starlette routes for a table of endpoints.
+def by_path(endpoints: Iterable[Endpoint], gate: Gate) -> dict[str, ASGIApp]:
+    """Return the app of each path of a table of endpoints. No path has parameters.
 
     Raises:
         ValueError: one method of one path is declared twice.
@@ -130,8 +129,7 @@ def routes(endpoints: Iterable[Endpoint], gate: Gate) -> list[BaseRoute]:
         if endpoint.method in methods:
             raise ValueError(f"{endpoint.method} {endpoint.path} is declared twice")
         methods[endpoint.method] = endpoint
-    table: list[BaseRoute] = []
+    table: dict[str, ASGIApp] = {}
     for path, methods in paths.items():
-        app = _Path(methods.values(), gate)
-        table += [Route(path, app), Route(f"{path}/", app)]
+        table[path] = table[f"{path}/"] = _Path(methods.values(), gate)
     return table

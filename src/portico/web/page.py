@@ -10,6 +10,7 @@ Source: OpenClaw gateway protocol, "Control UI".
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import mimetypes
@@ -28,13 +29,17 @@ MIN_GZIP_BYTES = 1_024
 
 _HASHED = re.compile(r"-[A-Za-z0-9_-]{8,}\.\w+$")
 _ZIPPED_TYPES = ("text/", "application/javascript", "application/json", "image/svg")
+_INLINE_SCRIPT = re.compile(
+    rb"<script(?![^>]*\bsrc\b)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE
+)
 _PAGE_POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob: https:; "
-    "media-src 'self' data: blob:; font-src 'self'; connect-src 'self' ws: wss:; "
-    "object-src 'none'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'self'; script-src 'self'{script}; style-src 'self'{style}; "
+    "img-src 'self' data: blob: https:; media-src 'self' data: blob:; font-src 'self'{font}; "
+    "connect-src 'self' ws: wss:{connect}; object-src 'none'; base-uri 'self'; "
+    "form-action 'none'; frame-ancestors 'none'"
 )
 _PAGE_HEADERS = {
-    "content-security-policy": _PAGE_POLICY,
+    "content-security-policy": _PAGE_POLICY.format(script="", style="", font="", connect=""),
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
@@ -62,6 +67,7 @@ class Page:
     def __init__(self, *, base_path: str = "", root: Path | None = None) -> None:
         self._base = base_path.rstrip("/")
         self._root = (root or BUILT_IN).resolve()
+        self._is_ours = root is None
         self._files: dict[str, _File] = {}
 
     async def answer(self, request: Request) -> ASGIApp | None:
@@ -83,10 +89,11 @@ class Page:
         file = await self._find("index.html")
         if file is None:
             return HTMLResponse(_NOT_BUILT, 503, {**_PAGE_HEADERS, "retry-after": "30"})
+        headers = _PAGE_HEADERS if self._is_ours else _foreign_headers(file.body)
         if not deep:
-            return _conditional(request, file, _PAGE_HEADERS)
+            return _conditional(request, file, headers)
         base = f'<head><base href="{self._base}/">'.encode()
-        return HTMLResponse(file.body.replace(b"<head>", base, 1), headers=_PAGE_HEADERS)
+        return HTMLResponse(file.body.replace(b"<head>", base, 1), headers=headers)
 
     async def _find(self, name: str) -> _File | None:
         path = (self._root / name).resolve() if "\0" not in name else self._root
@@ -104,6 +111,16 @@ class Page:
         if file is not None and len(self._files) < MAX_FILES:
             self._files[name] = file
         return file
+
+
+def _foreign_headers(index: bytes) -> dict[str, str]:
+    """Return the headers of a page that is not ours: it may run the scripts it came with, only."""
+    scripts = {hashlib.sha256(text).digest() for text in _INLINE_SCRIPT.findall(index)}
+    hashes = sorted(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in scripts)
+    policy = _PAGE_POLICY.format(
+        script="".join(hashes), style=" 'unsafe-inline'", font=" data:", connect=" data:"
+    )
+    return {**_PAGE_HEADERS, "content-security-policy": policy}
 
 
 def _load(path: Path, stamp: tuple[int, int]) -> _File | None:

@@ -77,6 +77,8 @@ async def steps_of(
             if isinstance(step, Ended):
                 return
             continue
+        if feed is not None and feed.is_detached:
+            return  # the gateway stops; the client comes back and follows from there
         if feed is not None:
             yield number, None
             row = await turns.find(run_id)

@@ -9,6 +9,7 @@ Source: OpenClaw gateway protocol, "HTTP surface", common headers.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 
@@ -69,6 +70,12 @@ class Shell:
             if answer.status is not None:
                 raise
             await translate(error)(scope, receive, answer)
+        except asyncio.CancelledError:
+            # The server stops now; without an answer it would write one of its own, in plain text.
+            if answer.status is None:
+                stopping = problem(503, "unavailable", "The gateway is stopping; try again soon.")
+                await stopping(scope, receive, answer)
+            raise
         except Exception as error:
             log.error("http.failed", method=scope["method"], path=scope["path"], exc_info=error)
             if answer.status is not None:

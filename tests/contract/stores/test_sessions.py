@@ -77,7 +77,9 @@ async def test_a_refused_patch_leaves_nothing(store: Store):
 async def test_a_busy_session_is_left_alone(store: Store):
     key = "agent:main:a"
     await make(store, key)
-    await store.write(transcript.run_started, key, "r1", now=NOW)
+    await store.write(
+        transcript.append, key, role="user", content="Hi", now=NOW, run_id="r1", begins_run=True
+    )
     for change in (
         lambda: mutations.reset(key, NOTHING_EXPECTED, agent_id="main", reason="new", now=NOW),
         lambda: mutations.remove(key, NOTHING_EXPECTED, with_transcript=True, archived_only=False),

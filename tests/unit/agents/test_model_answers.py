@@ -74,9 +74,13 @@ async def test_what_the_model_is_told(tmp_path: Path) -> None:
     history = (
         HistoryMessage("user", "I am Ada"),
         HistoryMessage(
+            "assistant",
+            [{"type": "toolCall", "id": "t1", "name": "look", "arguments": {"at": "x"}}],
+        ),
+        HistoryMessage(
             "toolResult",
-            [],
-            {"toolCallId": "t1", "toolName": "look", "arguments": {"at": "x"}, "result": {"y": 1}},
+            [{"type": "text", "text": '{"y":1}'}],
+            {"toolCallId": "t1", "toolName": "look"},
         ),
         HistoryMessage("assistant", [{"type": "text", "text": "Hello Ada"}]),
         HistoryMessage("system", [{"type": "text", "text": "Reset"}], {"kind": "reset"}),
@@ -284,8 +288,16 @@ async def test_a_provider_that_finds_it_too_long_gets_a_shorter_one() -> None:
 
 
 async def test_old_tool_results_are_shortened_before_anything_is_summarised() -> None:
-    tool = {"toolCallId": "t", "toolName": "read", "arguments": {}, "result": "x" * 30_000}
-    entries = [HistoryMessage("user", "read it"), HistoryMessage("toolResult", [], tool)]
+    call = {"type": "toolCall", "id": "t", "name": "read", "arguments": {}}
+    entries = [
+        HistoryMessage("user", "read it"),
+        HistoryMessage("assistant", [call]),
+        HistoryMessage(
+            "toolResult",
+            [{"type": "text", "text": "x" * 30_000}],
+            {"toolCallId": "t", "toolName": "read"},
+        ),
+    ]
     for number in range(10):
         entries.append(HistoryMessage("user", f"q{number}"))
         entries.append(HistoryMessage("assistant", f"a{number}"))

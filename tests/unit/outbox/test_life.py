@@ -87,3 +87,12 @@ def test_every_state_can_be_reached_and_left_as_the_table_says() -> None:
 def test_an_operator_sees_the_kind_but_no_internals() -> None:
     assert describe(Rejected("chat not found")) == "Rejected: chat not found"
     assert describe(RuntimeError("token=secret")) == "RuntimeError"
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("attempts", [1, 20])
+def test_what_may_have_arrived_never_counts_as_failed(error: BaseException, attempts: int) -> None:
+    follow = after_failure(
+        error, attempts=attempts, keyed=True, policy=RetryPolicy(), uncertain=True
+    )
+    assert follow.state in {S.RETRY, S.UNKNOWN}

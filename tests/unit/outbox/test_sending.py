@@ -21,7 +21,7 @@ from portico.outbox.life import RetryPolicy
 from portico.outbox.store import Delivery
 from portico.protocol.errors import InvalidRequest
 from portico.store import Store
-from tests.support.path import FakeChannel, Path, Senders, route
+from tests.support.path import FakeChannel, Path, Senders, replace_write, route
 from tests.support.waiting import eventually
 
 POLICY = RetryPolicy(first_s=10, factor=1, longest_s=10)
@@ -236,6 +236,19 @@ async def test_a_retry_comes_in_time_although_others_are_blocked(sqlite_store: S
         await eventually(lambda: channel.texts == ["a1", "a2"], within_s=3)
 
 
+@pytest.mark.parametrize("end", ["rejected", "expired"])
+async def test_what_may_have_arrived_is_never_called_failed(store: Store, end: str) -> None:
+    channel = FakeChannel(keyed=True)
+    channel.plan = ["drop the answer", Rejected("x")]
+    async with wired(store, channel) as path:
+        delivery = await in_state(path, await send(path), "retry")
+        await later(path, 11 if end == "rejected" else 7200)
+        held = await in_state(path, delivery.delivery_id, "unknown")
+        assert held.uncertain
+        assert held.ended_at is not None
+        assert channel.texts == ["hello"]
+
+
 # -- crashes -------------------------------------------------------------------------------------
 
 
@@ -342,7 +355,7 @@ async def test_a_sent_message_is_recorded_as_soon_as_the_database_is_back(store:
                 raise OSError("gone")
             return await write(work, *args, **kwargs)
 
-        store.write = failing  # type: ignore[method-assign]
+        replace_write(store, failing)
         sent = await in_state(path, await send(path), "sent")
         assert failures == [3]
         assert sent.attempts == 1

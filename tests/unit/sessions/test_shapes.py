@@ -120,10 +120,10 @@ def test_messages_carry_their_place():
     }
 
 
-def test_tool_results_keep_structured_answers_aside():
-    meta = {"toolCallId": "c1", "toolName": "t", "isError": False, "result": {"ok": True}}
-    said = shapes.message(entry("toolResult", [], meta=meta))
-    assert (said["toolCallId"], said["isError"], said["details"]) == ("c1", False, {"ok": True})
+def test_tool_results_name_their_call():
+    meta = {"toolCallId": "c1", "toolName": "t", "isError": False}
+    said = shapes.message(entry("toolResult", [{"type": "text", "text": "{}"}], meta=meta))
+    assert (said["toolCallId"], said["toolName"], said["isError"]) == ("c1", "t", False)
 
 
 def test_long_texts_are_cut_and_marked():

@@ -22,7 +22,7 @@ from portico.agents.runtime import (
 from portico.channels.contract import Outgoing
 from portico.store import Store
 from portico.turns.run import INTERNAL_ERROR
-from tests.support.path import FakeChannel, Path, Puppet, Senders
+from tests.support.path import FakeChannel, Path, Puppet, Senders, replace_write
 from tests.support.waiting import eventually
 
 
@@ -183,8 +183,13 @@ async def test_tools_are_in_the_transcript(sqlite_store: Store) -> None:
         await path.ended("a")
         assert await path.transcript() == [
             ("user", "a"),
+            ("assistant", ""),
             ("toolResult", "a view"),
             ("assistant", "seen"),
+        ]
+        call = (await path.entries())[1]
+        assert call.content == [
+            {"type": "toolCall", "id": "t1", "name": "look", "arguments": {"at": "x"}}
         ]
         tools = [frame for frame in path.events.frames if frame["event"] == "session.tool"]
         assert tools == []  # nobody subscribed to the list of sessions
@@ -315,10 +320,10 @@ async def test_cancel_while_the_end_is_committed(store: Store) -> None:
                 await go.wait()
             return await write(work, *args, **kwargs)
 
-        store.write = slow  # type: ignore[method-assign]
+        replace_write(store, slow)
         path.puppet.finish("a", "complete")
         await reached.wait()
-        store.write = write  # type: ignore[method-assign]
+        replace_write(store, write)
         cancelling = asyncio.ensure_future(path.turns.cancel("a", "rpc"))
         await path.settled()
         go.set()
@@ -396,7 +401,7 @@ def fail_ends(store: Store, times: int, *, after_commit: bool = False) -> list[i
             raise Away
         return await write(work, *args, **kwargs)
 
-    store.write = failing  # type: ignore[method-assign]
+    replace_write(store, failing)
     return failed
 
 
@@ -447,7 +452,7 @@ async def test_an_end_that_cannot_be_committed_is_resolved_later(
         path.puppet.finish("a", "lost")
         await eventually(lambda: path.turns.running == 0)
         assert await path.state("a") == "running"
-        sqlite_store.write = write  # type: ignore[method-assign]
+        replace_write(sqlite_store, write)
         await path.sweep()
         await path.begun("a", attempt=2)
         path.puppet.finish("a", "again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import pytest
 
 from portico.agents.runtime import TextDelta, TurnRequest
 from portico.channels.model import Peer, ReplyRoute
+from portico.protocol.errors import Unavailable
 from portico.turns import feed as feed_module
 from portico.turns.feed import Ended, Feeds, RunFeed, Started, Step
 from portico.turns.life import TurnState
@@ -121,3 +123,21 @@ async def test_closing_an_unknown_feed_is_nothing() -> None:
     assert feeds.find("nobody") is None
     anything: Any = feeds.open("a")
     assert bool(anything)
+
+
+async def test_a_detached_feed_lets_everyone_go() -> None:
+    feeds = Feeds()
+    feed = feeds.open("a")
+    waiting = asyncio.ensure_future(feed.wait_end())
+    steps = [number async for number, _ in _after_detach(feeds, feed)]
+    assert steps == []
+    with pytest.raises(Unavailable, match="same id"):
+        await waiting
+    with pytest.raises(Unavailable):
+        await feeds.open("b").wait_end()
+
+
+async def _after_detach(feeds: Feeds, feed: RunFeed) -> AsyncIterator[tuple[int, object]]:
+    asyncio.get_running_loop().call_soon(feeds.detach)
+    async for step in feed.follow():
+        yield step

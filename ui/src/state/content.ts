@@ -32,11 +32,16 @@ export function callsOf(content: unknown): CallBlock[] {
 /** Arguments and results of any shape, as text a person can read. */
 export function display(value: unknown): string {
   if (value === undefined || value === null) return ''
-  if (typeof value === 'string') return value
-  if (isObject(value)) {
-    const text = textOf(value['content'])
-    if (text !== '') return text
+  const text = typeof value === 'string' ? value : (isObject(value) && textOf(value['content'])) || textOf(value)
+  return text === '' && typeof value !== 'string' ? JSON.stringify(value, null, 2) : indented(text)
+}
+
+/** JSON of an object or list is easier to read over several lines. */
+function indented(text: string): string {
+  if (!/^\s*[[{]/.test(text)) return text
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2)
+  } catch {
+    return text
   }
-  const blocks = textOf(value)
-  return blocks !== '' ? blocks : JSON.stringify(value, null, 2)
 }

@@ -109,8 +109,7 @@ def text_tokens(text: str) -> int:
 
 def entry_tokens(entry: HistoryMessage) -> int:
     """About how many tokens an entry is."""
-    called = entry.meta if entry.role == "toolResult" else {}
-    size = len(_json(called.get("arguments"))) + len(_json(called.get("result")))
+    size = 0
     for part in parts_of(entry.content):
         if part.get("type") in {"text", "toolCall", "toolResult"}:
             size += len(str(part.get("text") or "")) + len(_json(part.get("arguments")))
@@ -130,8 +129,8 @@ def as_text(entries: Sequence[HistoryMessage]) -> Iterator[str]:
     """Yield each entry as a line of a protocol, for whoever summarises it."""
     for entry in entries:
         if entry.role == "toolResult" and entry.meta.get("toolName"):
-            call = f"{entry.meta['toolName']}({_json(entry.meta.get('arguments'))})"
-            yield f"Tool {call}: {_cut(_json(entry.meta.get('result')), SHOWN_IN_SUMMARY)}"
+            result = " ".join(_shown(part) for part in parts_of(entry.content))
+            yield f"Tool {entry.meta['toolName']}: {_cut(result, SHOWN_IN_SUMMARY)}"
             continue
         said = " ".join(_shown(part) for part in parts_of(entry.content))
         if said:
@@ -148,19 +147,18 @@ def _shown(part: dict[str, Any]) -> str:
 
 
 def _short(entry: HistoryMessage) -> HistoryMessage:
-    meta = entry.meta
-    result = meta.get("result")
-    if entry.role == "toolResult" and len(_json(result)) > SHOWN_OF_RESULT:
-        meta = {**meta, "result": _cut(_json(result), SHOWN_OF_RESULT)}
     content = entry.content
-    if not isinstance(content, str):
+    if entry.role == "toolResult":
+        shown = " ".join(_shown(part) for part in parts_of(content))
+        content = [{"type": "text", "text": _cut(shown, SHOWN_OF_RESULT)}]
+    elif not isinstance(content, str):
         content = [
             part
             if part.get("type") in {"text", "toolCall", "toolResult"}
             else {"type": "text", "text": _shown(part)}
             for part in parts_of(content)
         ]
-    return msgspec.structs.replace(entry, content=content, meta=meta)
+    return msgspec.structs.replace(entry, content=content)
 
 
 def _json(value: Any) -> str:

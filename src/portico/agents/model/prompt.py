@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -71,7 +70,7 @@ class Prompt:
         elif entry.role == "assistant":
             self._answered(entry)
         elif entry.meta.get("toolCallId"):
-            self._used_tool(entry.meta)
+            self._used_tool(entry)
         else:
             for part in parts_of(entry.content):
                 if part.get("type") == "toolResult":
@@ -101,12 +100,16 @@ class Prompt:
         if parts:
             self.messages.append(ModelResponse(parts))
 
-    def _used_tool(self, meta: dict[str, Any]) -> None:
-        self._close_calls()
-        call_id, name = str(meta["toolCallId"]), str(meta.get("toolName") or "tool")
-        call = ToolCallPart(name, meta.get("arguments") or {}, tool_call_id=call_id)
-        self.messages.append(ModelResponse([call]))
-        self._request(ToolReturnPart(name, _plain(meta.get("result")), tool_call_id=call_id))
+    def _used_tool(self, entry: HistoryMessage) -> None:
+        """Say what a tool returned; its call stands before it, unless that was cut off."""
+        call_id = str(entry.meta["toolCallId"])
+        text = "".join(str(part.get("text") or "") for part in parts_of(entry.content))
+        if call_id not in self._open:
+            self._close_calls()
+            name = str(entry.meta.get("toolName") or "tool")
+            self._open[call_id] = self._names[call_id] = name
+            self.messages.append(ModelResponse([ToolCallPart(name, {}, tool_call_id=call_id)]))
+        self._result(call_id, text or NO_RESULT)
 
     def _result(self, call_id: str, text: Any) -> None:
         if self._open.pop(call_id, None) is not None:
@@ -127,9 +130,3 @@ class Prompt:
             last.parts = [*last.parts, part]
         else:
             self.messages.append(ModelRequest([part]))
-
-
-def _plain(result: Any) -> str:
-    if result is None:
-        return NO_RESULT
-    return result if isinstance(result, str) else msgspec.json.encode(result).decode()

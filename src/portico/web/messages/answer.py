@@ -15,13 +15,14 @@ EMPTY_REPLY = "I didn't produce a visible reply. Please try again."
 SESSION_ID = "sessionId"  # in the reply route's context: the id the caller knows the session by
 
 _S = TurnState
+# All of these are final: the same request gets the same answer, so none of them asks for a retry.
 _FAILURES: dict[TurnState, tuple[int, str, str]] = {
     _S.FAILED: (500, "internal_error", "The agent failed."),
     _S.TIMED_OUT: (504, "timeout", "The agent did not finish in time."),
     _S.CANCELLED: (409, "canceled", "The request was canceled."),
-    _S.INTERRUPTED: (503, "interrupted", "The gateway stopped while the agent was answering."),
-    _S.DROPPED: (429, "overloaded", "Too many messages were waiting; this one was dropped."),
-    _S.EXPIRED: (503, "expired", "The request waited too long for its session and was given up."),
+    _S.INTERRUPTED: (500, "interrupted", "The gateway stopped while the agent was answering."),
+    _S.DROPPED: (409, "dropped", "Too many messages were waiting; this one was dropped."),
+    _S.EXPIRED: (504, "expired", "The request waited too long for its session and was given up."),
     _S.MERGED: (409, "merged", "The message became part of another request."),
 }
 

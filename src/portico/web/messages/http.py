@@ -29,7 +29,7 @@ from portico.web.messages.model import (
 )
 from portico.web.messages.service import MessageService, Ticket
 from portico.web.messages.stream import EventId, parse_event_id
-from portico.web.problem import ErrorBody, json_response, retry_after
+from portico.web.problem import ErrorBody, json_response
 
 BASE = "/v1/gateway"
 MAX_CANCEL_BODY = 64 * 1024
@@ -43,8 +43,8 @@ _SUBMIT_ANSWERS = {
     413: Answer("The body is too large.", ErrorBody),
     429: Answer("Too many requests wait for this session.", ErrorBody, headers=_RETRY_AFTER),
     500: Answer("The agent or the gateway failed.", ErrorBody),
-    503: Answer("Not accepting, or it waited too long.", ErrorBody, headers=_RETRY_AFTER),
-    504: Answer("The agent did not finish in time.", ErrorBody),
+    503: Answer("Not accepting.", ErrorBody, headers=_RETRY_AFTER),
+    504: Answer("The agent did not finish, or begin, in time.", ErrorBody),
 }
 
 
@@ -201,8 +201,7 @@ def _answer(ticket: Ticket, row: TurnRow) -> Response:
     body = MessageResponse(
         session_id=ticket.session_id, request_id=ticket.request_id, error=failure.error
     )
-    headers = retry_after(1000) if failure.status in {429, 503} else None
-    return json_response(body, failure.status, headers)
+    return json_response(body, failure.status)
 
 
 def _last_event_id(request: Request) -> EventId:
