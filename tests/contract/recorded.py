@@ -125,7 +125,7 @@ SPOKEN_ROW = {
     "createdAt": int,
     "updatedAt": int,
     "lastInteractionAt": int,
-    "status": Is("done"),
+    "status": str,
     "startedAt": int,
     "endedAt": int,
     "runtimeMs": int,

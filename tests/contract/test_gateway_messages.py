@@ -487,7 +487,7 @@ async def test_who_waits_too_long_is_told_so(tmp_path: Path) -> None:
         second = await queued_behind(inside, runtime)
         await inside.gateway.turns._expire()
         answer = await second
-        assert answer.status_code == 503  # type: ignore[attr-defined]  # a response
+        assert answer.status_code == 504  # type: ignore[attr-defined]  # a response
         assert answer.json()["error"]["type"] == "expired"  # type: ignore[attr-defined]
         assert (await inside.status("second")).json()["state"] == "expired"
         runtime.go.set()
