@@ -223,9 +223,7 @@ def _summary(agent: Agent, catalog: Catalog) -> AgentSummary:
         name=agent.name,
         identity=shown or None,
         workspace=agent.workspace,
-        model={
-            "primary": "/".join(_model(agent, catalog))
-        },
+        model={"primary": "/".join(_model(agent, catalog))},
     )
 
 
