@@ -108,6 +108,7 @@ class Link:
             for future in self._waiting.values():
                 if not future.done():
                     future.set_exception(ConnectionResetError("the connection closed"))
+                    future.exception()  # whoever asked may have failed to send, and never look
             self._waiting.clear()
 
     async def close(self) -> None:
