@@ -5,7 +5,8 @@ Not here: WebSocket upgrades; the server's protocol class takes them before this
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,14 +82,31 @@ def build_web(
 
 
 class _Table:
-    """Every endpoint by its path: one look-up, however many there are."""
+    """Every endpoint by its path: one look-up, and then those whose path has parameters."""
 
     def __init__(self, paths: dict[str, ASGIApp], rest: ASGIApp) -> None:
-        self._paths = paths
+        self._paths = {path: app for path, app in paths.items() if "{" not in path}
+        self._templates = [(*compile_path(path), app) for path, app in paths.items() if "{" in path]
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._paths.get(scope["path"], self._rest)(scope, receive, send)
+        found = self._paths.get(scope["path"]) or self._by_template(scope) or self._rest
+        await found(scope, receive, send)
+
+    def _by_template(self, scope: Scope) -> ASGIApp | None:
+        for pattern, app in self._templates:
+            if match := pattern.match(scope["path"]):
+                scope["path_params"] = match.groupdict()
+                return app
+        return None
+
+
+def _compiled(templates: Mapping[str, ASGIApp]) -> list[tuple[re.Pattern[str], ASGIApp]]:
+    if not templates:
+        return []
+    from starlette.routing import compile_path  # not needed by most gateways, and slow to import
+
+    return [(compile_path(path)[0], app) for path, app in templates.items()]
 
 
 class _Rest:

@@ -118,7 +118,7 @@ class _Path:
 
 
 def by_path(endpoints: Iterable[Endpoint], gate: Gate) -> dict[str, ASGIApp]:
-    """Return the app of each path of a table of endpoints. No path has parameters.
+    """Return the app of each path of a table of endpoints.
 
     Raises:
         ValueError: one method of one path is declared twice.
