@@ -86,7 +86,7 @@ class _Table:
 
     def __init__(self, paths: dict[str, ASGIApp], rest: ASGIApp) -> None:
         self._paths = {path: app for path, app in paths.items() if "{" not in path}
-        self._templates = [(*compile_path(path), app) for path, app in paths.items() if "{" in path]
+        self._templates = _compiled({path: app for path, app in paths.items() if "{" in path})
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
