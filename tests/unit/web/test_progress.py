@@ -68,7 +68,7 @@ def test_details_never_hold_secrets(arguments: dict[str, object]) -> None:
 
 
 def test_details_are_short() -> None:
-    assert tool_detail({"path": "/home/ann/work/notes/today.md"}) == "…/notes/today.md"
+    assert tool_detail({"path": "/home/ann/papers/notes/today.md"}) == "…/notes/today.md"
     assert tool_detail({"url": "https://files.example/a/b/c?q=1"}) == "files.example…/b/c"
     detail = tool_detail({"query": "x" * 500, "b": "y" * 500, "c": "z"})
     assert detail is not None
