@@ -27,6 +27,7 @@ from portico.observe.metrics import Metrics
 from portico.sessions.model import Entry
 from portico.store import Store, Work
 from portico.tasks import Tasks
+from portico.turns import leases
 from portico.turns import store as turn_store
 from portico.turns.feed import Feeds, RunFeed
 from portico.turns.life import TurnState, after_owner_died
@@ -378,7 +379,7 @@ class Turns:
         """Delete turns that ended before a time, some at a time; return how many."""
         total = 0
         while count := await self._store.write(
-            turn_store.forget, before_ms=before_ms, count=FORGET_AT_ONCE
+            leases.forget, before_ms=before_ms, count=FORGET_AT_ONCE
         ):
             total += count
         return total
@@ -459,10 +460,10 @@ class Turns:
 
     async def _renew(self) -> None:
         runs = [*self._active.values()]
-        if not runs and not await self._store.read(turn_store.holds_any, self._owner):
+        if not runs and not await self._store.read(leases.holds_any, self._owner):
             return
         until = self._lease_until(self._clock.now_ms())
-        held = await self._store.write(turn_store.renew, self._owner, lease_until=until)
+        held = await self._store.write(leases.renew, self._owner, lease_until=until)
         for run in runs:
             fence, reason = held.get(run.row.run_id, (-1, None))
             if fence != run.row.fence:
@@ -493,7 +494,7 @@ class Turns:
 
     async def _rescue(self, *, alone: bool) -> None:
         now = self._clock.now_ms()
-        found = await self._store.read(turn_store.orphans, self._owner, alone=alone, now=now)
+        found = await self._store.read(leases.orphans, self._owner, alone=alone, now=now)
         for row in found:
             if self._is_running_here(row):
                 continue
@@ -516,7 +517,7 @@ class Turns:
         )
         log.info("turn.orphan", run_id=row.run_id, becomes=state.value, attempts=row.attempts)
         if state is TurnState.QUEUED:
-            await self._store.write(turn_store.requeue, row)
+            await self._store.write(leases.requeue, row)
             return
         try:
             ending = await self._runner.close(run, state, INTERRUPTED)
@@ -537,7 +538,7 @@ class Turns:
 
     async def _expire(self) -> None:
         now = self._clock.now_ms()
-        for run_id in await self._store.read(turn_store.overdue, now=now):
+        for run_id in await self._store.read(leases.overdue, now=now):
             row = await self._store.write(
                 turn_store.end_queued, run_id, TurnState.EXPIRED, turn_store.EXPIRED, now=now
             )
@@ -548,5 +549,5 @@ class Turns:
         free = self._limits.max_concurrent - len(self._active) - self._claiming
         if free <= 0 or not self._accepting:
             return
-        for key in await self._store.read(turn_store.ready_lanes, free):
+        for key in await self._store.read(leases.ready_lanes, free):
             self._wake(key)
