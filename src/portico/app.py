@@ -15,6 +15,7 @@ import structlog
 
 from portico import __version__
 from portico.agents.rpc import AgentMethods
+from portico.agents.tools.rpc import ToolMethods
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
 from portico.channels.registry import ChannelRegistry
@@ -57,17 +58,21 @@ from portico.web.messages.http import message_endpoints
 from portico.web.messages.service import MessageService, MessageSettings
 from portico.web.metrics import StoreGauges, metrics_endpoint
 from portico.web.probes import probe_endpoints
+from portico.web.tools import tools_endpoint
 from portico.web.ws import websocket_protocol
 from portico.wiring import (
     ConfiguredLanes,
     auth_settings,
     build_agents,
     build_catalog,
+    build_toolbox,
+    http_tools,
     message_api_policy,
     openai_settings,
     self_presence,
     shown_store,
     socket_limits,
+    vouched_for,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +137,8 @@ class Gateway:
     def _build_conversation(self) -> None:
         config, store, clock = self.config, self.store, self.clock
         self.catalog = build_catalog(config, self._env)
-        self.agents = agents = build_agents(config, self.catalog, clock)
+        self.toolbox = build_toolbox(config)
+        self.agents = agents = build_agents(config, self.catalog, clock, self.toolbox)
         self.main_key = config.session.main_key
         self.changes = SessionChanges(
             store=store,
@@ -201,6 +207,7 @@ class Gateway:
             policies=lambda channel, _account: (
                 OPEN_DOOR if channel in {"webchat", "openai"} else message_door
             ),
+            vouched_for=vouched_for(config),
             metrics=self.metrics,
         )
         self.chat = ChatService(
@@ -286,6 +293,7 @@ class Gateway:
                 *message_endpoints(
                     messages, tasks=self.tasks, max_body_bytes=gateway.http.max_body_bytes
                 ),
+                tools_endpoint(self.dispatcher),
                 *self._openai_endpoints(),
             ],
             gate=gate,
@@ -374,6 +382,12 @@ class Gateway:
             ),
             AgentRunMethods(
                 chat=chat, turns=turns, sessions=sessions, agents=agents, clock=self.clock
+            ),
+            ToolMethods(
+                toolbox=self.toolbox,
+                agents=agents,
+                main_key=self.main_key,
+                http_door=http_tools(self.config),
             ),
             AgentMethods(agents=agents, catalog=self.catalog, main_key=self.main_key),
             SessionReadMethods(sessions=sessions, clock=self.clock),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast, get_args
 
 import structlog
@@ -23,8 +23,12 @@ from portico.agents.model.settings import AgentModel
 from portico.agents.python import PythonRuntime
 from portico.agents.runtime import AgentRuntime
 from portico.agents.service import Agent, Agents
+from portico.agents.tools.policy import Rules
+from portico.agents.tools.registry import ToolRegistry
+from portico.agents.tools.toolbox import Layers, LayersFor, Toolbox, ToolLimits
 from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import AuthSettings
+from portico.channels.model import InboundMessage
 from portico.clock import Clock
 from portico.config.checks import auth_mode
 from portico.events.presence import PresenceEntry
@@ -39,6 +43,7 @@ from portico.web.control_plane import SocketLimits
 if TYPE_CHECKING:
     from portico.config.model import AgentEntry, ModelEntry, PorticoConfig
     from portico.config.sections.conversation import QueueSettings
+    from portico.config.sections.tools import ToolRules
     from portico.web.openai.http import OpenAISettings
 
 log = structlog.get_logger()
@@ -126,13 +131,84 @@ def _with_v1(base_url: str) -> str:
     return base if base.endswith("/v1") else f"{base}/v1"
 
 
-def build_agents(config: PorticoConfig, catalog: Catalog, clock: Clock) -> Agents:
+NOT_OVER_HTTP = (
+    "exec",
+    "spawn",
+    "shell",
+    "fs_write",
+    "fs_delete",
+    "fs_move",
+    "apply_patch",
+    "sessions_spawn",
+    "sessions_send",
+    "cron",
+    "gateway",
+    "nodes",
+)
+"""What `POST /tools/invoke` refuses unless it is allowed. Source: OpenClaw, "/tools/invoke"."""
+
+
+def build_toolbox(config: PorticoConfig) -> Toolbox:
+    """Construct the agents' tools, under the configured policy; features add theirs later."""
+    tools = config.tools
+    limits = ToolLimits(tools.timeout_seconds, tools.max_result_chars)
+    return Toolbox(ToolRegistry(), tool_layers(config), limits)
+
+
+def tool_layers(config: PorticoConfig) -> LayersFor:
+    """Return the policy: the gateway's layer, the agent's, the channel's; and untrusted text's."""
+    tools, agents = config.tools, config.agents
+    everybody = _rules("tools", tools)
+    channels = {
+        name: _rules(f"tools.byChannel.{name}", it) for name, it in tools.by_channel.items()
+    }
+    strangers = _rules("tools.untrusted", tools.untrusted)
+    by_agent = {
+        entry.id: (
+            _rules(f"agents.{entry.id}.tools", entry.tools),
+            strangers
+            if entry.tools.untrusted is None
+            else _rules(f"agents.{entry.id}.tools.untrusted", entry.tools.untrusted),
+        )
+        for entry in agents.roster()
+    }
+
+    def layers(agent_id: str, channel: str | None) -> Layers:
+        own, untrusted = by_agent.get(agent_id) or by_agent[agents.default_id()]
+        through = channels.get(channel or "")
+        return Layers((everybody, own, *((through,) if through else ())), untrusted)
+
+    return layers
+
+
+def _rules(name: str, given: ToolRules) -> Rules:
+    return Rules(name, given.profile, given.allow, given.also_allow, given.deny)
+
+
+def http_tools(config: PorticoConfig) -> Rules:
+    """Return which tools may be called over HTTP."""
+    given = config.gateway.tools
+    usually = (name for name in NOT_OVER_HTTP if name not in given.allow)
+    return Rules("gateway.tools", deny=(*usually, *given.deny))
+
+
+def vouched_for(config: PorticoConfig) -> Callable[[InboundMessage], bool]:
+    """Return whose messages the operator vouches for."""
+    trusted = frozenset(config.tools.trusted)
+
+    def vouches(message: InboundMessage) -> bool:
+        return not trusted.isdisjoint((message.channel, f"{message.channel}:{message.sender}"))
+
+    return vouches
+
+
+def build_agents(config: PorticoConfig, catalog: Catalog, clock: Clock, toolbox: Toolbox) -> Agents:
     """Construct the configured agents with their runtimes."""
     models = Models(catalog, Cooldowns(clock))
     roster = [
         Agent(
             agent_id=entry.id,
-            runtime=_runtime(config, entry, models),
+            runtime=_runtime(config, entry, models, toolbox),
             name=entry.identity.name or entry.name,
             emoji=entry.identity.emoji,
             avatar=entry.identity.avatar,
@@ -145,7 +221,9 @@ def build_agents(config: PorticoConfig, catalog: Catalog, clock: Clock) -> Agent
     return Agents(roster, config.agents.default_id())
 
 
-def _runtime(config: PorticoConfig, entry: AgentEntry, models: Models) -> AgentRuntime:
+def _runtime(
+    config: PorticoConfig, entry: AgentEntry, models: Models, toolbox: Toolbox
+) -> AgentRuntime:
     wanted = config.agents.runtime_for(entry.id)
     resumable = bool(wanted.options.get("resumable", False))
     if wanted.type == "python" and wanted.import_path is not None:
@@ -153,7 +231,7 @@ def _runtime(config: PorticoConfig, entry: AgentEntry, models: Models) -> AgentR
     if wanted.type == "http" and wanted.url is not None:
         return HttpRuntime(wanted.url, token=wanted.token, resumable=resumable)
     if wanted.type == "model":
-        return ModelRuntime(_agent_model(config, entry), models)
+        return ModelRuntime(_agent_model(config, entry), models, tools=toolbox.open)
     return EchoRuntime()
 
 

@@ -12,7 +12,6 @@ from portico.agents.model.catalog import Catalog, ModelSpec, ProviderSpec
 from portico.agents.model.cooldown import Cooldowns
 from portico.agents.model.runtime import ModelRuntime, Models
 from portico.agents.model.settings import AgentModel
-from portico.agents.model.tools import Tool
 from portico.agents.runtime import (
     AgentEvent,
     HistoryMessage,
@@ -21,6 +20,8 @@ from portico.agents.runtime import (
     Turn,
     TurnRequest,
 )
+from portico.agents.tools.contract import Tool, ToolCall
+from portico.agents.tools.toolbox import Layers, ToolLimits, TurnTools
 from portico.clock import Clock, SystemClock
 from tests.fakes.provider import FakeProvider
 
@@ -44,13 +45,24 @@ def model_runtime(
     tools: Sequence[Tool] = (),
     clock: Clock | None = None,
     aliases: dict[str, str] | None = None,
+    layers: Layers | None = None,
 ) -> ModelRuntime:
+    async def opened(turn: Turn) -> TurnTools:
+        call = ToolCall(
+            agent_id=turn.agent_id,
+            session_key=turn.session_key,
+            call_id="",
+            is_untrusted=turn.request.is_untrusted,
+        )
+        by_name = {tool.name: tool for tool in tools}
+        return TurnTools(call, by_name, layers or Layers(), ToolLimits())
+
     models = Models(
         Catalog(providers, aliases=aliases),
         Cooldowns(clock or SystemClock()),
         first_wait_s=0.01,
     )
-    return ModelRuntime(settings or AgentModel("fake/m"), models, tools=lambda _turn: tools)
+    return ModelRuntime(settings or AgentModel("fake/m"), models, tools=opened)
 
 
 def turn_of(

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
-from portico.channels.model import Attachment
+from portico.channels.model import Attachment, ReplyRoute
 
 
 class HistoryMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,7 +25,7 @@ class HistoryMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         meta: what the transcript keeps beside it: of a tool call its name, arguments and result;
-            of a compaction its summary.
+            of a compaction its summary; `untrusted`, of what holds text from outside.
         seq: its place in the transcript; 0 for what never was in one.
     """
 
@@ -33,6 +33,11 @@ class HistoryMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     content: Any
     meta: dict[str, Any] = msgspec.field(default_factory=dict)
     seq: int = 0
+
+    @property
+    def is_untrusted(self) -> bool:
+        """Whether text from outside is in it."""
+        return bool(self.meta.get("untrusted"))
 
 
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,6 +52,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         extensions: whatever the caller attached, handed to the runtime as it came.
         prior: the conversation before this message as the caller tells it. A runtime uses it in
             place of the transcript; empty: the transcript is the memory.
+        is_untrusted: the operator does not vouch for who wrote it.
     """
 
     text: str
@@ -63,6 +69,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     received_at_ms: int = 0
     message_id: str | None = None
     prior: tuple[HistoryMessage, ...] = ()
+    is_untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class Turn:
         history: awaits the newest `limit` entries before this turn, oldest first.
         steering: awaits the next message sent into the running turn (queue mode `steer`).
         attempt: 1 the first time; higher after a crash.
+        origin: where the message came from and its answer goes.
     """
 
     run_id: str
@@ -83,6 +91,7 @@ class Turn:
     history: Callable[[int], Awaitable[list[HistoryMessage]]]
     steering: Callable[[], Awaitable[TurnRequest]]
     attempt: int = 1
+    origin: ReplyRoute | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, rename="camel"):
@@ -146,12 +155,17 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call ended."""
+    """A tool call ended.
+
+    Attributes:
+        is_untrusted: the result may hold text from outside.
+    """
 
     call_id: str
     name: str
     result: Any
     is_error: bool = False
+    is_untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +188,13 @@ class ContextCompacted:
     Attributes:
         first_kept_seq: the first transcript entry the summary does not cover.
         tokens_before: about how large what the agent remembered was.
+        is_untrusted: it summarises text from outside, too.
     """
 
     summary: str
     first_kept_seq: int
     tokens_before: int = 0
+    is_untrusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +211,16 @@ StopReason = Literal["stop", "length", "toolUse"]
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The answer is complete. `text` is the whole of it; `None`: what the deltas said."""
+    """The answer is complete.
+
+    Attributes:
+        text: the whole of it; `None`: what the deltas said.
+        is_untrusted: text from outside went into it.
+    """
 
     text: str | None = None
     stop_reason: StopReason = "stop"
+    is_untrusted: bool = False
 
 
 ErrorKind = Literal["refusal", "timeout", "rate_limit", "context_length", "unknown"]

@@ -32,11 +32,12 @@ from portico.config.sections.gateway import (
 )
 from portico.config.sections.ground import Logging, Store
 from portico.config.sections.models import ModelEntry, ModelProvider, Models
+from portico.config.sections.tools import Tools
 
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
-    worktreeRoot worktreeAcceleration tools security bindings broadcast attachments tts commands
+    worktreeRoot worktreeAcceleration security bindings broadcast attachments tts commands
     approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory mcp
     skills plugins surfaces proxy
     """.split()
@@ -55,6 +56,7 @@ class PorticoConfig(Section):
     gateway: Gateway = group(Gateway, "The port and everything behind its door.")
     agents: Agents = group(Agents, "Who answers.")
     models: Models = group(Models, "The language models agents think with.")
+    tools: Tools = group(Tools, "What agents may have done, and whom they believe.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
     store: Store = group(Store, "Where the rows live.")
@@ -86,4 +88,5 @@ __all__ = [
     "SessionSettings",
     "Store",
     "Tls",
+    "Tools",
 ]

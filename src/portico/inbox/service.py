@@ -145,7 +145,12 @@ class Accepted:
 
 
 class Inbox:
-    """The one way in."""
+    """The one way in.
+
+    Args:
+        vouched_for: whether the operator vouches for who wrote a message; what others wrote is
+            marked as untrusted, for good.
+    """
 
     def __init__(
         self,
@@ -154,6 +159,7 @@ class Inbox:
         clock: Clock,
         lanes: LanePort,
         policies: Callable[[str, str], DoorPolicy] = lambda _channel, _account: OPEN_DOOR,
+        vouched_for: Callable[[InboundMessage], bool] = lambda _message: True,
         metrics: Metrics | None = None,
     ) -> None:
         self._counted = (metrics or Metrics()).inbox_messages
@@ -161,6 +167,7 @@ class Inbox:
         self._clock = clock
         self._lanes = lanes
         self._policies = policies
+        self._vouched_for = vouched_for
 
     async def accept(
         self, message: InboundMessage, request: TurnRequest, routing: Routing
@@ -238,7 +245,9 @@ class Inbox:
             reply_route=msgspec.json.encode(route).decode(),
         )
         if run_id is None:
-            yield from _keep_as_context(message, routing.session_key, now)
+            yield from _keep_as_context(
+                message, routing.session_key, now, is_untrusted=not self._vouched_for(message)
+            )
             return accepted
         whole = msgspec.structs.replace(
             request,
@@ -249,6 +258,7 @@ class Inbox:
             sender_name=message.sender_name,
             received_at_ms=now,
             message_id=message_id,
+            is_untrusted=not self._vouched_for(message),
         )
         turn = yield from self._lanes.enqueue(
             Admitted(run_id, routing, whole, route, fingerprint, message.channel)
@@ -304,13 +314,20 @@ def _reply_route(message: InboundMessage) -> ReplyRoute:
     )
 
 
-def _keep_as_context(message: InboundMessage, session_key: str, now: int) -> Work[None]:
+def _keep_as_context(
+    message: InboundMessage, session_key: str, now: int, *, is_untrusted: bool
+) -> Work[None]:
     yield from transcript.append(
         session_key,
         role="user",
         content=message.text,
         now=now,
-        meta={"sender": message.sender, "senderName": message.sender_name, "context": True},
+        meta={
+            "sender": message.sender,
+            "senderName": message.sender_name,
+            "context": True,
+            **transcript.marked(is_untrusted=is_untrusted),
+        },
     )
 
 

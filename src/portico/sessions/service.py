@@ -261,6 +261,7 @@ class Sessions:
                 summary=found.summary,
                 first_kept_seq=found.first_kept_seq,
                 tokens_before=found.tokens_before,
+                is_untrusted=found.is_untrusted,
                 now=now,
             )
             return True

@@ -211,6 +211,11 @@ def append(
     return entry
 
 
+def marked(*, is_untrusted: bool) -> dict[str, Any]:
+    """Return what marks an entry that holds text from outside."""
+    return {"untrusted": True} if is_untrusted else {}
+
+
 def append_compaction(
     key: str,
     *,
@@ -219,6 +224,7 @@ def append_compaction(
     tokens_before: int,
     now: int,
     run_id: str | None = None,
+    is_untrusted: bool = False,
 ) -> Work[Entry]:
     """Note that agents remember a summary in place of what is before `first_kept_seq`."""
     meta = {
@@ -226,6 +232,7 @@ def append_compaction(
         "summary": summary,
         "firstKeptSeq": first_kept_seq,
         "tokensBefore": tokens_before,
+        **marked(is_untrusted=is_untrusted),
     }
     content = [{"type": "text", "text": "Compaction"}]
     return (

@@ -50,6 +50,7 @@ class Said:
     Attributes:
         text: what the deltas said; a `Final` with a text of its own wins.
         cancelled_by: why it was cancelled, when it was.
+        answers_untrusted: the message was written by somebody the operator does not vouch for.
     """
 
     text: str = ""
@@ -62,6 +63,13 @@ class Said:
     model: str | None = None
     compacted: ContextCompacted | None = None
     cancelled_by: str | None = None
+    answers_untrusted: bool = False
+
+    @property
+    def is_untrusted(self) -> bool:
+        """Whether text from outside may have gone into the answer."""
+        final = isinstance(self.final, Final) and self.final.is_untrusted
+        return final or self.answers_untrusted or any(tool.is_untrusted for tool in self.tools)
 
     def result(self, state: TurnState) -> TurnResult:
         """Return how the turn ended."""
@@ -153,6 +161,7 @@ def _write_transcript(
                 summary=said.compacted.summary,
                 first_kept_seq=said.compacted.first_kept_seq,
                 tokens_before=said.compacted.tokens_before,
+                is_untrusted=said.compacted.is_untrusted,
                 now=now,
                 run_id=row.run_id,
             )
@@ -162,7 +171,7 @@ def _write_transcript(
             yield from _append_tool(row, tool, now=now)
         if not result.text and not result.error and not result.requested:
             return None
-        return (yield from _append_answer(row, state, result, now=now))
+        return (yield from _append_answer(row, state, said, result, now=now))
     except LookupError:  # the session was deleted while the turn ran
         return None
 
@@ -192,7 +201,12 @@ def _append_tool(row: TurnRow, tool: ToolUse, *, now: int) -> Work[Entry]:
             content=_as_parts(tool.result),
             now=now,
             run_id=row.run_id,
-            meta={"toolCallId": tool.call_id, "toolName": tool.name, "isError": tool.is_error},
+            meta={
+                "toolCallId": tool.call_id,
+                "toolName": tool.name,
+                "isError": tool.is_error,
+                **transcript.marked(is_untrusted=tool.is_untrusted),
+            },
         )
     )
 
@@ -204,7 +218,9 @@ def _as_parts(result: Any) -> list[Any]:
     return [{"type": "text", "text": text}]
 
 
-def _append_answer(row: TurnRow, state: TurnState, result: TurnResult, *, now: int) -> Work[Entry]:
+def _append_answer(
+    row: TurnRow, state: TurnState, said: Said, result: TurnResult, *, now: int
+) -> Work[Entry]:
     return (
         yield from transcript.append(
             row.session_key,
@@ -219,6 +235,7 @@ def _append_answer(row: TurnRow, state: TurnState, result: TurnResult, *, now: i
                 "usage": {"input": result.usage.input, "output": result.usage.output},
                 **({"errorMessage": result.error} if result.error else {}),
                 **({"aborted": True} if state is TurnState.CANCELLED else {}),
+                **transcript.marked(is_untrusted=said.is_untrusted),
             },
         )
     )

@@ -21,6 +21,7 @@ class ToolUse(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     arguments: dict[str, Any]
     result: Any = None
     is_error: bool = False
+    is_untrusted: bool = False
 
 
 class ClientToolCall(msgspec.Struct, frozen=True, rename="camel"):

@@ -159,7 +159,12 @@ class ActiveRun:
                 known = self.tools.get(event.call_id)
                 arguments = known.arguments if known else {}
                 self.tools[event.call_id] = ToolUse(
-                    event.call_id, event.name, arguments, event.result, event.is_error
+                    event.call_id,
+                    event.name,
+                    arguments,
+                    event.result,
+                    event.is_error,
+                    event.is_untrusted,
                 )
             case ToolCallRequested(call_id, name, arguments):
                 self.requested.append(ClientToolCall(call_id, name, arguments))
@@ -183,6 +188,7 @@ class ActiveRun:
             model=self.model,
             compacted=self.compacted,
             cancelled_by=self.cancel_reason,
+            answers_untrusted=self.row.request.is_untrusted,
         )
 
 
@@ -293,6 +299,7 @@ class Runner:
             history=history,
             steering=steering,
             attempt=row.attempts,
+            origin=row.reply_route,
         )
 
     async def _next_steered(self, run: ActiveRun) -> TurnRequest:

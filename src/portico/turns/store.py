@@ -314,7 +314,11 @@ def _write_message(row: TurnRow, *, run_id: str, now: int) -> Work[Entry]:
 
 def _append_message(row: TurnRow, *, run_id: str, now: int) -> Work[Entry]:
     request = row.request
-    meta = {"sender": request.sender, "senderName": request.sender_name}
+    meta = {
+        "sender": request.sender,
+        "senderName": request.sender_name,
+        **transcript.marked(is_untrusted=request.is_untrusted),
+    }
     return (
         yield from transcript.append(
             row.session_key,
@@ -372,6 +376,7 @@ def _collect(turn: TurnRow, route: str, *, now: int) -> Work[TurnRow]:
         parts=tuple(part for r in everything for part in r.parts),
         attachments=tuple(a for r in everything for a in r.attachments),
         late_context="\n\n".join(contexts) or None,
+        is_untrusted=any(r.is_untrusted for r in everything),
     )
     yield _SET_REQUEST(r=turn.run_id, new_request=msgspec.json.encode(merged).decode())
     run_ids = tuple(row["run_id"] for row in later)

@@ -78,6 +78,7 @@ def everything_on(directory: Path) -> dict[str, Any]:
                 "endpoints": {"chatCompletions": {"enabled": True}, "responses": {"enabled": True}}
             },
         },
+        "tools": {"byChannel": {"http": {"deny": ["exec"]}}},
         "models": {
             "providers": {
                 "lab": {"baseUrl": "http://127.0.0.1:1/v1", "models": [{"id": "m", "cost": {}}]}

@@ -29,7 +29,7 @@ SOURCE: dict[str, Any] = {
     "agents": {
         "defaults": {"model": "anthropic/claude", "sandbox": {"mode": "all"}},
         "list": [
-            {"id": "main", "default": True, "tools": {}, "runtime": {"type": "acp"}},
+            {"id": "main", "default": True, "humanDelay": {}, "runtime": {"type": "acp"}},
             {"id": "!!!"},
             "odd",
         ],
@@ -64,7 +64,7 @@ def test_what_is_understood_is_taken_and_the_rest_explained() -> None:
     left = {entry.path: entry.reason for entry in imported.left}
     assert set(left) == {
         "meta", "gateway.tailscale", "gateway.controlUi.root", "gateway.customBindHost",
-        "agents.defaults.sandbox", "agents.list[0].tools", "agents.list[0].runtime",
+        "agents.defaults.sandbox", "agents.list[0].humanDelay", "agents.list[0].runtime",
         "agents.list[1]", "agents.list[2]", "session.idleMinutes", "channels", "logging.file",
         "gateway.http.endpoints",
         "somethingNew",

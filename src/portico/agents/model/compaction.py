@@ -48,7 +48,8 @@ async def compact(
                 if isinstance(event, ModelUsed | Progress):
                     yield event
         summary = (question.answer.text if question.answer else None) or summary
-    yield ContextCompacted(summary, cut.first_kept_seq, memory.tokens)
+    is_untrusted = memory.is_summary_untrusted or any(entry.is_untrusted for entry in cut.old)
+    yield ContextCompacted(summary, cut.first_kept_seq, memory.tokens, is_untrusted)
 
 
 def _pieces(lines: Iterator[str], size: int) -> list[str]:

@@ -16,7 +16,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-import msgspec
 import structlog
 from pydantic_ai.messages import (
     InstructionPart,
@@ -25,6 +24,7 @@ from pydantic_ai.messages import (
     ModelResponse,
     ToolCallPart,
     ToolReturnPart,
+    UserPromptPart,
 )
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
@@ -33,10 +33,19 @@ from portico.agents.model import workspace
 from portico.agents.model.asking import Asking, NoAnswer, Question
 from portico.agents.model.catalog import Catalog, Choice, UnknownModel
 from portico.agents.model.compaction import compact
-from portico.agents.model.memory import Memory, newest, pruned, recall, split, text_tokens
+from portico.agents.model.media import attached
+from portico.agents.model.memory import (
+    Memory,
+    as_text,
+    newest,
+    pruned,
+    recall,
+    split,
+    text_tokens,
+)
 from portico.agents.model.prompt import Prompt
 from portico.agents.model.settings import AgentModel
-from portico.agents.model.tools import Tool, ToolsFor
+from portico.agents.model.tools import ToolsFor
 from portico.agents.model.troubles import ASK_OPERATOR
 from portico.agents.runtime import (
     AgentEvent,
@@ -51,11 +60,14 @@ from portico.agents.runtime import (
     Turn,
     TurnRequest,
 )
+from portico.agents.tools.contract import Tool
+from portico.agents.tools.toolbox import TurnTools
+from portico.agents.tools.toolbox import as_text as shown
+from portico.channels.model import Attachment
 
 log = structlog.get_logger()
 
 MAX_STEPS = 50
-MAX_RESULT_CHARS = 50_000
 NO_MODEL = f"This agent has no usable model. {ASK_OPERATOR}"
 CLIENT_TOOLS = "openai.tools"
 
@@ -79,7 +91,8 @@ class Engine:
             log.error("model.unknown", agent=turn.agent_id, run_id=turn.run_id, error=str(error))
             yield Failed(NO_MODEL)
             return
-        answering = Answering(turn, choices, self._settings, self._asking, self._tools(turn))
+        tools = await self._tools(turn)
+        answering = Answering(turn, choices, self._settings, self._asking, tools)
         async with aclosing(answering.events()) as events:
             async for event in events:
                 yield event
@@ -132,13 +145,13 @@ class Answering:
         choices: Sequence[Choice],
         settings: AgentModel,
         asking: Asking,
-        tools: Sequence[Tool],
+        tools: TurnTools,
     ) -> None:
         self._turn = turn
         self._choices = choices
         self._settings = settings
         self._asking = asking
-        self._tools = {tool.name: tool for tool in tools}
+        self._tools = tools
         self._client_tools = client_tools(turn.request)
         self._memory = Memory()
         self._instructions = ""
@@ -152,6 +165,7 @@ class Answering:
         window = self._choices[0].model.context_window
         self._memory = await recall(self._turn, most_tokens=2 * self._settings.budget(window))
         self._instructions = await self._instruct()
+        self._read_all()
         try:
             async for event in self._fit(self._settings.budget(window)):
                 yield event
@@ -172,17 +186,18 @@ class Answering:
             self._steps.append(answer)
             calls = answer.tool_calls
             if not calls:
-                yield _final(answer)
+                yield _final(answer, is_untrusted=self._tools.is_untrusted)
                 return
             if requested := [call for call in calls if call.tool_name in self._client_tools]:
                 for call in requested:
                     yield ToolCallRequested(call.tool_call_id, call.tool_name, _given(call) or {})
-                yield Final(stop_reason="toolUse")
+                yield Final(stop_reason="toolUse", is_untrusted=self._tools.is_untrusted)
                 return
             returns: list[ToolReturnPart] = []
-            async for tool_event in self._run_tools(calls, returns):
+            media: list[Attachment] = []
+            async for tool_event in self._run_tools(calls, returns, media):
                 yield tool_event
-            self._steps.append(ModelRequest(returns))
+            self._steps.append(ModelRequest([*returns, *self._shown(media)]))
         yield Failed(f"The agent used tools {MAX_STEPS} times without coming to an answer.")
 
     async def _ask(self, question: Question) -> AsyncGenerator[AgentEvent, None]:
@@ -237,7 +252,7 @@ class Answering:
             async with aclosing(events):
                 async for event in events:
                     if isinstance(event, ContextCompacted):
-                        self._memory = Memory(cut.kept, event.summary)
+                        self._memory = Memory(cut.kept, event.summary, event.is_untrusted)
                     yield event
         except NoAnswer as error:
             log.warning("model.compaction_failed", run_id=self._turn.run_id, error=str(error))
@@ -261,7 +276,7 @@ class Answering:
         return Question(
             ModelRequestParameters(
                 function_tools=[
-                    *(_definition(tool) for tool in self._tools.values()),
+                    *(_definition(tool) for tool in self._tools.offered()),
                     *self._client_tools.values(),
                 ],
                 instruction_parts=[InstructionPart(content=given)] if given else None,
@@ -269,31 +284,39 @@ class Answering:
             thinking=self._turn.request.thinking or self._settings.thinking,
         )
 
+    def _read_all(self) -> None:
+        """Tell the tools what the model is about to be shown, and who vouches for it."""
+        request, memory = self._turn.request, self._memory
+        for text in (self._instructions, request.late_context or ""):
+            self._tools.read(text)
+        self._tools.read(memory.summary or "", is_untrusted=memory.is_untrusted)
+        for text in as_text(memory.entries):
+            self._tools.read(text)
+        self._tools.read(request.text, is_untrusted=request.is_untrusted)
+
+    def _shown(self, media: Sequence[Attachment]) -> list[UserPromptPart]:
+        """Show what tools brought besides text, to a model that can see it."""
+        if not media:
+            return []
+        return [UserPromptPart([attached(item, self._choices[0]) for item in media])]
+
     async def _run_tools(
-        self, calls: Sequence[ToolCallPart], returns: list[ToolReturnPart]
+        self,
+        calls: Sequence[ToolCallPart],
+        returns: list[ToolReturnPart],
+        media: list[Attachment],
     ) -> AsyncIterator[AgentEvent]:
         for call in calls:
-            tool, arguments = self._tools.get(call.tool_name), _given(call)
-            changes = tool is not None and arguments is not None and tool.side_effects
+            name, arguments = call.tool_name, _given(call)
+            tool = self._tools.find(name)
+            changes = tool is not None and arguments is not None and tool.changes
             self._called += 1  # ids of models repeat from step to step
             call_id = f"{call.tool_call_id}.{self._called}"
-            yield ToolStarted(call_id, call.tool_name, arguments or {}, changes)
-            result, is_error = await _act(tool, arguments)
-            yield ToolFinished(call_id, call.tool_name, result, is_error)
-            text = _as_text(result)
-            returns.append(ToolReturnPart(call.tool_name, text, tool_call_id=call.tool_call_id))
-
-
-async def _act(tool: Tool | None, arguments: Mapping[str, Any] | None) -> tuple[Any, bool]:
-    if tool is None:
-        return "There is no such tool.", True
-    if arguments is None:
-        return "The arguments are not a JSON object.", True
-    try:
-        return await tool.run(arguments), False
-    except Exception as error:  # whatever it is, the model may go on
-        log.warning("tool.failed", tool=tool.name, exc_info=error)
-        return f"{type(error).__name__}: {error}", True
+            yield ToolStarted(call_id, name, arguments or {}, changes)
+            done = await self._tools.call(call_id, name, arguments)
+            yield ToolFinished(call_id, name, done.value, done.is_error, done.is_untrusted)
+            returns.append(ToolReturnPart(name, shown(done.value), tool_call_id=call.tool_call_id))
+            media += done.media
 
 
 def _given(call: ToolCallPart) -> dict[str, Any] | None:
@@ -303,13 +326,6 @@ def _given(call: ToolCallPart) -> dict[str, Any] | None:
     except (ValueError, AssertionError):
         return None
     return given
-
-
-def _as_text(result: Any) -> str:
-    text = (
-        result if isinstance(result, str) else msgspec.json.encode(result, enc_hook=repr).decode()
-    )
-    return text if len(text) <= MAX_RESULT_CHARS else f"{text[:MAX_RESULT_CHARS]}\n[cut here]"
 
 
 def _definition(tool: Tool) -> ToolDefinition:
@@ -337,7 +353,8 @@ def client_tools(request: TurnRequest) -> dict[str, ToolDefinition]:
 _STOPS: Mapping[str, StopReason] = {"length": "length", "tool_call": "toolUse"}
 
 
-def _final(answer: ModelResponse) -> AgentEvent:
+def _final(answer: ModelResponse, *, is_untrusted: bool) -> AgentEvent:
     if answer.finish_reason == "content_filter" and not answer.text:
         return Failed("The model declined to answer this.", "refusal")
-    return Final(stop_reason=_STOPS.get(answer.finish_reason or "stop", "stop"))
+    stop = _STOPS.get(answer.finish_reason or "stop", "stop")
+    return Final(stop_reason=stop, is_untrusted=is_untrusted)

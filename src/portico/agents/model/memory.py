@@ -34,6 +34,12 @@ class Memory:
 
     entries: tuple[HistoryMessage, ...] = ()
     summary: str | None = None
+    is_summary_untrusted: bool = False
+
+    @property
+    def is_untrusted(self) -> bool:
+        """Whether text from outside is in it."""
+        return self.is_summary_untrusted or any(entry.is_untrusted for entry in self.entries)
 
     @property
     def tokens(self) -> int:
@@ -74,7 +80,9 @@ def remembered(entries: Sequence[HistoryMessage]) -> tuple[Memory, bool]:
     first = int(mark["firstKeptSeq"]) if mark else 0
     spoken = tuple(e for e in entries if e.role in _SPOKEN and e.seq >= first)
     whole = mark is not None and bool(entries) and entries[0].seq <= first
-    return Memory(spoken, str(mark["summary"]) if mark else None), whole
+    if mark is None:
+        return Memory(spoken), whole
+    return Memory(spoken, str(mark["summary"]), bool(mark.get("untrusted"))), whole
 
 
 def split(memory: Memory, keep_tokens: int) -> Split:

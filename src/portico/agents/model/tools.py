@@ -1,37 +1,17 @@
-"""What a model may call: the shape of a tool, as the runtime runs it.
-
-Not here: which tools there are, and who may use which.
-"""
+"""What the engine needs of tools: the port through which a turn gets its own."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from portico.agents.runtime import Turn
+from portico.agents.tools.contract import ToolCall
+from portico.agents.tools.toolbox import Layers, ToolLimits, TurnTools
+
+ToolsFor = Callable[[Turn], Awaitable[TurnTools]]
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """Something a model can have done.
-
-    Attributes:
-        parameters: JSON Schema of the arguments.
-        run: does it and returns a JSON value; what it raises is told to the model as an error.
-        side_effects: it changes something outside; see `ToolStarted`.
-    """
-
-    name: str
-    description: str
-    run: Callable[[Mapping[str, Any]], Awaitable[Any]]
-    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
-    side_effects: bool = True
-
-
-ToolsFor = Callable[[Turn], Sequence[Tool]]
-
-
-def no_tools(_turn: Turn) -> Sequence[Tool]:
+async def no_tools(turn: Turn) -> TurnTools:
     """Offer nothing."""
-    return ()
+    call = ToolCall(agent_id=turn.agent_id, session_key=turn.session_key, call_id="")
+    return TurnTools(call, {}, Layers(), ToolLimits())

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from portico.config.sections.base import Section, group, setting
+from portico.config.sections.tools import AgentTools
 
 DEFAULT_AGENT_ID = "main"
 _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -172,7 +173,7 @@ class AgentEntry(Section):
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
         agentDir description groupChat heartbeat humanDelay memorySearch params sandbox skills
-        subagents thinkingDefault reasoningDefault verboseDefault tools
+        subagents thinkingDefault reasoningDefault verboseDefault
         """.split()
     )
 
@@ -188,6 +189,7 @@ class AgentEntry(Section):
     timeout_seconds: float | None = setting(
         None, "Longest run of one turn instead of the default.", reload="hot", gt=0
     )
+    tools: AgentTools = group(AgentTools, "What this agent may have done.")
 
     @field_validator("id")
     @classmethod

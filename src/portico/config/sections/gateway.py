@@ -161,6 +161,15 @@ class Http(Section):
     endpoints: HttpEndpoints = group(HttpEndpoints, "The OpenAI-compatible API.")
 
 
+class GatewayTools(Section):
+    """Tools called over HTTP, by `POST /tools/invoke`."""
+
+    allow: tuple[str, ...] = setting(
+        (), "Tools that may be called over HTTP although they usually may not."
+    )
+    deny: tuple[str, ...] = setting((), "Tools that may not be called over HTTP.")
+
+
 class GatewayMessages(Section):
     """The gateway message API, `/v1/gateway/…`."""
 
@@ -246,7 +255,6 @@ class Gateway(Section):
             "tailscale",
             "cliAgents",
             "terminal",
-            "tools",
             "push",
             "portals",
             "channelHealthCheckMinutes",
@@ -272,6 +280,7 @@ class Gateway(Section):
     limits: Limits = group(Limits, "Sizes, timers and bounds.")
     http: Http = group(Http, "The HTTP side.")
     messages: GatewayMessages = group(GatewayMessages, "The gateway message API.")
+    tools: GatewayTools = group(GatewayTools, "Tools over HTTP.")
     tls: Tls = group(Tls, "TLS.")
     shutdown: Shutdown = group(Shutdown, "Graceful stop.")
     nodes: Nodes = group(Nodes, "Device nodes.")

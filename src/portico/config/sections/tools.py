@@ -1,0 +1,76 @@
+"""`tools`: what agents may have done, and who they believe.
+
+Source: OpenClaw configuration reference, section `tools`; the untrusted profile and `trusted` are
+ours.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from portico.config.sections.base import Section, group, setting
+
+Profile = Literal["minimal", "coding", "messaging", "untrusted", "full"]
+
+
+class ToolRules(Section):
+    """Which tools there are. Names are exact, `group:<name>`, or patterns with `*`."""
+
+    profile: Profile | None = setting(
+        None, "What there is at all; unset: everything.", reload="hot"
+    )
+    allow: tuple[str, ...] = setting(
+        (), "When there is any, no other tool is allowed.", reload="hot"
+    )
+    also_allow: tuple[str, ...] = setting((), "Tools besides those of the profile.", reload="hot")
+    deny: tuple[str, ...] = setting((), "Tools that are not allowed; always wins.", reload="hot")
+
+
+class UntrustedRules(ToolRules):
+    """What is left once a turn has read text the operator does not vouch for."""
+
+    profile: Profile | None = setting("untrusted", "What there is at all.", reload="hot")
+
+
+class AgentTools(ToolRules):
+    """One agent's tools: it may have less than all agents, not more."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        "byProvider elevated sandbox codeMode toolsBySender message loopDetection".split()
+    )
+
+    untrusted: UntrustedRules | None = setting(
+        None, "Instead of tools.untrusted, for this agent.", reload="hot"
+    )
+
+
+class Tools(ToolRules):
+    """The tools of every agent."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        byProvider elevated sandbox codeMode toolsBySender message loopDetection agentToAgent
+        sessions media fs subagents links toolSearch experimental sessions_spawn updatePlan
+        """.split()
+    )
+
+    untrusted: UntrustedRules = group(
+        UntrustedRules, "What is left once a turn has read text nobody vouches for."
+    )
+    by_channel: dict[str, ToolRules] = setting(
+        doc="One more layer for turns that come through a channel.",
+        reload="hot",
+        default_factory=dict,
+    )
+    trusted: tuple[str, ...] = setting(
+        ("webchat", "openai", "cron"),
+        "Whose messages the operator vouches for: a channel, or channel:sender. What others "
+        "write is untrusted.",
+        reload="hot",
+    )
+    timeout_seconds: float = setting(
+        120.0, "Longest call of a tool that has no limit of its own.", reload="hot", gt=0
+    )
+    max_result_chars: int = setting(
+        50_000, "How much of a result a model is shown.", reload="hot", ge=1_000
+    )
