@@ -33,6 +33,7 @@ from portico.outbox.life import (
 from portico.outbox.store import Delivery
 from portico.protocol.errors import InvalidRequest
 from portico.store import Store, Work
+from portico.store.patience import until_written
 from portico.tasks import Tasks
 
 log = structlog.get_logger()
@@ -42,8 +43,6 @@ MAX_IN_FLIGHT = 64
 LEASE_S = 60.0
 SEND_TIMEOUT_S = 30.0
 SWEEP_S = 5.0
-FIRST_RETRY_S = 0.05
-LONGEST_RETRY_S = 2.0
 
 
 class Senders(Protocol):
@@ -308,28 +307,21 @@ class Outbox:
     ) -> None:
         """Put an outcome on record; tried again while the lease is held: only we know it."""
         now = self._clock.now_ms()
-        waited_s, delay_s = 0.0, FIRST_RETRY_S
-        while True:
-            try:
-                await self._store.write(
-                    outbox_store.settle,
-                    delivery,
-                    follow.state,
-                    now=now,
-                    error=error,
-                    uncertain=follow.uncertain,
-                    receipt=receipt,
-                    again_at=now + int(follow.delay_s * 1000),
-                )
-            except Exception as failure:
-                if waited_s >= LEASE_S - SEND_TIMEOUT_S:
-                    raise
-                log.warning("delivery.settle_delayed", error=repr(failure))
-            else:
-                self._counted.inc(delivery.channel, follow.state.value)
-                return
-            await asyncio.sleep(delay_s)
-            waited_s, delay_s = waited_s + delay_s, min(2 * delay_s, LONGEST_RETRY_S)
+        await until_written(
+            lambda: self._store.write(
+                outbox_store.settle,
+                delivery,
+                follow.state,
+                now=now,
+                error=error,
+                uncertain=follow.uncertain,
+                receipt=receipt,
+                again_at=now + int(follow.delay_s * 1000),
+            ),
+            patience_s=LEASE_S - SEND_TIMEOUT_S,
+            on_delay=lambda failure: log.warning("delivery.settle_delayed", error=repr(failure)),
+        )
+        self._counted.inc(delivery.channel, follow.state.value)
 
     async def _resolve_orphans(self, *, alone: bool) -> None:
         now = self._clock.now_ms()

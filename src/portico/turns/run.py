@@ -2,7 +2,8 @@
 
 Guarantees:
     - The end is committed in one transaction (transcript, turn, usage, deliveries, and the claim
-      of the lane's next turn) before anyone is told. While the database is away, it is tried again.
+      of the lane's next turn) before anyone is told. While the database is away, it is tried again;
+      so is the record that a tool with side effects is about to act.
     - A runtime that raises, hangs past its time, yields what cannot be written or breaks its
       contract in another way ends its own turn and nothing else.
     - A cancellation reaches the runtime only; once it has finished, its end is committed.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -35,6 +36,7 @@ from portico.agents.runtime import (
 from portico.clock import Clock
 from portico.sessions import transcript
 from portico.store import Store, Work
+from portico.store.patience import until_written
 from portico.turns import store as turn_store
 from portico.turns.clean import clean
 from portico.turns.ending import Ending, Outbox, Said, Superseded, claim_nothing, commit_end
@@ -49,8 +51,12 @@ log = structlog.get_logger()
 
 INTERNAL_ERROR = "The agent failed. The operator can find the reason in the gateway log."
 STEERING_CAPACITY = 32
-FIRST_RETRY_S = 0.05
-LONGEST_RETRY_S = 2.0
+
+T = TypeVar("T")
+
+
+class StoreAway(Exception):
+    """The database stayed away; the turn is still `running` in its row."""
 
 
 class ActiveRun:
@@ -106,6 +112,7 @@ class ActiveRun:
 
         Raises:
             Superseded: the turn belongs to another owner now.
+            StoreAway: what the run depends on could not be written; the turn is not ended.
         """
         state = TurnState.CANCELLED
         if not self._is_stopped():
@@ -130,7 +137,7 @@ class ActiveRun:
         try:
             async with limit:
                 await _unless_stopping(consume(self))
-        except Superseded:
+        except (Superseded, StoreAway):
             raise
         except Exception as error:  # noqa: BLE001 - a runtime may raise anything
             if self.final is None:
@@ -213,8 +220,8 @@ class Runner:
     """Runs claimed turns.
 
     Args:
-        patience_s: how long the end of a turn is tried while the database is away; not longer than
-            a lease, since then the turn is somebody else's to resolve.
+        patience_s: how long a write is tried again while the database is away; not longer than a
+            lease, since then the turn is somebody else's to resolve.
     """
 
     def __init__(
@@ -274,7 +281,19 @@ class Runner:
         run.final = Failed(INTERNAL_ERROR)
 
     async def _commit_unsafe(self, run: ActiveRun) -> None:
-        if not await self._store.write(turn_store.mark_unsafe, run.row):
+        """Put on record that something is about to be changed outside.
+
+        Raises:
+            Superseded: another owner has the turn; the tool must not act.
+            StoreAway: it could not be recorded; the tool must not act.
+        """
+        try:
+            is_ours = await self._until_written(
+                lambda: self._store.write(turn_store.mark_unsafe, run.row), run, "a tool call"
+            )
+        except Exception as error:
+            raise StoreAway("a tool call could not be recorded") from error
+        if not is_ours:
             raise Superseded
 
     def _turn(self, run: ActiveRun) -> Turn:
@@ -331,30 +350,58 @@ class Runner:
         next_claim: Callable[[], Work[TurnRow | None]],
         now: int,
     ) -> Ending:
-        said, waited_s, delay_s = run.said(), 0.0, FIRST_RETRY_S
+        try:
+            return await self._commit_said(run, state, run.said(), next_claim, now)
+        except (TypeError, ValueError) as error:
+            log.error("turn.unwritable", run_id=run.row.run_id, exc_info=error)
+            said = Said(final=Failed(INTERNAL_ERROR))
+            return await self._commit_said(run, TurnState.FAILED, said, next_claim, now)
+
+    async def _commit_said(
+        self,
+        run: ActiveRun,
+        state: TurnState,
+        said: Said,
+        next_claim: Callable[[], Work[TurnRow | None]],
+        now: int,
+    ) -> Ending:
+        attempts = 0
 
         def work() -> Work[Ending]:
             return commit_end(
                 run.row, state, said, outbox=self._outbox, next_claim=next_claim, now=now
             )
 
-        while True:
-            try:
-                return await self._store.write(work)
-            except Superseded:
-                if not waited_s:
-                    raise
-                return await self._ended_after_all(run, now)
-            except Exception as error:
-                if isinstance(error, TypeError | ValueError) and said.final != _UNWRITABLE:
-                    log.error("turn.unwritable", run_id=run.row.run_id, exc_info=error)
-                    said, state = Said(final=_UNWRITABLE), TurnState.FAILED
-                    continue
-                if waited_s >= self._patience_s:
-                    raise
-                log.warning("turn.end_delayed", run_id=run.row.run_id, error=repr(error))
-            await asyncio.sleep(delay_s)
-            waited_s, delay_s = waited_s + delay_s, min(2 * delay_s, LONGEST_RETRY_S)
+        async def attempt() -> Ending:
+            nonlocal attempts
+            attempts += 1
+            return await self._store.write(work)
+
+        try:
+            return await self._until_written(attempt, run, "the end", final=_FINAL)
+        except Superseded:
+            if attempts == 1:
+                raise
+            return await self._ended_after_all(run, now)
+
+    async def _until_written(
+        self,
+        write: Callable[[], Awaitable[T]],
+        run: ActiveRun,
+        what: str,
+        *,
+        final: tuple[type[Exception], ...] = (),
+    ) -> T:
+        """Write what this run's owner alone knows; a lease without the database is lost anyway."""
+
+        def delayed(error: Exception) -> None:
+            log.warning(
+                "turn.write_delayed", what=what, run_id=run.row.run_id, error=repr(error)[:300]
+            )
+
+        return await until_written(
+            write, patience_s=self._patience_s, on_delay=delayed, final=final
+        )
 
     async def _ended_after_all(self, run: ActiveRun, now: int) -> Ending:
         """The answer to an earlier commit was lost: find out whether it is our end in the row."""
@@ -364,7 +411,7 @@ class Runner:
         return Ending(row, None, delivers=True, following=None)
 
 
-_UNWRITABLE = Failed(INTERNAL_ERROR)
+_FINAL = (Superseded, TypeError, ValueError)
 
 
 async def _close(events: AsyncIterator[AgentEvent], run: ActiveRun) -> None:

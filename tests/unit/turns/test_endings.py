@@ -441,7 +441,7 @@ async def test_an_end_whose_commit_was_not_answered(store: Store) -> None:
 async def test_an_end_that_cannot_be_committed_is_resolved_later(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("portico.turns.run.FIRST_RETRY_S", 0.001)
+    monkeypatch.setattr("portico.store.patience.FIRST_RETRY_S", 0.001)
     from portico.turns.service import TurnLimits
 
     async with Path(sqlite_store, limits=TurnLimits(lease_s=0.005, live_text_ms=5)) as path:
