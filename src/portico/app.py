@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from portico import __version__
+from portico.agents.mcp.rpc import McpMethods
+from portico.agents.mcp.servers import McpServers
 from portico.agents.rpc import AgentMethods
 from portico.agents.tools.rpc import ToolMethods
 from portico.auth.devices import Devices
@@ -67,6 +69,7 @@ from portico.wiring import (
     build_catalog,
     build_toolbox,
     http_tools,
+    mcp_servers,
     message_api_policy,
     openai_settings,
     self_presence,
@@ -77,6 +80,7 @@ from portico.wiring import (
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
+    from portico.web.mcp import McpDoor
 
 log = structlog.get_logger()
 
@@ -138,6 +142,8 @@ class Gateway:
         config, store, clock = self.config, self.store, self.clock
         self.catalog = build_catalog(config, self._env)
         self.toolbox = build_toolbox(config)
+        self.mcp_servers = McpServers(mcp_servers(config), tasks=self.tasks)
+        self.toolbox.registry.add_source(self.mcp_servers)
         self.agents = agents = build_agents(config, self.catalog, clock, self.toolbox)
         self.main_key = config.session.main_key
         self.changes = SessionChanges(
@@ -295,6 +301,7 @@ class Gateway:
                 ),
                 tools_endpoint(self.dispatcher),
                 *self._openai_endpoints(),
+                *self._mcp_endpoints(),
             ],
             gate=gate,
             clock=self.clock,
@@ -334,6 +341,22 @@ class Gateway:
             tasks=self.tasks,
             settings=settings,
         )
+
+    def _mcp_endpoints(self) -> list[Endpoint]:
+        settings = self.config.gateway.http.endpoints.mcp
+        self.mcp_door: McpDoor | None = None
+        if not settings.enabled:
+            return []
+        from portico.web.mcp import McpDoor
+
+        self.mcp_door = McpDoor(
+            toolbox=self.toolbox,
+            agents=self.agents,
+            main_key=self.main_key,
+            rules=http_tools(self.config),
+            max_body_bytes=settings.max_body_bytes,
+        )
+        return self.mcp_door.endpoints()
 
     def _build_housekeeping(self) -> Housekeeping:
         kept_ms = max(
@@ -389,6 +412,7 @@ class Gateway:
                 main_key=self.main_key,
                 http_door=http_tools(self.config),
             ),
+            McpMethods(self.mcp_servers),
             AgentMethods(agents=agents, catalog=self.catalog, main_key=self.main_key),
             SessionReadMethods(sessions=sessions, clock=self.clock),
             SessionMethods(
@@ -444,9 +468,12 @@ class Gateway:
         await self.health.start()
         await self.plane.start()
         self.housekeeping.start()
+        if self.mcp_door is not None:
+            await self.mcp_door.start(self.tasks)
 
     def open(self) -> None:
         """Let clients in."""
+        self.mcp_servers.start()
         self.readiness.open()
         self.plane.open()
         self.tasks.start(self.agents.warm_up(), name="agents.warm_up")

@@ -16,6 +16,7 @@ import structlog
 from portico import __version__
 from portico.agents.echo import EchoRuntime
 from portico.agents.http import HttpRuntime
+from portico.agents.mcp.model import McpServer
 from portico.agents.model.catalog import BUILT_IN, Api, Catalog, ModelSpec, Price, ProviderSpec
 from portico.agents.model.cooldown import Cooldowns
 from portico.agents.model.runtime import ModelRuntime, Models
@@ -183,6 +184,28 @@ def tool_layers(config: PorticoConfig) -> LayersFor:
 
 def _rules(name: str, given: ToolRules) -> Rules:
     return Rules(name, given.profile, given.allow, given.also_allow, given.deny)
+
+
+def mcp_servers(config: PorticoConfig) -> list[McpServer]:
+    """Return the MCP servers agents may use."""
+    return [
+        McpServer(
+            name=name,
+            command=(given.command, *given.args) if given.command else (),
+            env=given.env,
+            cwd=given.cwd,
+            url=given.url,
+            transport="sse" if given.transport == "sse" else "streamable-http",
+            headers=given.headers,
+            is_trusted=given.trusted,
+            allow=given.tools.allow,
+            deny=given.tools.deny,
+            connect_timeout_s=given.connect_timeout_seconds,
+            call_timeout_s=given.timeout_seconds,
+        )
+        for name, given in config.mcp.servers.items()
+        if given.enabled
+    ]
 
 
 def http_tools(config: PorticoConfig) -> Rules:

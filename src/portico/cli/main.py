@@ -46,6 +46,13 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "Print the configuration's JSON Schema or reference page.",
     ),
     ("config", "path", "config:path", "Print where the configuration and the state are."),
+    ("mcp", "list", "mcp:list_servers", "List the MCP servers whose tools agents may use."),
+    (
+        "mcp",
+        "serve",
+        "mcp:serve",
+        "Serve the gateway's tools over MCP on standard input and output.",
+    ),
     ("import", "openclaw", "importing:openclaw", "Take over an OpenClaw configuration."),
     ("", "doctor", "doctor:doctor", "Find what is wrong here, explain it, and mend it."),
     ("protocol", "export", "protocol:export", "Print the protocol as a schema or as types."),
@@ -57,6 +64,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("sessions", "List, show, reset and delete sessions.", "portico sessions list"),
     ("logs", "Read the gateway's log.", "portico logs tail --follow"),
     ("config", "Read and change the configuration.", "portico config get gateway.port"),
+    ("mcp", "The Model Context Protocol, both ways.", "portico mcp list"),
     ("import", "Take over the configuration of another program.", "portico import openclaw"),
     ("protocol", "The wire protocol, for other programs.", "portico protocol export"),
 )

@@ -31,6 +31,7 @@ from portico.config.sections.gateway import (
     Tls,
 )
 from portico.config.sections.ground import Logging, Store
+from portico.config.sections.mcp import Mcp
 from portico.config.sections.models import ModelEntry, ModelProvider, Models
 from portico.config.sections.tools import Tools
 
@@ -38,7 +39,7 @@ OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
     worktreeRoot worktreeAcceleration security bindings broadcast attachments tts commands
-    approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory mcp
+    approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory
     skills plugins surfaces proxy
     """.split()
 )
@@ -57,6 +58,7 @@ class PorticoConfig(Section):
     agents: Agents = group(Agents, "Who answers.")
     models: Models = group(Models, "The language models agents think with.")
     tools: Tools = group(Tools, "What agents may have done, and whom they believe.")
+    mcp: Mcp = group(Mcp, "Programs and services whose tools agents may use.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
     store: Store = group(Store, "Where the rows live.")
@@ -76,6 +78,7 @@ __all__ = [
     "Identity",
     "Limits",
     "Logging",
+    "Mcp",
     "Messages",
     "ModelChoice",
     "ModelEntry",

@@ -75,9 +75,14 @@ def everything_on(directory: Path) -> dict[str, Any]:
             "tls": {"enabled": True, "certPath": str(cert), "keyPath": str(key)},
             "messages": {"allowUsers": ["u"]},
             "http": {
-                "endpoints": {"chatCompletions": {"enabled": True}, "responses": {"enabled": True}}
+                "endpoints": {
+                    "chatCompletions": {"enabled": True},
+                    "responses": {"enabled": True},
+                    "mcp": {"enabled": True},
+                }
             },
         },
+        "mcp": {"servers": {"far": {"url": "http://127.0.0.1:1/mcp"}, "near": {"command": "/no"}}},
         "tools": {"byChannel": {"http": {"deny": ["exec"]}}},
         "models": {
             "providers": {

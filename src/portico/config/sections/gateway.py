@@ -139,8 +139,15 @@ class ResponsesEndpoint(Section):
     max_url_parts: int = setting(8, "Images and files by URL one message may have.", ge=0, le=64)
 
 
+class McpEndpoint(Section):
+    """`/mcp`: the agents' tools for MCP clients."""
+
+    enabled: bool = setting(False, "Serve the agents' tools over MCP (streamable HTTP) at /mcp.")
+    max_body_bytes: int = setting(4 * MIB, "Largest request body.", ge=1024)
+
+
 class HttpEndpoints(Section):
-    """The OpenAI-compatible API; /v1/models and /v1/embeddings are there when one of them is."""
+    """What is served besides; /v1/models and /v1/embeddings are there with the OpenAI API."""
 
     not_used: ClassVar[frozenset[str]] = frozenset({"tools"})
 
@@ -148,6 +155,7 @@ class HttpEndpoints(Section):
         ChatCompletionsEndpoint, "Chat completions, off unless enabled."
     )
     responses: ResponsesEndpoint = group(ResponsesEndpoint, "Responses, off unless enabled.")
+    mcp: McpEndpoint = group(McpEndpoint, "Model Context Protocol, off unless enabled.")
 
 
 class Http(Section):
