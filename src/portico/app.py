@@ -29,6 +29,7 @@ from portico.chat.usage import UsageMethods
 from portico.clock import SystemClock
 from portico.events.hub import Hub
 from portico.events.presence import Presence, StateVersion
+from portico.fetch import Fetcher, FetchSettings
 from portico.ids import new_id
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.service import Inbox
@@ -54,7 +55,6 @@ from portico.turns.service import TurnLimits, Turns
 from portico.web.app import WebSettings, build_web
 from portico.web.control_plane import ControlPlane
 from portico.web.endpoint import Endpoint
-from portico.web.fetch import Fetcher, FetchSettings
 from portico.web.gate import Gate
 from portico.web.messages.http import message_endpoints
 from portico.web.messages.service import MessageService, MessageSettings

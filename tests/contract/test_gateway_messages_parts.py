@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from portico.web.fetch import Fetched, FetchRefused
+from portico.fetch import Fetched, FetchRefused
 from tests.support.http import MESSAGES, House, Scripted, house, listening, settings
 
 pytestmark = pytest.mark.anyio

@@ -20,8 +20,8 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from portico.fetch import Fetched, FetchRefused, check_url
 from portico.protocol.errors import InvalidRequest
-from portico.web.fetch import Fetched, FetchRefused, check_url
 from portico.web.messages.model import AudioPart, ContentPart, FilePart, ImagePart
 
 MAX_PARTS = 64

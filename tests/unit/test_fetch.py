@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from portico.web.fetch import Fetcher, FetchRefused, FetchSettings, check_url, is_public
+from portico.fetch import Fetcher, FetchRefused, FetchSettings, check_url, is_public
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +152,36 @@ async def test_the_size_is_bounded_whatever_the_server_announces() -> None:
         with pytest.raises(FetchRefused, match="too large"):
             await fetcher().fetch(server.url("/big"), max_bytes=99)
         assert len((await fetcher().fetch(server.url("/big"), max_bytes=100)).body) == 100
+
+
+async def test_what_is_too_large_is_cut_when_that_was_asked_for() -> None:
+    async with serving() as server:
+        server.answers["/big"] = ok(b"x" * 100, content_type="text/plain; charset=Latin-1")
+        found = await fetcher().fetch(server.url("/big"), max_bytes=99, cut=True)
+        assert (len(found.body), found.is_cut, found.charset) == (99, True, "latin-1")
+        whole = await fetcher().fetch(server.url("/big"), max_bytes=100, cut=True)
+        assert not whole.is_cut
+
+
+async def test_it_says_where_it_found_it() -> None:
+    async with serving() as server:
+        server.answers["/a"] = redirect("/b")
+        server.answers["/b"] = ok(b"there")
+        assert (await fetcher().fetch(server.url("/a"), max_bytes=9)).url == server.url("/b")
+
+
+async def test_only_named_hosts_may_be_private() -> None:
+    async with serving() as server:
+        server.answers["/a"] = ok(b"1")
+        named = FetchSettings(private_hosts=("files.example",))
+        guarded = Fetcher(named, resolve=to_this_machine)
+        assert (await guarded.fetch(server.url("/a"), max_bytes=9)).body == b"1"
+        for host in ("other.example", "files.example.evil", "badfiles.example"):
+            with pytest.raises(FetchRefused, match="not public"):
+                await guarded.fetch(server.url("/a", host), max_bytes=9)
+        server.answers["/c"] = redirect(server.url("/a", "other.example"))
+        with pytest.raises(FetchRefused, match="not public"):
+            await guarded.fetch(server.url("/c"), max_bytes=9)
 
 
 async def test_a_server_that_hangs_is_given_up() -> None:

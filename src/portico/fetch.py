@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
@@ -41,12 +41,16 @@ class FetchSettings:
     Attributes:
         allowed_domains: `host` or `host/path`, sub-domains included; empty: every public one.
         allow_private: also addresses inside our network. For tests and trusted networks.
+        private_hosts: hosts that may have such addresses, sub-domains included.
+        headers: sent besides.
     """
 
     allowed_domains: tuple[str, ...] = ()
     allow_private: bool = False
+    private_hosts: tuple[str, ...] = ()
     timeout_s: float = 15.0
     max_redirects: int = 5
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +60,45 @@ class Fetched:
     Attributes:
         content_type: without parameters, lowercase; empty when the server did not say.
         file_name: from Content-Disposition, else from the URL; never with a path.
+        url: where it was found, after redirects.
+        charset: of text, as the server says; empty when it does not.
+        is_cut: there was more of it.
     """
 
     body: bytes
     content_type: str
     file_name: str
+    url: str = ""
+    charset: str = ""
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    max_bytes: int
+    cut: bool
 
 
 class Fetcher:
-    """Downloads files for the message API."""
+    """Downloads what callers and agents name."""
 
     def __init__(self, settings: FetchSettings, *, resolve: Resolve | None = None) -> None:
         self._settings = settings
         self._resolve = resolve or resolve_host
         self._client: httpx2.AsyncClient | None = None
 
-    async def fetch(self, url: str, *, max_bytes: int) -> Fetched:
+    async def fetch(self, url: str, *, max_bytes: int, cut: bool = False) -> Fetched:
         """Download a file.
+
+        Args:
+            cut: return the beginning of one that is too large, in place of refusing it.
 
         Raises:
             FetchRefused: the URL is not allowed, or the download failed.
         """
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                return await self._follow(url, max_bytes)
+                return await self._follow(url, _Limit(max_bytes, cut))
         except TimeoutError:
             raise FetchRefused("the url did not answer in time") from None
 
@@ -89,18 +108,18 @@ class Fetcher:
         if client is not None:
             await client.aclose()
 
-    async def _follow(self, url: str, max_bytes: int) -> Fetched:
+    async def _follow(self, url: str, limit: _Limit) -> Fetched:
         import httpx2
 
         for _ in range(self._settings.max_redirects + 1):
             parts = check_url(url, allowed_domains=self._settings.allowed_domains)
             address = await self._public_address(parts)
             try:
-                found = await self._get(parts, address, max_bytes)
+                found = await self._get(parts, address, limit)
             except httpx2.HTTPError as error:
                 raise FetchRefused("the url could not be downloaded") from error
             if isinstance(found, Fetched):
-                return found
+                return replace(found, url=url)
             url = urljoin(url, found)
         raise FetchRefused("the url redirects too often")
 
@@ -112,11 +131,15 @@ class Fetcher:
             raise FetchRefused("the url's host is not known") from None
         if not addresses:
             raise FetchRefused("the url's host is not known")
-        if not self._settings.allow_private and not all(map(is_public, addresses)):
+        if not self._may_be_private(parts) and not all(map(is_public, addresses)):
             raise FetchRefused("the url leads to an address that is not public")
         return addresses[0]
 
-    async def _get(self, parts: SplitResult, address: str, max_bytes: int) -> Fetched | str:
+    def _may_be_private(self, parts: SplitResult) -> bool:
+        hosts = self._settings.private_hosts
+        return self._settings.allow_private or any(_is_under(parts, host) for host in hosts)
+
+    async def _get(self, parts: SplitResult, address: str, limit: _Limit) -> Fetched | str:
         """Return the file, or where the server sends us."""
         host = parts.hostname or ""
         shown = f"[{address}]" if ":" in address else address
@@ -134,10 +157,10 @@ class Fetcher:
                 return response.headers["location"]
             if response.status_code != 200:
                 raise FetchRefused(f"the url answered with status {response.status_code}")
-            body = await _read(response, max_bytes)
-            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            body, is_cut = await _read(response, limit)
+            kind, charset = _content_type(response.headers.get("content-type", ""))
             name = _file_name(response.headers.get("content-disposition", ""), parts.path)
-            return Fetched(body, kind, name)
+            return Fetched(body, kind, name, charset=charset, is_cut=is_cut)
         finally:
             await response.aclose()
 
@@ -151,7 +174,11 @@ class Fetcher:
                 timeout=self._settings.timeout_s,
                 # No reuse: connections are pooled by address, but checked by name.
                 limits=httpx2.Limits(max_connections=32, max_keepalive_connections=0),
-                headers={"user-agent": USER_AGENT, "accept-encoding": "identity"},
+                headers={
+                    "user-agent": USER_AGENT,
+                    **self._settings.headers,
+                    "accept-encoding": "identity",
+                },
             )
         return self._client
 
@@ -218,15 +245,24 @@ def _is_under(parts: SplitResult, entry: str) -> bool:
     return ".." not in has.split("/") and (has == wanted or has.startswith(f"{wanted}/"))
 
 
-async def _read(response: httpx2.Response, max_bytes: int) -> bytes:
+async def _read(response: httpx2.Response, limit: _Limit) -> tuple[bytes, bool]:
     if response.headers.get("content-encoding", "identity") != "identity":
         raise FetchRefused("the url's content is compressed")
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > max_bytes:
+        if len(body) > limit.max_bytes:
+            if limit.cut:
+                return bytes(body[: limit.max_bytes]), True
             raise FetchRefused("content part too large")
-    return bytes(body)
+    return bytes(body), False
+
+
+def _content_type(header: str) -> tuple[str, str]:
+    message = Message()
+    message["content-type"] = header or "application/octet-stream"
+    charset = message.get_content_charset() or ""
+    return header.partition(";")[0].strip().lower(), charset
 
 
 def _file_name(disposition: str, path: str) -> str:
