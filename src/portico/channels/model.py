@@ -61,6 +61,9 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
         session_key: a canonical key when the caller chose the session; else it is derived.
         parts: structured content (images, files …) in the runtime's vocabulary.
         mentioned: whether the assistant was addressed; `None`: the channel cannot tell.
+        parent_peer: the conversation a thread belongs to, where threads have ids of their own.
+        guild_id, team_id, roles: the server or workspace it was said in, and what the sender is
+            there; bindings may ask for them.
     """
 
     channel: str
@@ -78,3 +81,7 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     session_key: str | None = None
     agent_id: str | None = None
     trace_id: str | None = None
+    parent_peer: Peer | None = None
+    guild_id: str | None = None
+    team_id: str | None = None
+    roles: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Changing the config file: one value, or the whole text.
+"""Changing the config file: one value, several at once, or the whole text.
 
 Guarantees: comments stay; the file is replaced atomically and private (0600); the text that was
 valid before is kept as the last good copy; a change that would make the configuration invalid is
@@ -22,7 +22,7 @@ from portico.config.splice import SpliceError, set_in_text, unset_in_text
 from portico.config.text import TextError, read_json5
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from portico.config.paths import ConfigPaths
@@ -88,6 +88,98 @@ def unset_value(
         return changed if _data(changed) != _data(text) else text
 
     return _edit(paths, change, path, env, base_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value to set, or to remove."""
+
+    path: KeyPath
+    value: Any = None
+    remove: bool = False
+
+    @classmethod
+    def removal(cls, *path: str | int) -> Change:
+        """Take away what stands at a path."""
+        return cls(path, remove=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A change that is worked out and acceptable, and not written yet."""
+
+    before: str | None
+    text: str
+    loaded: LoadedConfig
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether there is something to write."""
+        return self.text != (self.before or "")
+
+
+class StaleEdit(Exception):
+    """The file has changed since the change was worked out."""
+
+
+def prepare(
+    paths: ConfigPaths,
+    decide: Callable[[LoadedConfig], Sequence[Change]],
+    *,
+    env: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Work out what the file becomes, without writing it.
+
+    Args:
+        decide: says what to change, knowing what the file holds now.
+
+    Raises:
+        ConfigError: the file is broken as it is, or would be by the change.
+    """
+    before = _current(paths)
+    loaded = load_text(paths, before or "", env=env, overrides=overrides)
+    if not loaded.valid:
+        raise ConfigError(loaded.issues)
+    text, path = before or "", ""
+    try:
+        for change in decide(loaded):
+            path = format_path(change.path)
+            text = _changed(text, change)
+    except (SpliceError, TextError, KeyError) as error:
+        message = str(error.args[0]) if error.args else str(error)
+        _refuse(paths, path, message, "change it by hand", "edit.path")
+    after = load_text(paths, text, env=env, overrides=overrides)
+    refusals = [one for one in after.startup_issues if one.severity is Severity.ERROR]
+    if after.issues or refusals:
+        raise ConfigError([*after.issues, *refusals])
+    return Prepared(before, text, after)
+
+
+def _changed(text: str, change: Change) -> str:
+    steps = change.path
+    if change.remove:
+        changed = unset_in_text(text, steps)
+        _verify(text, changed, lambda tree: _delete_at(tree, steps))
+    else:
+        changed = set_in_text(text, steps, change.value)
+        _verify(text, changed, lambda tree: set_at(tree, steps, change.value))
+    return changed
+
+
+def write_prepared(paths: ConfigPaths, prepared: Prepared, *, env: Mapping[str, str]) -> None:
+    """Write a prepared change, if the file is still what it was prepared from.
+
+    Raises:
+        StaleEdit: it is not; nothing was written.
+    """
+    make_private_directory(paths.config_file.parent)
+    with directory_lock(paths.config_file.parent):
+        if _current(paths) != prepared.before:
+            raise StaleEdit
+        if prepared.changes_anything:
+            _keep_last_good(paths, prepared.before, env)
+            write_atomic(paths.config_file, prepared.text)
 
 
 def replace_text(
@@ -219,10 +311,15 @@ def _delete_at(tree: dict[str, Any], steps: KeyPath) -> None:
 
 
 __all__ = [
+    "Change",
     "EditResult",
+    "Prepared",
+    "StaleEdit",
     "format_path",
     "parse_value",
+    "prepare",
     "replace_text",
     "set_value",
     "unset_value",
+    "write_prepared",
 ]

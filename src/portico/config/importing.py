@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _REASONS: dict[str, str] = {
     "channels": "channels are not part of Portico yet",
-    "bindings": "routing to agents by channel is not part of Portico yet",
     "cron": "scheduled jobs are not part of Portico yet",
     "hooks": "inbound hooks are not part of Portico yet",
     "plugins": "OpenClaw plugins do not run in Portico",
@@ -118,6 +117,7 @@ class _Sorter:
     def __init__(self) -> None:
         self.taken: list[KeyPath] = []
         self.left: list[Left] = []
+        self._kept: dict[KeyPath, list[int]] = {}  # of a list: where its entries stood
 
     def sort(self, data: Mapping[str, Any], model: type[Section], path: KeyPath) -> dict[str, Any]:
         """The part of `data` that `model` understands."""
@@ -145,6 +145,7 @@ class _Sorter:
             return self.sort(value, inner, path)
         if how == "list" and isinstance(value, list):
             entries = [self._entry(item, inner, (*path, i)) for i, item in enumerate(value)]
+            self._kept[path] = [i for i, entry in enumerate(entries) if entry]
             return [entry for entry in entries if entry]
         if how == "map" and isinstance(value, Mapping):
             named = {
@@ -187,7 +188,8 @@ class _Sorter:
 
         while refusals := _refusals(PorticoConfig, config):
             where, message = refusals[0]
-            guilty = [path for path in self.taken if _related(path, where)]
+            where, source = self._entry_at(where)
+            guilty = [path for path in self.taken if _related(path, source)]
             if not guilty:
                 return
             for path in guilty:
@@ -195,9 +197,17 @@ class _Sorter:
                 self.leave(path, f"not acceptable to Portico: {message}")
             _drop(config, where)
 
+    def _entry_at(self, where: KeyPath) -> tuple[KeyPath, KeyPath]:
+        """The list entry a place belongs to, or the place itself; and where that was read."""
+        for length, step in enumerate(where):
+            kept = self._kept.get(where[:length])
+            if kept is not None and isinstance(step, int):
+                return where[: length + 1], (*where[:length], kept.pop(step))
+        return where, where
+
 
 def _drop(config: dict[str, Any], where: KeyPath) -> None:
-    """Remove what stands at `where`, or the nearest thing above it that an object holds."""
+    """Remove what stands at `where`, or the nearest thing above it that is there."""
     for length in range(len(where), 0, -1):
         parent: Any = config
         try:
@@ -206,6 +216,9 @@ def _drop(config: dict[str, Any], where: KeyPath) -> None:
             continue
         if isinstance(parent, dict) and str(where[length - 1]) in parent:
             del parent[str(where[length - 1])]
+            return
+        if isinstance(parent, list) and isinstance(step := where[length - 1], int):
+            del parent[step]
             return
 
 

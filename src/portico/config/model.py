@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
 from portico.config.sections.agents import (
     AgentDefaults,
     AgentEntry,
@@ -19,6 +22,7 @@ from portico.config.sections.agents import (
     RuntimeConfig,
 )
 from portico.config.sections.base import Section, group, setting
+from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
 from portico.config.sections.conversation import Messages, QueueSettings, SessionSettings
 from portico.config.sections.gateway import (
     Auth,
@@ -38,7 +42,7 @@ from portico.config.sections.tools import Tools
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
-    worktreeRoot worktreeAcceleration security bindings broadcast attachments tts commands
+    worktreeRoot worktreeAcceleration security broadcast attachments tts commands
     approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory
     skills plugins surfaces proxy
     """.split()
@@ -56,6 +60,9 @@ class PorticoConfig(Section):
     )
     gateway: Gateway = group(Gateway, "The port and everything behind its door.")
     agents: Agents = group(Agents, "Who answers.")
+    bindings: tuple[Binding, ...] = setting(
+        (), "Which agent answers what, by channel, account, conversation.", reload="hot"
+    )
     models: Models = group(Models, "The language models agents think with.")
     tools: Tools = group(Tools, "What agents may have done, and whom they believe.")
     mcp: Mcp = group(Mcp, "Programs and services whose tools agents may use.")
@@ -64,6 +71,22 @@ class PorticoConfig(Section):
     store: Store = group(Store, "Where the rows live.")
     logging: Logging = group(Logging, "The log.")
 
+    @model_validator(mode="after")
+    def _bindings_name_agents(self) -> PorticoConfig:
+        known = {entry.id for entry in self.agents.roster()}
+        unknown = [
+            InitErrorDetails(
+                type=PydanticCustomError("value_error", 'there is no agent "{id}"', {"id": one}),
+                loc=("bindings", place, "agentId"),
+                input=one,
+            )
+            for place, one in enumerate(binding.agent_id for binding in self.bindings)
+            if one not in known
+        ]
+        if unknown:
+            raise ValidationError.from_exception_data("bindings", unknown)
+        return self
+
 
 __all__ = [
     "OPENCLAW_SECTIONS",
@@ -71,6 +94,9 @@ __all__ = [
     "AgentEntry",
     "Agents",
     "Auth",
+    "Binding",
+    "BindingMatch",
+    "BindingPeer",
     "ControlUi",
     "Gateway",
     "GatewayMessages",

@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration and all that is known about it. Nothing in here is redacted."""
+    """A configuration and all that is known about it. Nothing in here is redacted.
+
+    Attributes:
+        overrides: settings of the command line, by path; they win over the file.
+    """
 
     paths: ConfigPaths
     exists: bool
@@ -48,6 +52,7 @@ class LoadedConfig:
     warnings: tuple[Issue, ...]
     startup_issues: tuple[Issue, ...]
     secret_paths: frozenset[KeyPath]
+    overrides: Mapping[str, Any]
     from_last_good: bool = False
 
     @property
@@ -149,6 +154,7 @@ def load_text(
             _placed(tree, issue) for issue in (startup_issues(config) if config else ())
         ),
         secret_paths=frozenset(resolver.secret_paths),
+        overrides=dict(overrides or {}),
     )
 
 

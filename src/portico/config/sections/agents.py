@@ -19,6 +19,11 @@ _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _RUNTIME_FIELDS = frozenset({"type", "import", "import_path", "url", "token", "options"})
 
 
+def normal_agent_id(value: str) -> str:
+    """An agent id as it is compared: lower case, other characters as -, at most 64."""
+    return re.sub(r"[^a-z0-9_-]+", "-", value.strip().lower()).strip("-")[:64]
+
+
 class ModelChoice(Section):
     """A model; a plain string is the primary."""
 
@@ -194,7 +199,7 @@ class AgentEntry(Section):
     @field_validator("id")
     @classmethod
     def _normalise_id(cls, value: str) -> str:
-        normal = re.sub(r"[^a-z0-9_-]+", "-", value.strip().lower()).strip("-")[:64]
+        normal = normal_agent_id(value)
         if not _AGENT_ID.fullmatch(normal):
             raise ValueError("an agent id needs at least one letter or digit")
         return normal
