@@ -27,11 +27,13 @@ from portico.chat.runs import AgentRunMethods
 from portico.chat.service import ChatService, ChatSettings
 from portico.chat.usage import UsageMethods
 from portico.clock import SystemClock
+from portico.config.live import LiveConfig
 from portico.events.hub import Hub
 from portico.events.presence import Presence, StateVersion
 from portico.fetch import Fetcher, FetchSettings
 from portico.ids import new_id
 from portico.inbox.policy import OPEN_DOOR
+from portico.inbox.routing import Router
 from portico.inbox.service import Inbox
 from portico.observe.metrics import Metrics
 from portico.observe.readiness import Readiness
@@ -66,7 +68,6 @@ from portico.wiring import (
     ConfiguredLanes,
     auth_settings,
     build_agents,
-    build_catalog,
     build_toolbox,
     http_tools,
     mcp_servers,
@@ -96,6 +97,7 @@ class Gateway:
         self.config = loaded.require()
         self._loaded = loaded
         self._env = env
+        self.live = LiveConfig(loaded, env=env)
         self.clock = clock = SystemClock()
         self.boot_id = new_id("boot")
         self.started_ms = clock.now_ms()
@@ -140,11 +142,12 @@ class Gateway:
 
     def _build_conversation(self) -> None:
         config, store, clock = self.config, self.store, self.clock
-        self.catalog = build_catalog(config, self._env)
         self.toolbox = build_toolbox(config)
         self.mcp_servers = McpServers(mcp_servers(config), tasks=self.tasks)
         self.toolbox.registry.add_source(self.mcp_servers)
-        self.agents = agents = build_agents(config, self.catalog, clock, self.toolbox)
+        self.agents = agents = build_agents(
+            self.live, clock=clock, toolbox=self.toolbox, env=self._env, tasks=self.tasks
+        )
         self.main_key = config.session.main_key
         self.changes = SessionChanges(
             store=store,
@@ -171,7 +174,7 @@ class Gateway:
                 clock=clock,
                 hub=self.hub,
                 changes=self.changes,
-                default_agent=agents.default_id,
+                default_agent=lambda: agents.default_id,
                 main_key=self.main_key,
             ),
         )
@@ -214,6 +217,11 @@ class Gateway:
                 OPEN_DOOR if channel in {"webchat", "openai"} else message_door
             ),
             vouched_for=vouched_for(config),
+            route=Router(
+                agent_for=self.agents.route,
+                dm_scope=config.session.dm_scope,
+                main_key=self.main_key,
+            ).route,
             metrics=self.metrics,
         )
         self.chat = ChatService(
@@ -413,7 +421,7 @@ class Gateway:
                 http_door=http_tools(self.config),
             ),
             McpMethods(self.mcp_servers),
-            AgentMethods(agents=agents, catalog=self.catalog, main_key=self.main_key),
+            AgentMethods(agents=agents, main_key=self.main_key),
             SessionReadMethods(sessions=sessions, clock=self.clock),
             SessionMethods(
                 sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=self.clock
@@ -455,7 +463,7 @@ class Gateway:
     @property
     def applied_hash(self) -> str:
         """The revision of the configuration this gateway runs with."""
-        return self._loaded.revision_hash
+        return self.live.applied_hash
 
     # -- life ------------------------------------------------------------------------------------
 

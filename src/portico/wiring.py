@@ -9,21 +9,14 @@ from __future__ import annotations
 import platform
 import socket
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING
 
 import structlog
 
 from portico import __version__
-from portico.agents.echo import EchoRuntime
-from portico.agents.http import HttpRuntime
+from portico.agents.configured import ConfiguredAgents
 from portico.agents.mcp.model import McpServer
-from portico.agents.model.catalog import BUILT_IN, Api, Catalog, ModelSpec, Price, ProviderSpec
-from portico.agents.model.cooldown import Cooldowns
-from portico.agents.model.runtime import ModelRuntime, Models
-from portico.agents.model.settings import AgentModel
-from portico.agents.python import PythonRuntime
-from portico.agents.runtime import AgentRuntime
-from portico.agents.service import Agent, Agents
+from portico.agents.service import Agents
 from portico.agents.tools.policy import Rules
 from portico.agents.tools.registry import ToolRegistry
 from portico.agents.tools.toolbox import Layers, LayersFor, Toolbox, ToolLimits
@@ -37,12 +30,15 @@ from portico.ids import new_secret
 from portico.inbox.policy import DoorPolicy
 from portico.inbox.service import Admitted
 from portico.store import Work
+from portico.tasks import Tasks
 from portico.turns.model import Enqueued, NewTurn
 from portico.turns.service import Turns
 from portico.web.control_plane import SocketLimits
 
 if TYPE_CHECKING:
-    from portico.config.model import AgentEntry, ModelEntry, PorticoConfig
+    from portico.config import LoadedConfig
+    from portico.config.live import Commit, LiveConfig
+    from portico.config.model import PorticoConfig
     from portico.config.sections.conversation import QueueSettings
     from portico.config.sections.tools import ToolRules
     from portico.web.openai.http import OpenAISettings
@@ -79,57 +75,6 @@ class ConfiguredLanes:
     def begin(self, enqueued: Enqueued) -> None:
         """Act on what was committed."""
         self._turns.begin(enqueued)
-
-
-def build_catalog(config: PorticoConfig, env: Mapping[str, str]) -> Catalog:
-    """Return the models agents may use: the configured providers', and those everybody knows."""
-    providers = {
-        name: ProviderSpec(name, base_url, api, env.get(variable), is_configured=False)
-        for name, (base_url, api, variable) in BUILT_IN.items()
-    }
-    for name, given in config.models.providers.items():
-        known = providers.get(name.lower())
-        api = given.api or (known.api if known else "openai-completions")
-        base_url = given.base_url or (known.base_url if known else None)
-        if api not in get_args(Api) or base_url is None:
-            log.warning("models.provider_skipped", provider=name, api=api, base_url=base_url)
-            continue
-        providers[name.lower()] = ProviderSpec(
-            name=name,
-            base_url=_with_v1(base_url) if api == "ollama" else base_url,
-            api=cast("Api", api),
-            api_key=given.api_key or (known.api_key if known else None),
-            headers=given.headers,
-            timeout_s=given.timeout_seconds,
-            models=tuple(_model_spec(model) for model in given.models),
-        )
-    used = config.agents.defaults.models
-    return Catalog(
-        [*providers.values()],
-        aliases={use.alias: name for name, use in used.items() if use.alias},
-        params={name: use.params for name, use in used.items()},
-    )
-
-
-def _model_spec(model: ModelEntry) -> ModelSpec:
-    cost = model.cost
-    return ModelSpec(
-        id=model.id,
-        name=model.name,
-        context_window=model.context_window,
-        max_tokens=model.max_tokens,
-        reasoning=model.reasoning,
-        inputs=None if model.input is None else frozenset(model.input),
-        price=None
-        if cost is None
-        else Price(cost.input, cost.output, cost.cache_read, cost.cache_write),
-        params=model.params,
-    )
-
-
-def _with_v1(base_url: str) -> str:
-    base = base_url.rstrip("/")
-    return base if base.endswith("/v1") else f"{base}/v1"
 
 
 NOT_OVER_HTTP = (
@@ -215,6 +160,28 @@ def http_tools(config: PorticoConfig) -> Rules:
     return Rules("gateway.tools", deny=(*usually, *given.deny))
 
 
+def build_agents(
+    live: LiveConfig, *, clock: Clock, toolbox: Toolbox, env: Mapping[str, str], tasks: Tasks
+) -> Agents:
+    """Construct the configured agents, and let them and their policy follow the configuration."""
+    made = ConfiguredAgents(
+        clock=clock, toolbox=toolbox, env=env, state_dir=live.loaded.paths.state_dir
+    )
+    agents = Agents.of(made.roster(live.loaded.require()), tasks=tasks)
+
+    def stage(new: LoadedConfig) -> Commit:
+        roster, layers = made.roster(new.require(), agents.roster), tool_layers(new.require())
+
+        def commit() -> None:
+            toolbox.obey(layers)
+            agents.replace(roster)
+
+        return commit
+
+    live.follow("agents", "bindings", "models", stage=stage)
+    return agents
+
+
 def vouched_for(config: PorticoConfig) -> Callable[[InboundMessage], bool]:
     """Return whose messages the operator vouches for."""
     trusted = frozenset(config.tools.trusted)
@@ -223,53 +190,6 @@ def vouched_for(config: PorticoConfig) -> Callable[[InboundMessage], bool]:
         return not trusted.isdisjoint((message.channel, f"{message.channel}:{message.sender}"))
 
     return vouches
-
-
-def build_agents(config: PorticoConfig, catalog: Catalog, clock: Clock, toolbox: Toolbox) -> Agents:
-    """Construct the configured agents with their runtimes."""
-    models = Models(catalog, Cooldowns(clock))
-    roster = [
-        Agent(
-            agent_id=entry.id,
-            runtime=_runtime(config, entry, models, toolbox),
-            name=entry.identity.name or entry.name,
-            emoji=entry.identity.emoji,
-            avatar=entry.identity.avatar,
-            workspace=entry.workspace or config.agents.defaults.workspace,
-            model=config.agents.model_for(entry.id).primary,
-            timeout_s=config.agents.timeout_s_for(entry.id),
-        )
-        for entry in config.agents.roster()
-    ]
-    return Agents(roster, config.agents.default_id())
-
-
-def _runtime(
-    config: PorticoConfig, entry: AgentEntry, models: Models, toolbox: Toolbox
-) -> AgentRuntime:
-    wanted = config.agents.runtime_for(entry.id)
-    resumable = bool(wanted.options.get("resumable", False))
-    if wanted.type == "python" and wanted.import_path is not None:
-        return PythonRuntime(wanted.import_path, resumable=resumable)
-    if wanted.type == "http" and wanted.url is not None:
-        return HttpRuntime(wanted.url, token=wanted.token, resumable=resumable)
-    if wanted.type == "model":
-        return ModelRuntime(_agent_model(config, entry), models, tools=toolbox.open)
-    return EchoRuntime()
-
-
-def _agent_model(config: PorticoConfig, entry: AgentEntry) -> AgentModel:
-    defaults, choice = config.agents.defaults, config.agents.model_for(entry.id)
-    return AgentModel(
-        primary=choice.primary,
-        fallbacks=choice.fallbacks,
-        name=entry.identity.name or entry.name,
-        workspace=entry.workspace or defaults.workspace,
-        thinking=defaults.thinking_default,
-        context_tokens=defaults.context_tokens,
-        reserve_tokens=defaults.compaction.reserve_tokens,
-        keep_recent_tokens=defaults.compaction.keep_recent_tokens,
-    )
 
 
 def auth_settings(config: PorticoConfig) -> AuthSettings:

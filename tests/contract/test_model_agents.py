@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from portico.agents.rpc import models_of
+from portico.agents.service import Roster
 from portico.app import Gateway
 from portico.config import resolve_paths
 from portico.config.service import load_text
@@ -94,7 +95,7 @@ async def test_fifty_turns_in_a_small_context_and_an_early_fact(tmp_path: Path) 
 async def test_compaction_on_demand(tmp_path: Path) -> None:
     async with FakeProvider(summarising) as provider, open_house(tmp_path) as rooms:
         runtime = model_runtime(provider_spec(provider))
-        rooms.agents.__dict__["_agents"]["main"] = _agent(rooms, runtime)
+        rooms.agents.replace(Roster((_agent(rooms, runtime),), "main"))
         await rooms.say(MAIN, "My cat is called Mozart.", "r0")
         for number in range(8):
             await rooms.say(MAIN, f"Filler {number}: " + "so on " * 100, f"r{number + 1}")
@@ -158,7 +159,7 @@ def test_the_catalogue_knows_keys_and_providers(tmp_path: Path) -> None:
             }
         }
     )
-    catalog = gateway_of(tmp_path, config, {"OPENAI_API_KEY": "k"}).catalog
+    catalog = gateway_of(tmp_path, config, {"OPENAI_API_KEY": "k"}).agents.catalog
     assert catalog.resolve("openai/x").provider.api_key == "k"
     assert catalog.resolve("openai/x").provider.usable
     assert not catalog.resolve("mistral/x").provider.usable
@@ -174,7 +175,7 @@ def test_models_list_tells_what_is_configured(tmp_path: Path) -> None:
         models={"providers": {"lab": lab}},
     )
     gateway = gateway_of(tmp_path, config, {})
-    found = models_of(gateway.agents, gateway.agents.get(None), gateway.catalog)
+    found = models_of(gateway.agents, gateway.agents.get(None))
     assert [(m.provider, m.id, m.alias, m.context_window, m.tags) for m in found] == [
         ("lab", "m", "best", 9000, ("default",)),
         ("lab", "n", None, None, ()),

@@ -143,7 +143,7 @@ class House:
         )
         self.senders = ChannelRegistry()
         self.webchat = WebchatChannel(
-            store=store, clock=clock, hub=hub, changes=self.changes, default_agent="main"
+            store=store, clock=clock, hub=hub, changes=self.changes, default_agent=lambda: "main"
         )
         self.senders.register("webchat", "default", self.webchat)
         self.outbox = Outbox(

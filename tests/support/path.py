@@ -181,6 +181,9 @@ class Runtimes:
     def timeout_s_for(self, agent_id: str) -> float:
         return self.timeout_s
 
+    def hold(self, runtime: AgentRuntime) -> Callable[[], None]:
+        return lambda: None
+
 
 @dataclass
 class Lanes:

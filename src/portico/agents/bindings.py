@@ -52,6 +52,7 @@ class Binding:
     guild_id: str | None = None
     team_id: str | None = None
     roles: frozenset[str] = frozenset()
+    comment: str | None = None
 
 
 def route(bindings: Sequence[Binding], message: InboundMessage, *, default: str) -> str:

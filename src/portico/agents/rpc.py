@@ -110,12 +110,10 @@ class AgentMethods:
         self,
         *,
         agents: Agents,
-        catalog: Catalog | None = None,
         main_key: str = "main",
         scope: Literal["per-sender", "global"] = "per-sender",
     ) -> None:
         self._agents = agents
-        self._catalog = catalog or Catalog(())
         self._main_key = main_key
         self._scope = scope
 
@@ -126,7 +124,7 @@ class AgentMethods:
             default_id=self._agents.default_id,
             main_key=self._main_key,
             scope=self._scope,
-            agents=tuple(_summary(agent, self._catalog) for agent in self._agents.list()),
+            agents=tuple(_summary(agent, self._agents.catalog) for agent in self._agents.list()),
         )
 
     @method("agent.identity.get", scope=Scope.READ)
@@ -152,7 +150,7 @@ class AgentMethods:
             raise InvalidRequest("invalid models.list params: sessionKey excludes authProfileId")
         wanted = self._wanted(params.agent_id, params.session_key)
         agent = self._agents.get(wanted)
-        found = models_of(self._agents, agent, self._catalog)
+        found = models_of(self._agents, agent)
         return ModelsListed(models=tuple(m for m in found if params.provider in (None, m.provider)))
 
     def _wanted(self, agent_id: str | None, session_key: str | None) -> str | None:
@@ -165,11 +163,9 @@ class AgentMethods:
         return keys.agent_of(key, default_agent=default)
 
 
-def models_of(
-    agents: Agents, chosen: Agent, catalog: Catalog | None = None
-) -> tuple[ModelSummary, ...]:
+def models_of(agents: Agents, chosen: Agent) -> tuple[ModelSummary, ...]:
     """Return every configured model once; the chosen agent's own is marked as default."""
-    catalog = catalog or Catalog(())
+    catalog = agents.catalog
     default = _model(chosen, catalog)
     others = {_model(agent, catalog): None for agent in agents.list()}
     others |= {(choice.provider.name, choice.model.id): None for choice in catalog.listed()}

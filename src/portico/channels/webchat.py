@@ -7,6 +7,7 @@ Source: architecture, "The message path", step 7.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from portico.channels.contract import Outgoing, Receipt, Rejected
@@ -34,7 +35,7 @@ class WebchatChannel:
         clock: Clock,
         hub: Hub,
         changes: SessionChanges,
-        default_agent: str,
+        default_agent: Callable[[], str],
         main_key: str = "main",
     ) -> None:
         self._store = store
@@ -55,7 +56,7 @@ class WebchatChannel:
         try:
             key = keys.canonical(
                 message.route.peer.id,
-                default_agent=self._default_agent,
+                default_agent=self._default_agent(),
                 main_key=self._main_key,
             )
         except InvalidRequest as error:
@@ -68,7 +69,7 @@ class WebchatChannel:
     def _write(self, key: str, message: Outgoing, now: int) -> Work[Entry | None]:
         if (yield from transcript.find_entry(message.delivery_id)) is not None:
             return None
-        agent_id = keys.agent_of(key, default_agent=self._default_agent)
+        agent_id = keys.agent_of(key, default_agent=self._default_agent())
         yield from mutations.ensure(key, agent_id=agent_id, created_via="channel", now=now)
         return (
             yield from transcript.append(
@@ -85,7 +86,7 @@ class WebchatChannel:
         payload: dict[str, Any] = {
             "runId": f"send-{message.delivery_id}",
             "sessionKey": key,
-            "agentId": keys.agent_of(key, default_agent=self._default_agent),
+            "agentId": keys.agent_of(key, default_agent=self._default_agent()),
             "seq": 0,
             "state": "final",
             "message": {

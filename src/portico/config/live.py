@@ -99,9 +99,7 @@ class LiveConfig:
         raise ConfigError([self._busy()])
 
     def _prepare(self, decide: Decide) -> Prepared:
-        return prepare(
-            self._loaded.paths, decide, env=self._env, overrides=self._loaded.overrides
-        )
+        return prepare(self._loaded.paths, decide, env=self._env, overrides=self._loaded.overrides)
 
     def _write(self, prepared: Prepared) -> None:
         write_prepared(self._loaded.paths, prepared, env=self._env)

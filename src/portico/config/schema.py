@@ -111,7 +111,8 @@ def _section_lines(key: str, section: FieldInfo) -> list[str]:
     rows = [
         (path, info)
         for path, info, inner in all_fields()
-        if (path == key or path.startswith((f"{key}.", f"{key}["))) and (inner is None or _is_leaf(info))
+        if (path == key or path.startswith((f"{key}.", f"{key}[")))
+        and (inner is None or _is_leaf(info))
     ]
     lines += ["| Setting | Type | Default | Meaning |", "| --- | --- | --- | --- |"]
     for path, info in rows:

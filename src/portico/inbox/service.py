@@ -103,6 +103,8 @@ class Routing:
     Attributes:
         run_id: what the client calls the run, when it chose; else one is made.
         queue_mode, drop, expires_at: how it waits when the lane is busy; `None`: as configured.
+        asked: where the message came from, when the agent was found by bindings: a repeat is the
+            same message even if they have changed since. `None`: the sender chose the session.
     """
 
     session_key: str
@@ -112,6 +114,7 @@ class Routing:
     drop: DropPolicy | None = None
     expires_at: int | None = None
     created_via: str = "operator"
+    asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ class Inbox:
     Args:
         vouched_for: whether the operator vouches for who wrote a message; what others wrote is
             marked as untrusted, for good.
+        route: where messages go whose door says nothing about it.
     """
 
     def __init__(
@@ -160,8 +164,10 @@ class Inbox:
         lanes: LanePort,
         policies: Callable[[str, str], DoorPolicy] = lambda _channel, _account: OPEN_DOOR,
         vouched_for: Callable[[InboundMessage], bool] = lambda _message: True,
+        route: Callable[[InboundMessage], Routing] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
+        self._route = route
         self._counted = (metrics or Metrics()).inbox_messages
         self._store = store
         self._clock = clock
@@ -170,18 +176,23 @@ class Inbox:
         self._vouched_for = vouched_for
 
     async def accept(
-        self, message: InboundMessage, request: TurnRequest, routing: Routing
+        self, message: InboundMessage, request: TurnRequest, routing: Routing | None = None
     ) -> Accepted:
         """Take responsibility for a message.
 
         Args:
             request: what its turn will be asked; the text and parts are the message's.
+            routing: where it goes; `None`: the bindings decide.
 
         Raises:
             Forbidden: policy refuses the sender; the refusal is on record.
             IdempotencyMismatch: the event key was used for another message.
             Overloaded: the lane is full and its policy refuses the newest; nothing was stored.
         """
+        if routing is None:
+            if self._route is None:
+                raise TypeError("this inbox was given nothing that routes")
+            routing = self._route(message)
         decision = self._policies(message.channel, message.account).decide(
             message, searchable=_searchable(message)
         )
@@ -339,7 +350,7 @@ def _searchable(message: InboundMessage) -> str:
 def _fingerprint(message: InboundMessage, request: TurnRequest, routing: Routing) -> str:
     asked = (message.text, message.parts, message.attachments, message.sender, message.thread_id)
     how = (request.system_prompt, request.late_context, request.model, request.thinking)
-    where = (routing.session_key, routing.agent_id)
+    where = (routing.session_key, routing.agent_id) if routing.asked is None else (routing.asked,)
     told = (request.prior,) if request.prior else ()  # without it, fingerprints stay as they were
     whole = msgspec.json.encode((asked, how, where, *told))
     return hashlib.blake2b(whole, digest_size=16).hexdigest()

@@ -33,6 +33,7 @@ async def summary_of(store: Store, agents: Agents, session: Session) -> ContextC
             f"the {runtime.name} runtime does not summarise transcripts; pass maxLines to trim"
         )
     turn = _turn(store, session)
+    release = agents.hold(runtime)
     try:
         async with aclosing(runtime.compact(turn)) as events:
             async for event in events:
@@ -41,6 +42,8 @@ async def summary_of(store: Store, agents: Agents, session: Session) -> ContextC
     except Exception as error:
         log.warning("session.compaction_failed", session_key=session.key, exc_info=error)
         raise SummaryFailed("the model could not summarise; the log says why") from error
+    finally:
+        release()
     raise SummaryFailed("nothing to compact")
 
 

@@ -59,6 +59,10 @@ class StoreAway(Exception):
     """The database stayed away; the turn is still `running` in its row."""
 
 
+def _nothing_to_release() -> None:
+    return None
+
+
 class ActiveRun:
     """A turn that is running in this process."""
 
@@ -68,6 +72,7 @@ class ActiveRun:
         self.row = row
         self.timeout_s = row.request.timeout_s or timeout_s
         self.runtime = runtime
+        self.release_runtime: Callable[[], None] = _nothing_to_release
         self.publisher = publisher
         self.steering: asyncio.Queue[str] = asyncio.Queue(STEERING_CAPACITY)  # run ids
         self.carried: deque[TurnRequest] = deque()  # steered into an attempt that died

@@ -63,6 +63,10 @@ class Runtimes(Protocol):
         """Return how long one of its runs may take."""
         ...
 
+    def hold(self, runtime: AgentRuntime) -> Callable[[], None]:
+        """Keep the runtime open; call what is returned when it is no longer used."""
+        ...
+
 
 class Changes(Protocol):
     """Tells subscribers of the session list what changed."""
@@ -282,7 +286,9 @@ class Turns:
     def _active_run(self, row: TurnRow, live_text_ms: int) -> ActiveRun:
         publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=live_text_ms)
         runtime = self._runtimes.runtime_for(row.agent_id)
-        return ActiveRun(row, runtime, publisher, self._runtimes.timeout_s_for(row.agent_id))
+        run = ActiveRun(row, runtime, publisher, self._runtimes.timeout_s_for(row.agent_id))
+        run.release_runtime = self._runtimes.hold(runtime)
+        return run
 
     async def _run(self, run: ActiveRun) -> None:
         key = run.row.session_key
@@ -296,6 +302,7 @@ class Turns:
             self._lost.add(run.row.run_id)
         finally:
             run.publisher.stop()
+            run.release_runtime()
             if self._active.get(key) is run:
                 del self._active[key]
             self._go_on(run, ending)

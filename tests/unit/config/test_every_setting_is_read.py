@@ -89,6 +89,7 @@ def everything_on(directory: Path) -> dict[str, Any]:
                 "lab": {"baseUrl": "http://127.0.0.1:1/v1", "models": [{"id": "m", "cost": {}}]}
             }
         },
+        "bindings": [{"agentId": "a", "match": {"channel": "x", "peer": {"kind": "dm", "id": 1}}}],
         "agents": {
             "defaults": {"models": {"lab/m": {"alias": "best"}}},
             "list": [{"id": "a", "name": "A"}],

@@ -123,6 +123,11 @@ class Catalog:
         self._aliases = {alias.lower(): name for alias, name in (aliases or {}).items()}
         self._params = {name.lower(): dict(given) for name, given in (params or {}).items()}
 
+    def says_the_same_as(self, other: Catalog) -> bool:
+        """Whether every name means the same there."""
+        mine = (self._providers, self._aliases, self._params)
+        return mine == (other._providers, other._aliases, other._params)
+
     def listed(self) -> list[Choice]:
         """Every model the configuration lists, in its order."""
         return [Choice(one, model) for one in self._providers.values() for model in one.models]

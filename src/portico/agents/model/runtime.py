@@ -35,6 +35,8 @@ NOT_INSTALLED = (
 class Models:
     """What all model agents of a gateway share: the catalogue, connections, rests.
 
+    Guarantees: the connections are closed when the last runtime that used them is.
+
     Args:
         first_wait_s: the pause before a failed call is first repeated.
     """
@@ -43,31 +45,37 @@ class Models:
         self, catalog: Catalog, cooldowns: Cooldowns, *, first_wait_s: float = 0.5
     ) -> None:
         self.catalog = catalog
-        self._cooldowns = cooldowns
+        self.cooldowns = cooldowns
+        self._users: set[int] = set()
         self._first_wait_s = first_wait_s
         self._asking: Asking | None = None
         self._clients: Any = None
 
-    async def asking(self) -> Asking:
+    async def asking(self, user: object) -> Asking:
         """Return what asks models, importing it the first time.
+
+        Args:
+            user: who asks, until it is `released`.
 
         Raises:
             ImportError: the extra is not installed.
         """
+        self._users.add(id(user))
         if self._asking is None:
             asking: Any = await asyncio.to_thread(_load, "asking")
             clients: Any = await asyncio.to_thread(_load, "clients")
             if self._asking is None:  # somebody else was quicker meanwhile
                 self._clients = clients.Clients()
                 self._asking = asking.Asking(
-                    self._clients, self._cooldowns, first_wait_s=self._first_wait_s
+                    self._clients, self.cooldowns, first_wait_s=self._first_wait_s
                 )
         made: Asking = self._asking
         return made
 
-    async def close(self) -> None:
-        """Close every connection."""
-        if self._clients is not None:
+    async def release(self, user: object) -> None:
+        """Close every connection, if this was the last user."""
+        self._users.discard(id(user))
+        if not self._users and self._clients is not None:
             await self._clients.close()
 
 
@@ -82,6 +90,7 @@ class ModelRuntime:
         self._models = models
         self._tools = tools
         self._engine: Engine | None = None
+        self._is_closed = False
 
     async def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
         """Answer one turn."""
@@ -114,16 +123,20 @@ class ModelRuntime:
             log.error("model.not_installed", error=str(error))
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._models.close()
+        """Close the connections, unless other agents use them."""
+        self._is_closed = True
+        await self._models.release(self)
 
     async def _loaded(self) -> Engine:
         if self._engine is None:
             module: Any = await asyncio.to_thread(_load, "engine")
+            asking = await self._models.asking(self)
+            if self._is_closed:  # while it was being warmed up
+                await self._models.release(self)
             self._engine = module.Engine(
                 settings=self._settings,
                 catalog=self._models.catalog,
-                asking=await self._models.asking(),
+                asking=asking,
                 tools=self._tools,
             )
         made: Engine = self._engine

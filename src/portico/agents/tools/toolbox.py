@@ -189,6 +189,10 @@ class Toolbox:
         layers = self._layers_for(turn.agent_id, origin.channel if origin else None)
         return TurnTools(call, await self.registry.every(), layers, self._limits)
 
+    def obey(self, layers_for: LayersFor) -> None:
+        """Let another policy count from now on; turns that have begun keep theirs."""
+        self._layers_for = layers_for
+
     async def effective(
         self, agent_id: str, channel: str | None, *, is_untrusted: bool = False
     ) -> list[Tool]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -157,8 +158,8 @@ class AgentDefaults(Section):
     )
     workspace: str | None = setting(
         None,
-        "Directory of the agent: AGENTS.md, SOUL.md, IDENTITY.md, USER.md and MEMORY.md in it "
-        "instruct a model.",
+        "Directory of the default agent; the others have one below it. AGENTS.md, SOUL.md, "
+        "IDENTITY.md, USER.md and MEMORY.md in it instruct a model. Unset: in the state directory.",
         reload="hot",
     )
     thinking_default: str | None = setting(
@@ -265,6 +266,20 @@ class Agents(Section):
         """The agent's model or the default one."""
         entry = self.resolve(agent_id)
         return (entry and entry.model) or self.defaults.model
+
+    def workspace_for(self, agent_id: str, state_dir: Path) -> Path:
+        """The agent's directory: its own, one below the common one, or one in the state directory.
+
+        The default agent has the common directory itself, and `main` the plain name.
+        """
+        entry = self.resolve(agent_id)
+        if entry is not None and entry.workspace:
+            return Path(entry.workspace).expanduser()
+        if common := self.defaults.workspace:
+            root = Path(common).expanduser()
+            return root if agent_id == self.default_id() else root / agent_id
+        name = "workspace" if agent_id == DEFAULT_AGENT_ID else f"workspace-{agent_id}"
+        return state_dir / name
 
     def timeout_s_for(self, agent_id: str) -> float:
         """The longest run of one turn of this agent."""

@@ -72,7 +72,7 @@ class Binding(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset({"session", "acp"})
 
-    type: Literal["route"] = setting("route", "There is one kind.", reload="hot")
+    type: str = setting("route", "There is one kind: route.", reload="hot", pattern="^route$")
     agent_id: str = setting(..., "An agent's id.", reload="hot")
     match: BindingMatch = setting(..., "Which messages.", reload="hot")
     comment: str | None = setting(None, "For people.", reload="hot")

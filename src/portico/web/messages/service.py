@@ -146,7 +146,7 @@ class MessageService:
             raise Unavailable("The gateway is not accepting messages now.", retry_after_ms=2000)
         asked = self._read(request)
         decision = self._policy().decide(asked.message, searchable=asked.message.text)
-        session_key, agent_id = self._session(asked.session_id)
+        routing = self._routing(asked)
         if decision.verdict is Verdict.ADMIT:
             self._check_model(asked.request.model)
             if needs_download(asked.message.parts):
@@ -155,19 +155,7 @@ class MessageService:
                     return repeated
                 parts = await downloaded(asked.message.parts, self._fetcher)
                 asked = _with_parts(asked, parts)
-        accepted = await self._inbox.accept(
-            asked.message,
-            asked.request,
-            Routing(
-                session_key=session_key,
-                agent_id=agent_id,
-                run_id=asked.request_id,
-                queue_mode="followup",
-                drop="new",
-                expires_at=self._clock.now_ms() + self._settings.queue_timeout_ms,
-                created_via="http",
-            ),
-        )
+        accepted = await self._inbox.accept(asked.message, asked.request, routing)
         return Ticket(asked.session_id, accepted.run_id, accepted.duplicate)
 
     def _read(self, request: MessageRequest) -> _Asked:
@@ -202,16 +190,36 @@ class MessageService:
         )
         return _Asked(message, _turn_request(request), session_id, request_id, digest)
 
-    def _session(self, session_id: str) -> tuple[str, str]:
-        """Return the canonical key of a session id, and its agent."""
-        default = self._agents.default_id
+    def _routing(self, asked: _Asked) -> Routing:
+        """Return the session and the agent: as the caller chose, else as the bindings say."""
+        chosen = asked.session_id.lower().startswith("agent:")
+        agent_id = self._agents.default_id if chosen else self._agents.route(asked.message)
+        key = self._key(asked.session_id, agent_id)
+        return Routing(
+            session_key=key,
+            agent_id=self._agents.get(keys.agent_of(key, default_agent=agent_id)).agent_id,
+            run_id=asked.request_id,
+            queue_mode="followup",
+            drop="new",
+            expires_at=self._clock.now_ms() + self._settings.queue_timeout_ms,
+            created_via="http",
+            asked=None if chosen else asked.session_id,
+        )
+
+    def _key(self, session_id: str, agent_id: str) -> str:
+        """Return the canonical key of a session id; short ones are the agent's."""
         key = session_id
         if session_id == "main":
-            key = f"agent:{default}:{self._settings.main_key}"
+            key = f"agent:{agent_id}:{self._settings.main_key}"
         elif not session_id.lower().startswith("agent:"):
-            key = f"agent:{default}:{keys.keep_case(session_id)}"
-        key = keys.canonical(key, default_agent=default)
-        return key, self._agents.get(keys.agent_of(key, default_agent=default)).agent_id
+            key = f"agent:{agent_id}:{keys.keep_case(session_id)}"
+        return keys.canonical(key, default_agent=agent_id)
+
+    def _keys(self, session_id: str) -> list[str]:
+        """Return every key a session id may have by the bindings."""
+        bound = (b.agent_id for b in self._agents.roster.bindings if b.channel == CHANNEL)
+        agents = dict.fromkeys((self._agents.default_id, *bound))
+        return [*dict.fromkeys(self._key(session_id, agent_id) for agent_id in agents)]
 
     def _check_model(self, model: str | None) -> None:
         if model and self._models is not None and model not in self._models():
@@ -272,8 +280,12 @@ class MessageService:
     async def cancel(self, request: CancelRequest) -> CancelResponse:
         """Cancel a request or a session, waiting or running."""
         if not (request.request_id or "").strip() and (request.session_id or "").strip():
-            key, _ = self._session(_id(request.session_id, "session_id", keys.MAX_KEY_LENGTH))
-            cancelled = await self._turns.cancel_session(key, CANCEL_REASON)
+            session_id = _id(request.session_id, "session_id", keys.MAX_KEY_LENGTH)
+            cancelled = [
+                run_id
+                for key in self._keys(session_id)
+                for run_id in await self._turns.cancel_session(key, CANCEL_REASON)
+            ]
             return CancelResponse(canceled=bool(cancelled), request_ids=tuple(cancelled))
         request_id = _required(request.request_id)
         canceled = await self._turns.cancel(request_id, CANCEL_REASON)

@@ -1,0 +1,190 @@
+"""From the configuration to the agents: their runtimes, models and bindings.
+
+Guarantees: pure but for constructing; nothing is opened before it is used. What has not changed is
+kept as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+import structlog
+
+from portico.agents.bindings import DEFAULT_ACCOUNT, Binding
+from portico.agents.echo import EchoRuntime
+from portico.agents.http import HttpRuntime
+from portico.agents.model.catalog import BUILT_IN, Api, Catalog, ModelSpec, Price, ProviderSpec
+from portico.agents.model.cooldown import Cooldowns
+from portico.agents.model.runtime import ModelRuntime, Models
+from portico.agents.model.settings import AgentModel
+from portico.agents.python import PythonRuntime
+from portico.agents.runtime import AgentRuntime
+from portico.agents.service import Agent, Roster
+from portico.agents.tools.toolbox import Toolbox
+from portico.channels.model import Peer
+from portico.clock import Clock
+
+if TYPE_CHECKING:
+    from portico.config.model import AgentEntry, ModelEntry, PorticoConfig, RuntimeConfig
+    from portico.config.model import Binding as ConfiguredBinding
+
+log = structlog.get_logger()
+
+
+class ConfiguredAgents:
+    """Makes the roster a configuration asks for; runtimes that need no change are kept.
+
+    Args:
+        env: where keys of the known providers are looked for.
+    """
+
+    def __init__(
+        self, *, clock: Clock, toolbox: Toolbox, env: Mapping[str, str], state_dir: Path
+    ) -> None:
+        self._cooldowns = Cooldowns(clock)
+        self._toolbox = toolbox
+        self._env = env
+        self._state_dir = state_dir
+
+    def roster(self, config: PorticoConfig, before: Roster | None = None) -> Roster:
+        """Return the agents of a configuration.
+
+        Args:
+            before: who answers now.
+        """
+        models = self._models(build_catalog(config, self._env), before)
+        made = {agent.agent_id: agent for agent in before.agents} if before is not None else {}
+        return Roster(
+            agents=tuple(
+                self._agent(config, entry, models, made.get(entry.id))
+                for entry in config.agents.roster()
+            ),
+            default_id=config.agents.default_id(),
+            bindings=build_bindings(config),
+            models=models,
+        )
+
+    def _models(self, catalog: Catalog, before: Roster | None) -> Models:
+        if before is None or before.models is None:
+            return Models(catalog, self._cooldowns)
+        same = before.models.catalog.says_the_same_as(catalog)
+        return before.models if same else Models(catalog, self._cooldowns)
+
+    def _agent(
+        self, config: PorticoConfig, entry: AgentEntry, models: Models, before: Agent | None
+    ) -> Agent:
+        agents = config.agents
+        settings = _agent_model(config, entry, self._state_dir)
+        wanted = agents.runtime_for(entry.id)
+        made_from = (wanted, settings, models) if wanted.type == "model" else (wanted,)
+        if before is not None and before.made_from == made_from:
+            runtime = before.runtime
+        else:
+            runtime = self._runtime(wanted, settings, models)
+        return Agent(
+            agent_id=entry.id,
+            runtime=runtime,
+            name=settings.name,
+            emoji=entry.identity.emoji,
+            avatar=entry.identity.avatar,
+            workspace=settings.workspace,
+            model=settings.primary,
+            timeout_s=agents.timeout_s_for(entry.id),
+            made_from=made_from,
+        )
+
+    def _runtime(self, wanted: RuntimeConfig, settings: AgentModel, models: Models) -> AgentRuntime:
+        resumable = bool(wanted.options.get("resumable", False))
+        if wanted.type == "python" and wanted.import_path is not None:
+            return PythonRuntime(wanted.import_path, resumable=resumable)
+        if wanted.type == "http" and wanted.url is not None:
+            return HttpRuntime(wanted.url, token=wanted.token, resumable=resumable)
+        if wanted.type == "model":
+            return ModelRuntime(settings, models, tools=self._toolbox.open)
+        return EchoRuntime()
+
+
+def _agent_model(config: PorticoConfig, entry: AgentEntry, state_dir: Path) -> AgentModel:
+    defaults, choice = config.agents.defaults, config.agents.model_for(entry.id)
+    return AgentModel(
+        primary=choice.primary,
+        fallbacks=choice.fallbacks,
+        name=entry.identity.name or entry.name,
+        workspace=str(config.agents.workspace_for(entry.id, state_dir)),
+        thinking=defaults.thinking_default,
+        context_tokens=defaults.context_tokens,
+        reserve_tokens=defaults.compaction.reserve_tokens,
+        keep_recent_tokens=defaults.compaction.keep_recent_tokens,
+    )
+
+
+def build_bindings(config: PorticoConfig) -> tuple[Binding, ...]:
+    """Return which agent answers what comes in through channels."""
+    return tuple(_binding(one) for one in config.bindings if one.type == "route")
+
+
+def _binding(configured: ConfiguredBinding) -> Binding:
+    match = configured.match
+    return Binding(
+        agent_id=configured.agent_id,
+        channel=match.channel,
+        account=match.account_id or DEFAULT_ACCOUNT,
+        peer=None if match.peer is None else Peer(match.peer.kind, match.peer.id),
+        guild_id=match.guild_id,
+        team_id=match.team_id,
+        roles=frozenset(match.roles),
+        comment=configured.comment,
+    )
+
+
+def build_catalog(config: PorticoConfig, env: Mapping[str, str]) -> Catalog:
+    """Return the models agents may use: the configured providers', and those everybody knows."""
+    providers = {
+        name: ProviderSpec(name, base_url, api, env.get(variable), is_configured=False)
+        for name, (base_url, api, variable) in BUILT_IN.items()
+    }
+    for name, given in config.models.providers.items():
+        known = providers.get(name.lower())
+        api = given.api or (known.api if known else "openai-completions")
+        base_url = given.base_url or (known.base_url if known else None)
+        if api not in get_args(Api) or base_url is None:
+            log.warning("models.provider_skipped", provider=name, api=api, base_url=base_url)
+            continue
+        providers[name.lower()] = ProviderSpec(
+            name=name,
+            base_url=_with_v1(base_url) if api == "ollama" else base_url,
+            api=cast("Api", api),
+            api_key=given.api_key or (known.api_key if known else None),
+            headers=given.headers,
+            timeout_s=given.timeout_seconds,
+            models=tuple(_model_spec(model) for model in given.models),
+        )
+    used = config.agents.defaults.models
+    return Catalog(
+        [*providers.values()],
+        aliases={use.alias: name for name, use in used.items() if use.alias},
+        params={name: use.params for name, use in used.items()},
+    )
+
+
+def _model_spec(model: ModelEntry) -> ModelSpec:
+    cost = model.cost
+    return ModelSpec(
+        id=model.id,
+        name=model.name,
+        context_window=model.context_window,
+        max_tokens=model.max_tokens,
+        reasoning=model.reasoning,
+        inputs=None if model.input is None else frozenset(model.input),
+        price=None
+        if cost is None
+        else Price(cost.input, cost.output, cost.cache_read, cost.cache_write),
+        params=model.params,
+    )
+
+
+def _with_v1(base_url: str) -> str:
+    base = base_url.rstrip("/")
+    return base if base.endswith("/v1") else f"{base}/v1"
