@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from tests.e2e.gateway import GatewayProcess, Operator
 from tests.e2e.node_client import FOLDER, find_node
+from tests.fakes.provider import FakeProvider, vector_of
 
 pytestmark = [
     pytest.mark.node,
@@ -27,9 +29,9 @@ CONFIG = {"gateway": {"auth": {"mode": "token", "token": TOKEN}, "http": DOORS}}
 WAIT_S = 40
 
 
-def what_the_client_saw(gateway: GatewayProcess) -> dict[str, Any]:
+def what_the_client_saw(gateway: GatewayProcess, script: str = "openai.mjs") -> dict[str, Any]:
     done = subprocess.run(
-        [find_node(), "openai.mjs", f"{gateway.url}/v1", gateway.token],
+        [find_node(), script, f"{gateway.url}/v1", gateway.token],
         cwd=FOLDER,
         capture_output=True,
         text=True,
@@ -71,3 +73,18 @@ def the_run_of_the_caller_that_left_is_cancelled(gateway: GatewayProcess) -> Non
             assert time.monotonic() < deadline, left
             time.sleep(0.05)
     assert left["status"] == "killed"
+
+
+@pytest.mark.anyio
+async def test_the_official_client_makes_embeddings(start_gateway: Any) -> None:
+    async with FakeProvider() as provider:
+        lab = {"baseUrl": provider.url, "apiKey": "k", "models": [{"id": "m"}]}
+        defaults = {"model": "lab/m", "embeddingModel": "lab/vectors"}
+        models = {"providers": {"lab": lab}}
+        gateway = start_gateway({**CONFIG, "models": models, "agents": {"defaults": defaults}})
+        seen = await asyncio.to_thread(what_the_client_saw, gateway, "embeddings.mjs")
+    assert seen == {
+        "vectors": [vector_of("one two"), vector_of("three")],
+        "usage": {"prompt_tokens": 3, "total_tokens": 3},
+        "short": vector_of("x", 2),
+    }

@@ -1,4 +1,4 @@
-"""A model provider on a real socket: OpenAI's chat completions, and misbehaviour on demand.
+"""A model provider on a real socket: OpenAI's chat completions and embeddings, and misbehaviour.
 
     async with FakeProvider() as provider:
         provider.plan(Say("Hello"), Refuse(429, retry_after="1"), Stall("Hel"))
@@ -9,6 +9,7 @@ Each request takes the next reply of the plan; when the plan is empty, `default`
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 import struct
@@ -153,6 +154,8 @@ class FakeProvider:
             case Refuse():
                 after = f"Retry-After: {reply.retry_after}\r\n" if reply.retry_after else ""
                 _whole(writer, reply.status, reply.body, after)
+            case Say() if "input" in request and "messages" not in request:
+                _whole(writer, 200, json.dumps(_embeddings(request)))
             case Say() if not request.get("stream"):
                 _whole(writer, 200, json.dumps(_completion(reply, request)))
             case Say():
@@ -248,6 +251,31 @@ def _chunk_of(
         "model": request.get("model", "m"),
         "choices": [{"index": 0, "delta": dict(delta), "finish_reason": finish}],
     }
+
+
+def vector_of(text: str, size: int = 3) -> list[float]:
+    """The vector of a text; exact as 32-bit floats."""
+    return [len(text) / 8, *(float(ord(letter)) for letter in text.ljust(size)[: size - 1])]
+
+
+def _embeddings(request: Mapping[str, Any]) -> dict[str, Any]:
+    texts = [request["input"]] if isinstance(request["input"], str) else request["input"]
+    vectors = [vector_of(text, request.get("dimensions") or 3) for text in texts]
+    packed = request.get("encoding_format") == "base64"
+    count = sum(len(text.split()) for text in texts)
+    return {
+        "object": "list",
+        "model": request["model"],
+        "data": [
+            {"object": "embedding", "index": i, "embedding": _packed(v) if packed else v}
+            for i, v in enumerate(vectors)
+        ],
+        "usage": {"prompt_tokens": count, "total_tokens": count},
+    }
+
+
+def _packed(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def _completion(reply: Say, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,16 +25,18 @@ from portico.agents.tools.toolbox import Layers, ToolLimits, TurnTools
 from portico.clock import Clock, SystemClock
 from tests.fakes.provider import FakeProvider
 
-SILENCE_S = 0.4
+SILENCE_S = 0.4  # of providers that stall; others get all the time a busy machine may take
 
 
-def provider_spec(server: FakeProvider, name: str = "fake", *models: ModelSpec) -> ProviderSpec:
+def provider_spec(
+    server: FakeProvider, name: str = "fake", *models: ModelSpec, silence_s: float = 10.0
+) -> ProviderSpec:
     return ProviderSpec(
         name=name,
         base_url=server.url,
         api="openai-completions",
         api_key=f"key-of-{name}",
-        timeout_s=SILENCE_S,
+        timeout_s=silence_s,
         models=models or (ModelSpec("m"),),
     )
 

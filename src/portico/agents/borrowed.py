@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from portico.agents.importing import import_one
 from portico.agents.model.memory import parts_of, recall
 from portico.agents.runtime import AgentEvent, Final, TextDelta, ToolFinished, ToolStarted, Turn
 
@@ -21,9 +22,8 @@ def borrowed(target: Any) -> Answer | None:
     """Return how to run an agent object of another library; `None`: it is none."""
     families = {base.__module__.partition(".")[0] for base in type(target).__mro__}
     if "pydantic_ai" in families and hasattr(target, "run_stream_events"):
-        from portico.agents.model.agent_object import answer_with
-
-        return lambda turn: answer_with(target, turn)
+        pydantic_ai: Any = import_one("portico.agents.model.agent_object")
+        return lambda turn: pydantic_ai.answer_with(target, turn)
     if hasattr(target, "astream") and hasattr(target, "ainvoke"):
         return lambda turn: _graph(target, turn)
     return None

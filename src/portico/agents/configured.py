@@ -111,6 +111,7 @@ def _agent_model(config: PorticoConfig, entry: AgentEntry, state_dir: Path) -> A
     return AgentModel(
         primary=choice.primary,
         fallbacks=choice.fallbacks,
+        embedding=entry.embedding_model or defaults.embedding_model,
         name=entry.identity.name or entry.name,
         workspace=str(config.agents.workspace_for(entry.id, state_dir)),
         thinking=defaults.thinking_default,

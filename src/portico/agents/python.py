@@ -13,7 +13,6 @@ module or a name that is not callable is a clear failure of the turn, not of the
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, get_args
@@ -21,6 +20,7 @@ from typing import Any, get_args
 import structlog
 
 from portico.agents.borrowed import borrowed
+from portico.agents.importing import import_one
 from portico.agents.runtime import (
     Abilities,
     AgentEvent,
@@ -81,7 +81,7 @@ def load_callable(import_path: str) -> Callable[[Turn], Any]:
     module_name, separator, attribute = import_path.partition(":")
     if not separator:
         raise ValueError(f'"{import_path}" must have the form "package.module:callable"')
-    target: Any = importlib.import_module(module_name)
+    target: Any = import_one(module_name)
     for name in attribute.split("."):
         target = getattr(target, name)
     foreign = borrowed(target)

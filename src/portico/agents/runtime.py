@@ -288,15 +288,30 @@ class Embedded:
 
 
 class EmbeddingRefused(Exception):
-    """The texts cannot be embedded; the text says why and is fit for the caller."""
+    """The texts cannot be embedded; the text says why and is fit for the caller.
+
+    Args:
+        kind: what failed; `not_available`: there is no model that could.
+    """
+
+    def __init__(
+        self, message: str, *, kind: ErrorKind | Literal["not_available"] = "refusal"
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @runtime_checkable
 class EmbeddingRuntime(Protocol):
     """What a runtime has besides, when it can embed."""
 
-    async def embed(self, texts: Sequence[str], dimensions: int | None) -> Embedded:
+    async def embed(
+        self, texts: Sequence[str], dimensions: int | None, *, model: str | None = None
+    ) -> Embedded:
         """Return the vectors.
+
+        Args:
+            model: the model the caller wants in place of the configured one.
 
         Raises:
             EmbeddingRefused: the model cannot.

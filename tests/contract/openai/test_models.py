@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
 from portico.agents.runtime import Embedded, EmbeddingRefused, Usage
 from tests.contract.openai.sdk import connected
+from tests.fakes.provider import FakeProvider, Raw, Refuse, Reply, Say, Stall, vector_of
 from tests.support.http import Scripted
 
 pytestmark = pytest.mark.anyio
@@ -20,7 +24,9 @@ TWO = {"list": [{"id": "main", "default": True}, {"id": "ops"}]}
 class Embedder(Scripted):
     """Embeds a text as its length."""
 
-    async def embed(self, texts: Sequence[str], dimensions: int | None) -> Embedded:
+    async def embed(
+        self, texts: Sequence[str], dimensions: int | None, *, model: str | None = None
+    ) -> Embedded:
         if "secret" in texts:
             raise EmbeddingRefused("not this")
         return Embedded([[float(len(text)), 0.5][:dimensions] for text in texts], Usage(input=7))
@@ -72,3 +78,85 @@ async def test_embeddings_of_an_agent_that_cannot(tmp_path: Path) -> None:
         with pytest.raises(openai.BadRequestError, match="not available for this agent") as refused:
             await to.openai.embeddings.create(model="portico", input="x")
         assert refused.value.code == "embeddings_not_available"
+
+
+def embedding_with(provider: FakeProvider, **defaults: Any) -> dict[str, Any]:
+    lab = {
+        "baseUrl": provider.url,
+        "apiKey": "k",
+        "timeoutSeconds": 0.5,
+        "models": [{"id": "vectors"}, {"id": "m"}],
+    }
+    claude = {"api": "anthropic-messages", "baseUrl": provider.url, "apiKey": "k"}
+    return {
+        "models": {"providers": {"lab": lab, "claude": claude}},
+        "agents": {
+            "defaults": {"model": "lab/m", "embeddingModel": "lab/vectors", **defaults},
+            "list": [
+                {"id": "main", "default": True},
+                {"id": "wide", "embeddingModel": "lab/wide-vectors"},
+            ],
+        },
+    }
+
+
+async def test_embeddings_of_a_model_agent(tmp_path: Path) -> None:
+    async with (
+        FakeProvider() as provider,
+        connected(tmp_path, **embedding_with(provider)) as to,
+    ):
+        create = to.openai.embeddings.create
+        made = await create(model="portico", input=["one two", "three"])
+        assert [one.embedding for one in made.data] == [vector_of("one two"), vector_of("three")]
+        assert (made.model, made.usage.prompt_tokens, made.usage.total_tokens) == ("portico", 3, 3)
+        short = await create(model="portico/wide", input="x", dimensions=2, encoding_format="float")
+        assert [one.embedding for one in short.data] == [vector_of("x", 2)]
+        as_text = await create(model="portico", input="x", encoding_format="base64")
+        packed: Any = as_text.data[0].embedding
+        assert struct.unpack("<3f", base64.b64decode(packed)) == (*vector_of("x"),)
+        wanted = {"x-openclaw-model": "lab/other"}
+        await create(model="portico", input="x", extra_headers=wanted)
+        asked = [(request["model"], request.get("dimensions")) for request in provider.requests]
+        assert asked == [("vectors", None), ("wide-vectors", 2), ("vectors", None), ("other", None)]
+        assert {headers[":path"] for headers in provider.headers} == {"/v1/embeddings"}
+
+
+async def test_embeddings_without_a_model_for_them(tmp_path: Path) -> None:
+    async with (
+        FakeProvider() as provider,
+        connected(tmp_path, **embedding_with(provider, embeddingModel=None)) as to,
+    ):
+        for wanted in ("", "nowhere/x", "claude/opus"):
+            with pytest.raises(openai.BadRequestError) as refused:
+                await to.openai.embeddings.create(
+                    model="portico", input="x", extra_headers={"x-portico-model": wanted}
+                )
+            assert refused.value.code == "embeddings_not_available"
+        assert not provider.requests
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "code", "calls"),
+    [
+        (Refuse(429, retry_after="60"), 429, "rate_limit_exceeded", 1),
+        (Refuse(500), 500, "internal_error", 3),
+        (Refuse(400), 400, "embeddings_failed", 1),
+        (Stall(mute=True), 504, "timeout", 3),
+        (Raw((b"{}",), content_type="application/json"), 500, "internal_error", 3),
+    ],
+)
+async def test_embeddings_of_a_provider_in_trouble(
+    tmp_path: Path, reply: Reply, status: int, code: str, calls: int
+) -> None:
+    async with (
+        FakeProvider(lambda _: reply) as provider,
+        connected(tmp_path, **embedding_with(provider)) as to,
+    ):
+        with pytest.raises(openai.APIStatusError) as refused:
+            await to.openai.embeddings.create(model="portico", input="x")
+        assert (refused.value.status_code, refused.value.code) == (status, code)
+        assert "planned" not in str(refused.value.body)
+        assert len(provider.requests) == calls
+        provider.default = lambda _: Say()
+        made = await to.openai.embeddings.create(model="portico", input="x")
+        assert made.data[0].embedding == vector_of("x")

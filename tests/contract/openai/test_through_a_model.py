@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import openai
+import pydantic
 import pytest
 
 from tests.contract.openai.sdk import Connected, connected
@@ -19,6 +20,7 @@ WEATHER: Any = {
     "parameters": {"type": "object", "properties": {"town": {"type": "string"}}},
 }
 TOOL: Any = {"type": "function", **WEATHER}
+TOOL_OF_CHAT: Any = {"type": "function", "function": WEATHER}
 CALL = ("weather", '{"town":"Rome"}')
 
 
@@ -109,3 +111,144 @@ async def test_a_provider_that_refuses(tmp_path: Path) -> None:
             await to.ask("x")
     assert refused.value.status_code >= 400
     assert "401" not in str(refused.value.body)
+
+
+SCHEMA: Any = {
+    "type": "object",
+    "properties": {"town": {"type": "string"}, "sunny": {"type": "boolean"}},
+    "required": ["town"],
+    "additionalProperties": False,
+}
+ANSWER = '{"town":"Rome","sunny":true}'
+
+
+async def test_what_the_caller_wishes_reaches_the_provider(tmp_path: Path) -> None:
+    async with (
+        FakeProvider() as provider,
+        connected(tmp_path, **thinking_with(provider)) as to,
+    ):
+        await to.ask(
+            "x",
+            temperature=0.25,
+            top_p=0.5,
+            max_completion_tokens=77,
+            frequency_penalty=0.1,
+            presence_penalty=-0.2,
+            seed=42,
+            stop=["END", "FIN"],
+            reasoning_effort="low",
+        )
+        await to.openai.responses.create(
+            model="portico", input="x", temperature=0.75, top_p=0.4, max_output_tokens=55
+        )
+        await to.ask("x", stop="END")
+        chat_request, response_request, third = provider.requests
+    assert {name: chat_request[name] for name in ("temperature", "top_p", "max_tokens")} == {
+        "temperature": 0.25,
+        "top_p": 0.5,
+        "max_tokens": 77,
+    }
+    assert (chat_request["frequency_penalty"], chat_request["presence_penalty"]) == (0.1, -0.2)
+    assert (chat_request["seed"], chat_request["stop"]) == (42, ["END", "FIN"])
+    assert (response_request["temperature"], response_request["top_p"]) == (0.75, 0.4)
+    assert response_request["max_tokens"] == 55
+    assert third["stop"] == ["END"]
+    assert not {"temperature", "top_p", "max_tokens", "seed"} & third.keys()
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent", "offered"),
+    [
+        ("auto", "auto", ["weather", "stocks"]),
+        ("none", None, []),
+        ("required", "required", ["weather", "stocks"]),
+        (
+            {"type": "function", "function": {"name": "stocks"}},
+            {"type": "function", "function": {"name": "stocks"}},
+            ["weather", "stocks"],
+        ),
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "auto",
+                    "tools": [{"type": "function", "function": {"name": "weather"}}],
+                },
+            },
+            "auto",
+            ["weather"],
+        ),
+    ],
+)
+async def test_which_tool_the_model_may_choose(
+    tmp_path: Path, choice: Any, sent: Any, offered: list[str]
+) -> None:
+    tools = [
+        {"type": "function", "function": WEATHER},
+        {"type": "function", "function": {"name": "stocks"}},
+    ]
+    async with (
+        FakeProvider() as provider,
+        connected(tmp_path, **thinking_with(provider)) as to,
+    ):
+        await to.ask("x", tools=tools, tool_choice=choice, parallel_tool_calls=False)
+        (request,) = provider.requests
+    assert [tool["function"]["name"] for tool in request.get("tools", ())] == offered
+    assert request.get("parallel_tool_calls") == (False if offered else None)
+    assert request.get("tool_choice") == sent
+
+
+async def test_a_tool_that_must_be_used_but_was_not_offered(tmp_path: Path) -> None:
+    async with (
+        FakeProvider() as provider,
+        connected(tmp_path, **thinking_with(provider)) as to,
+    ):
+        other = {"type": "function", "function": {"name": "other"}}
+        cases: list[tuple[Any, Any]] = [(other, {"tools": [TOOL_OF_CHAT]}), ("required", {})]
+        for given, offered in cases:
+            with pytest.raises(openai.BadRequestError) as refused:
+                await to.ask("x", tool_choice=given, **offered)
+            assert refused.value.param == "tool_choice"
+        assert not provider.requests
+
+
+async def test_an_answer_in_a_schema(tmp_path: Path) -> None:
+    wanted = {"name": "weather", "description": "Of a town", "schema": SCHEMA, "strict": True}
+    async with (
+        FakeProvider(lambda _: Say(ANSWER)) as provider,
+        connected(tmp_path, **thinking_with(provider)) as to,
+    ):
+        made = await to.ask("x", response_format={"type": "json_schema", "json_schema": wanted})
+        assert made == ANSWER
+        response = await to.openai.responses.create(
+            model="portico",
+            input="x",
+            text=cast("Any", {"format": {"type": "json_schema", **wanted}}),
+        )
+        assert response.output_text == ANSWER
+        await to.ask("x", response_format={"type": "json_object"})
+        await to.ask("x", response_format={"type": "text"})
+        first, second, third, fourth = provider.requests
+    assert first["response_format"] == {"type": "json_schema", "json_schema": wanted}
+    assert second["response_format"] == first["response_format"]
+    assert third["response_format"] == {"type": "json_object"}
+    assert "response_format" not in fourth
+
+
+async def test_the_sdk_parses_what_it_asked_for(tmp_path: Path) -> None:
+    class Weather(pydantic.BaseModel):
+        town: str
+        sunny: bool
+
+    async with (
+        FakeProvider(lambda _: Say(ANSWER)) as provider,
+        connected(tmp_path, **thinking_with(provider)) as to,
+    ):
+        made = await to.openai.chat.completions.parse(
+            model="portico",
+            messages=[{"role": "user", "content": "x"}],
+            response_format=Weather,
+        )
+        assert made.choices[0].message.parsed == Weather(town="Rome", sunny=True)
+        schema = provider.requests[0]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"].keys() == {"town", "sunny"}

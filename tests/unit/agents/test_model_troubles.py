@@ -12,7 +12,14 @@ from portico.agents.model.settings import AgentModel
 from portico.agents.runtime import Failed, Final, ModelUsed, Progress, TextDelta
 from tests.fakes.provider import FakeProvider, Raw, Refuse, Reply, Reset, Say, Stall, sse
 from tests.support.clock import FakeClock
-from tests.support.thinking import answer, model_runtime, provider_spec, text_of, turn_of
+from tests.support.thinking import (
+    SILENCE_S,
+    answer,
+    model_runtime,
+    provider_spec,
+    text_of,
+    turn_of,
+)
 from tests.support.waiting import eventually
 
 DONE = (sse("", finish="stop"), b"data: [DONE]\n\n")
@@ -65,8 +72,9 @@ CASES: dict[str, tuple[list[Reply], int, str, Final | tuple[str, str]]] = {
 @pytest.mark.parametrize("case", CASES)
 async def test_a_provider_that(case: str) -> None:
     plan, calls, shown, end = CASES[case]
+    silence_s = SILENCE_S if any(isinstance(reply, Stall) for reply in plan) else 10.0
     async with FakeProvider() as provider:
-        runtime = model_runtime(provider_spec(provider))
+        runtime = model_runtime(provider_spec(provider, silence_s=silence_s))
         provider.plan(*plan)
         events = await answer(runtime, turn_of())
         assert len(provider.requests) == calls

@@ -58,7 +58,10 @@ async def test_a_pydantic_ai_agent(module: ModuleType) -> None:
                 told.append([*acted])
 
         runtime = PythonRuntime("agents_of_a_test:agent")
-        events = await answer(runtime, turn_of("weather?", entries=HISTORY), on_event=look)
+        wanted = {"openai.sampling": {"temperature": 0.5, "max_tokens": 9}}
+        turn = turn_of("weather?", entries=HISTORY, extensions=wanted)
+        events = await answer(runtime, turn, on_event=look)
+        assert provider.requests[0]["temperature"] == 0.5
         assert told == [[]]  # it was told of before it acted
         assert acted == ["Oslo"]
         started = next(e for e in events if isinstance(e, ToolStarted))

@@ -21,11 +21,13 @@ from pydantic_ai.messages import (
     PartDeltaEvent,
     PartStartEvent,
 )
+from pydantic_ai.settings import ModelSettings
 
 from portico.agents.model.asking import shown_of
 from portico.agents.model.catalog import Choice, ModelSpec, ProviderSpec
 from portico.agents.model.memory import recall
 from portico.agents.model.prompt import Prompt
+from portico.agents.model.wishes import Wishes
 from portico.agents.runtime import (
     AgentEvent,
     Final,
@@ -63,6 +65,7 @@ async def answer_with(
         message_history=prompt.messages,
         instructions=turn.request.system_prompt,
         capabilities=[hooks],
+        model_settings=_settings(turn),
     )
     async with running as events:
         async for event in events:
@@ -84,6 +87,13 @@ async def answer_with(
                     yield Final(None if isinstance(output, str) else _json(output))
                 case _:
                     pass
+
+
+def _settings(turn: Turn) -> ModelSettings:
+    wishes = Wishes.of(turn.request.extensions)
+    limit = {"max_tokens": wishes.max_tokens} if wishes.max_tokens else {}
+    made: ModelSettings = {**wishes.settings, **limit}  # type: ignore[typeddict-item]  # its keys
+    return made
 
 
 def _used(messages: list[Any]) -> list[ModelUsed]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from pydantic_ai.direct import model_request_stream
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelResponse,
@@ -29,7 +30,7 @@ from pydantic_ai.messages import (
     ThinkingPart,
     ThinkingPartDelta,
 )
-from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
@@ -38,6 +39,7 @@ from portico.agents.model.clients import Clients
 from portico.agents.model.cooldown import Cooldowns
 from portico.agents.model.memory import text_tokens
 from portico.agents.model.troubles import Trouble, judge
+from portico.agents.model.wishes import Wishes
 from portico.agents.runtime import (
     AgentEvent,
     ModelUsed,
@@ -72,12 +74,14 @@ class Question:
 
     Attributes:
         max_tokens: the longest answer; `None`: what the model is configured with.
+        wishes: what the caller wants of the answer.
         shown: whether something of the answer was yielded.
     """
 
     parameters: ModelRequestParameters
     thinking: str | None = None
     max_tokens: int | None = None
+    wishes: Wishes = field(default_factory=Wishes)
     shown: bool = False
     answer: ModelResponse | None = None
 
@@ -139,14 +143,8 @@ class Asking:
     async def _once(
         self, question: Question, messages: Sequence[ModelMessage], choice: Choice
     ) -> AsyncGenerator[AgentEvent, None]:
-        stream = model_request_stream(
-            self._clients.model(choice),
-            messages,
-            model_settings=_settings(question, choice),
-            model_request_parameters=question.parameters,
-        )
         async with asyncio.timeout(choice.provider.timeout_s):
-            response = await stream.__aenter__()
+            stream, response = await self._open(question, messages, choice, question.wishes)
         error: BaseException | None = None
         try:
             async for event in _with_limit(aiter(response), choice.provider.timeout_s):
@@ -163,6 +161,30 @@ class Asking:
         _check(answer)
         question.answer = answer
         yield _used(answer, choice, messages)
+
+    async def _open(
+        self,
+        question: Question,
+        messages: Sequence[ModelMessage],
+        choice: Choice,
+        wishes: Wishes,
+    ) -> tuple[AbstractAsyncContextManager[StreamedResponse], StreamedResponse]:
+        """Begin a call; with fewer wishes when the model cannot fulfil all of them."""
+        model = self._clients.model(choice)
+        stream = model_request_stream(
+            model,
+            messages,
+            model_settings=_settings(question, wishes.settings_for(model), choice),
+            model_request_parameters=wishes.shape(question.parameters, model),
+        )
+        try:
+            return stream, await stream.__aenter__()
+        except UserError as error:  # found before anything was sent
+            fewer = wishes.lenient()
+            if fewer == wishes:
+                raise
+            log.warning("model.wish_ignored", model=choice.name, error=str(error))
+            return await self._open(question, messages, choice, fewer)
 
 
 def _check(answer: ModelResponse) -> None:
@@ -198,11 +220,11 @@ def shown_of(event: ModelResponseStreamEvent) -> AgentEvent | None:
             return None
 
 
-def _settings(question: Question, choice: Choice) -> ModelSettings:
-    settings: dict[str, Any] = dict(choice.model.params)
-    limit = question.max_tokens or choice.model.max_tokens
-    if limit is not None:
-        settings["max_tokens"] = limit
+def _settings(question: Question, wanted: Mapping[str, Any], choice: Choice) -> ModelSettings:
+    settings: dict[str, Any] = {**choice.model.params, **wanted}
+    limits = (question.max_tokens, question.wishes.max_tokens, choice.model.max_tokens)
+    if any(limits):
+        settings["max_tokens"] = min(filter(None, limits))
     thinking = (question.thinking or "").lower()
     if thinking in _THINKING:
         settings["thinking"] = thinking

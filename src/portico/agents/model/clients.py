@@ -23,8 +23,14 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from portico.agents.model.catalog import Choice, ProviderSpec
 
 NO_KEY = "not-needed"  # the SDKs insist on one
-# A stream without a finish reason was cut off: it must not pass for an answer.
-_STRICT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+_COMPATIBLE = OpenAIModelProfile(
+    # A stream without a finish reason was cut off: it must not pass for an answer.
+    openai_chat_streaming_requires_finish_reason=True,
+    openai_chat_supports_max_completion_tokens=False,  # `max_tokens` is what all of them know
+    supports_json_schema_output=True,  # whoever does not know the format ignores it
+    supports_json_object_output=True,
+    json_schema_transformer=None,  # schemas go out as they came: not all keep to OpenAI's subset
+)
 
 
 class Clients:
@@ -41,6 +47,13 @@ class Clients:
             made = self._models[choice.name] = self._make(choice)
         return made
 
+    def openai_provider(self, spec: ProviderSpec) -> Provider[AsyncOpenAI]:
+        """Return how to reach a provider that speaks OpenAI's API."""
+        client = self._openai(spec)
+        if "api.openai.com" in spec.base_url:
+            return OpenAIProvider(openai_client=client)
+        return OpenAICompatibleProvider(spec.name, openai_client=client, profile=_COMPATIBLE)
+
     async def close(self) -> None:
         """Close every connection."""
         clients, self._clients, self._models = self._clients, {}, {}
@@ -53,16 +66,10 @@ class Clients:
             return AnthropicModel(
                 choice.model.id, provider=AnthropicProvider(anthropic_client=self._anthropic(spec))
             )
-        provider = self._openai_provider(spec)
+        provider = self.openai_provider(spec)
         if spec.api == "openai-responses":
             return OpenAIResponsesModel(choice.model.id, provider=provider)
         return OpenAIChatModel(choice.model.id, provider=provider)
-
-    def _openai_provider(self, spec: ProviderSpec) -> Provider[AsyncOpenAI]:
-        client = self._openai(spec)
-        if "api.openai.com" in spec.base_url:
-            return OpenAIProvider(openai_client=client)
-        return OpenAICompatibleProvider(spec.name, openai_client=client, profile=_STRICT)
 
     def _openai(self, spec: ProviderSpec) -> AsyncOpenAI:
         client = self._clients.get(spec.name)

@@ -47,6 +47,7 @@ from portico.agents.model.prompt import Prompt
 from portico.agents.model.settings import AgentModel
 from portico.agents.model.tools import ToolsFor
 from portico.agents.model.troubles import ASK_OPERATOR
+from portico.agents.model.wishes import Wishes
 from portico.agents.runtime import (
     AgentEvent,
     ContextCompacted,
@@ -58,7 +59,6 @@ from portico.agents.runtime import (
     ToolFinished,
     ToolStarted,
     Turn,
-    TurnRequest,
 )
 from portico.agents.tools.contract import Tool
 from portico.agents.tools.toolbox import TurnTools
@@ -69,7 +69,6 @@ log = structlog.get_logger()
 
 MAX_STEPS = 50
 NO_MODEL = f"This agent has no usable model. {ASK_OPERATOR}"
-CLIENT_TOOLS = "openai.tools"
 
 
 class Engine:
@@ -152,7 +151,7 @@ class Answering:
         self._settings = settings
         self._asking = asking
         self._tools = tools
-        self._client_tools = client_tools(turn.request)
+        self._wishes = Wishes.of(turn.request.extensions)
         self._memory = Memory()
         self._instructions = ""
         self._steps: list[ModelMessage] = []  # answers and tool results of this turn
@@ -188,7 +187,7 @@ class Answering:
             if not calls:
                 yield _final(answer, is_untrusted=self._tools.is_untrusted)
                 return
-            if requested := [call for call in calls if call.tool_name in self._client_tools]:
+            if requested := [call for call in calls if call.tool_name in self._wishes.tools]:
                 for call in requested:
                     yield ToolCallRequested(call.tool_call_id, call.tool_name, _given(call) or {})
                 yield Final(stop_reason="toolUse", is_untrusted=self._tools.is_untrusted)
@@ -275,13 +274,11 @@ class Answering:
         given = self._instructions
         return Question(
             ModelRequestParameters(
-                function_tools=[
-                    *(_definition(tool) for tool in self._tools.offered()),
-                    *self._client_tools.values(),
-                ],
+                function_tools=[*self._offered().values()],
                 instruction_parts=[InstructionPart(content=given)] if given else None,
             ),
             thinking=self._turn.request.thinking or self._settings.thinking,
+            wishes=self._wishes,
         )
 
     def _read_all(self) -> None:
@@ -299,6 +296,11 @@ class Answering:
         if not media:
             return []
         return [UserPromptPart([attached(item, self._choices[0]) for item in media])]
+
+    def _offered(self) -> dict[str, ToolDefinition]:
+        """The agent's tools and the caller's; of two with one name, the caller's."""
+        own = {tool.name: _definition(tool) for tool in self._tools.offered()}
+        return {**own, **self._wishes.tools}
 
     async def _run_tools(
         self,
@@ -333,21 +335,6 @@ def _definition(tool: Tool) -> ToolDefinition:
     return ToolDefinition(
         name=tool.name, description=tool.description, parameters_json_schema=schema
     )
-
-
-def client_tools(request: TurnRequest) -> dict[str, ToolDefinition]:
-    """Return the tools the caller runs itself, in either of OpenAI's shapes."""
-    found: dict[str, ToolDefinition] = {}
-    for given in request.extensions.get(CLIENT_TOOLS) or ():
-        shape = given.get("function") or given if isinstance(given, dict) else {}
-        name = shape.get("name")
-        if isinstance(name, str) and name:
-            found[name] = ToolDefinition(
-                name=name,
-                description=shape.get("description"),
-                parameters_json_schema=shape.get("parameters") or {"type": "object"},
-            )
-    return found
 
 
 _STOPS: Mapping[str, StopReason] = {"length": "length", "tool_call": "toolUse"}

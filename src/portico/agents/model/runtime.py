@@ -6,22 +6,30 @@ it is not installed, the turn fails with a sentence that says what to install.
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from portico.agents.model.catalog import Catalog
+from portico.agents.importing import import_off_loop
+from portico.agents.model.catalog import Catalog, UnknownModel
 from portico.agents.model.cooldown import Cooldowns
 from portico.agents.model.settings import AgentModel
 from portico.agents.model.tools import ToolsFor, no_tools
-from portico.agents.runtime import Abilities, AgentEvent, Failed, Turn
+from portico.agents.runtime import (
+    Abilities,
+    AgentEvent,
+    Embedded,
+    EmbeddingRefused,
+    Failed,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from portico.agents.model.asking import Asking
+    from portico.agents.model.clients import Clients
+    from portico.agents.model.embedding import Embedder
     from portico.agents.model.engine import Engine
 
 log = structlog.get_logger()
@@ -30,6 +38,9 @@ NOT_INSTALLED = (
     "This agent needs a part of Portico that is not installed. "
     "The operator can add it: pip install 'portico[agent]'"
 )
+
+
+NO_EMBEDDINGS = "no embedding model is configured for this agent, or it is not known"
 
 
 class Models:
@@ -49,7 +60,8 @@ class Models:
         self._users: set[int] = set()
         self._first_wait_s = first_wait_s
         self._asking: Asking | None = None
-        self._clients: Any = None
+        self._embedder: Embedder | None = None
+        self._clients: Clients | None = None
 
     async def asking(self, user: object) -> Asking:
         """Return what asks models, importing it the first time.
@@ -62,14 +74,35 @@ class Models:
         """
         self._users.add(id(user))
         if self._asking is None:
-            asking: Any = await asyncio.to_thread(_load, "asking")
-            clients: Any = await asyncio.to_thread(_load, "clients")
-            if self._asking is None:  # somebody else was quicker meanwhile
-                self._clients = clients.Clients()
-                self._asking = asking.Asking(
-                    self._clients, self.cooldowns, first_wait_s=self._first_wait_s
-                )
+            asking: Any = await _load("asking")
+            clients = await self._connections()
+            self._asking = asking.Asking(clients, self.cooldowns, first_wait_s=self._first_wait_s)
         made: Asking = self._asking
+        return made
+
+    async def embedder(self, user: object) -> Embedder:
+        """Return what asks embedding models, importing it the first time.
+
+        Args:
+            user: who asks, until it is `released`.
+
+        Raises:
+            ImportError: the extra is not installed.
+        """
+        self._users.add(id(user))
+        if self._embedder is None:
+            embedding: Any = await _load("embedding")
+            clients = await self._connections()
+            self._embedder = embedding.Embedder(clients, first_wait_s=self._first_wait_s)
+        made: Embedder = self._embedder
+        return made
+
+    async def _connections(self) -> Clients:
+        if self._clients is None:
+            module: Any = await _load("clients")
+            if self._clients is None:  # somebody else was quicker meanwhile
+                self._clients = module.Clients()
+        made: Clients = self._clients
         return made
 
     async def release(self, user: object) -> None:
@@ -115,6 +148,25 @@ class ModelRuntime:
             async for event in events:
                 yield event
 
+    async def embed(
+        self, texts: Sequence[str], dimensions: int | None, *, model: str | None = None
+    ) -> Embedded:
+        """Return the vectors of texts, by the wanted or the configured embedding model.
+
+        Raises:
+            EmbeddingRefused: there is none, or it could not.
+        """
+        name = model or self._settings.embedding
+        if name is None:
+            raise EmbeddingRefused(NO_EMBEDDINGS, kind="not_available")
+        try:
+            choice = self._models.catalog.resolve(name)
+            embedder = await self._models.embedder(self)
+        except (UnknownModel, ImportError) as error:
+            log.error("model.no_embeddings", model=name, error=str(error))
+            raise EmbeddingRefused(NO_EMBEDDINGS, kind="not_available") from error
+        return await embedder.embed(texts, dimensions, choice)
+
     async def warm_up(self) -> None:
         """Import what the first answer needs."""
         try:
@@ -129,7 +181,7 @@ class ModelRuntime:
 
     async def _loaded(self) -> Engine:
         if self._engine is None:
-            module: Any = await asyncio.to_thread(_load, "engine")
+            module: Any = await _load("engine")
             asking = await self._models.asking(self)
             if self._is_closed:  # while it was being warmed up
                 await self._models.release(self)
@@ -143,5 +195,5 @@ class ModelRuntime:
         return made
 
 
-def _load(module: str) -> object:
-    return importlib.import_module(f"portico.agents.model.{module}")
+async def _load(module: str) -> object:
+    return await import_off_loop(f"portico.agents.model.{module}")

@@ -14,6 +14,7 @@ class AgentModel:
     Attributes:
         primary: `provider/model` or an alias; `None`: the agent has no model, and says so.
         fallbacks: who is asked when the primary cannot answer.
+        embedding: the model that makes vectors; `None`: there is none.
         context_tokens: a smaller context than the models have.
         reserve_tokens: what of the context is left for the answer.
         keep_recent_tokens: how much of the end of a conversation a compaction leaves as it is.
@@ -21,6 +22,7 @@ class AgentModel:
 
     primary: str | None
     fallbacks: tuple[str, ...] = ()
+    embedding: str | None = None
     name: str | None = None
     workspace: str | None = None
     thinking: str | None = None

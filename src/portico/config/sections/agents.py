@@ -153,6 +153,11 @@ class AgentDefaults(Section):
         reload="hot",
         default_factory=dict,
     )
+    embedding_model: str | None = setting(
+        None,
+        "Model of /v1/embeddings, as provider/name or an alias; unset: there are no embeddings.",
+        reload="hot",
+    )
     runtime: RuntimeConfig | None = setting(
         None, "Runtime; unset: model when a model is set, else echo.", reload="hot"
     )
@@ -190,6 +195,9 @@ class AgentEntry(Section):
     default: bool = setting(False, "The agent that answers when none is named.", reload="hot")
     identity: Identity = group(Identity, "How it shows itself.")
     model: ModelChoice | None = setting(None, "Model instead of the default.", reload="hot")
+    embedding_model: str | None = setting(
+        None, "Embedding model instead of the default.", reload="hot"
+    )
     workspace: str | None = setting(None, "Directory instead of the default.", reload="hot")
     runtime: RuntimeConfig | None = setting(None, "Runtime instead of the default.", reload="hot")
     timeout_seconds: float | None = setting(

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from portico.agents.client_tools import tool_choice
 from portico.auth.model import Principal
 from portico.protocol.errors import Forbidden
 from portico.protocol.scopes import Scope
@@ -72,7 +73,7 @@ class Reader:
             target=target,
             conversation=conversation,
             user=(asked.user or "").strip() or None,
-            agent_model=_agent_model(headers, principal),
+            agent_model=wanted_model(headers, principal),
             thinking=asked.reasoning_effort,
             extensions=_extensions(
                 tools=[tool.function for tool in asked.tools or () if _is_function(tool.type)],
@@ -110,7 +111,7 @@ class Reader:
             target=target,
             conversation=conversation,
             user=(asked.user or "").strip() or None,
-            agent_model=_agent_model(headers, principal),
+            agent_model=wanted_model(headers, principal),
             thinking=effort if isinstance(effort, str) else None,
             extensions=_extensions(
                 tools=[tool for tool in asked.tools or () if _is_function(tool.type)],
@@ -154,7 +155,12 @@ def check_scopes(
     return capped
 
 
-def _agent_model(headers: Mapping[str, str], principal: Principal | None) -> str | None:
+def wanted_model(headers: Mapping[str, str], principal: Principal | None) -> str | None:
+    """Return the model a header asks the agent to use; `None`: its own.
+
+    Raises:
+        Forbidden: it takes an administrator.
+    """
     model = header(headers, "model")
     if model and principal is not None and Scope.ADMIN not in principal.scopes:
         raise Forbidden.missing_scope(Scope.ADMIN)
@@ -174,16 +180,34 @@ def _is_address(part: Part) -> bool:
 
 
 def _extensions(
-    *, tools: Sequence[FunctionTool | None], sampling: Mapping[str, Any], **others: Any
+    *,
+    tools: Sequence[FunctionTool | None],
+    tool_choice: str | Mapping[str, Any] | None,
+    sampling: Mapping[str, Any],
+    **others: Any,
 ) -> dict[str, Any]:
     if len(tools) > MAX_TOOLS:
         raise Refused(f"at most {MAX_TOOLS} tools can be offered", param="tools")
     if any(tool is None or not tool.name for tool in tools):
         raise Refused("a tool has no function name", param="tools")
     offered = [_tool(tool) for tool in tools if tool is not None]
+    _check_choice(tool_choice, {tool["name"] for tool in offered})
     said = {name: value for name, value in sampling.items() if value is not None}
-    found = {"tools": offered or None, "sampling": said or None, **others}
+    found = {
+        "tools": offered or None,
+        "tool_choice": tool_choice,
+        "sampling": said or None,
+        **others,
+    }
     return {f"openai.{name}": value for name, value in found.items() if value is not None}
+
+
+def _check_choice(given: str | Mapping[str, Any] | None, offered: set[str]) -> None:
+    mode, names = tool_choice(given)
+    if missing := sorted(names - offered):
+        raise Refused(f"`tool_choice` names no offered tool: {missing[0]}", param="tool_choice")
+    if mode == "required" and not offered:
+        raise Refused("`tool_choice` is `required`, but there are no tools", param="tool_choice")
 
 
 def _tool(tool: FunctionTool) -> dict[str, Any]:

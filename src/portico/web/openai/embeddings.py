@@ -11,37 +11,43 @@ from collections.abc import Sequence
 
 from portico.agents.runtime import EmbeddingRefused, EmbeddingRuntime
 from portico.agents.service import Agents
+from portico.protocol.errors import GatewayError
 from portico.web.openai.model import (
     Embedding,
     EmbeddingList,
     EmbeddingRequest,
     EmbeddingUsage,
 )
-from portico.web.openai.problem import Refused
+from portico.web.openai.problem import AnswerFailed, Refused
 
 MAX_TEXTS = 2_048
 
 
 async def embed(
-    agents: Agents, agent_id: str, *, model: str, asked: EmbeddingRequest
+    agents: Agents,
+    agent_id: str,
+    *,
+    model: str,
+    asked: EmbeddingRequest,
+    agent_model: str | None = None,
 ) -> EmbeddingList:
     """Answer a request for embeddings.
 
+    Args:
+        agent_model: the embedding model the caller wants in place of the agent's.
+
     Raises:
         InvalidRequest: the request cannot be understood, or the agent cannot embed.
+        AnswerFailed: its model could not.
     """
     texts = _texts(asked.input)
     runtime = agents.runtime_for(agent_id)
     if not isinstance(runtime, EmbeddingRuntime):
-        raise Refused(
-            "embeddings are not available for this agent",
-            param="model",
-            code="embeddings_not_available",
-        )
+        raise _unavailable("embeddings are not available for this agent")
     try:
-        made = await runtime.embed(texts, asked.dimensions)
+        made = await runtime.embed(texts, asked.dimensions, model=agent_model)
     except EmbeddingRefused as error:
-        raise Refused(str(error), code="embeddings_failed") from None
+        raise _refusal(error) from None
     packed = asked.encoding_format == "base64"
     tokens = made.usage.input
     return EmbeddingList(
@@ -52,6 +58,20 @@ async def embed(
         model=model,
         usage=EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens),
     )
+
+
+def _unavailable(message: str) -> Refused:
+    return Refused(message, param="model", code="embeddings_not_available")
+
+
+def _refusal(error: EmbeddingRefused) -> GatewayError:
+    match error.kind:
+        case "not_available":
+            return _unavailable(str(error))
+        case "refusal":
+            return Refused(str(error), code="embeddings_failed")
+        case kind:
+            return AnswerFailed(str(error), kind=kind)
 
 
 def _texts(given: str | Sequence[object] | None) -> list[str]:

@@ -20,7 +20,7 @@ from portico.tasks import Tasks
 from portico.web.body import decode_json, read_body
 from portico.web.connection import CLIENT_GONE, EventStream, unless_gone
 from portico.web.endpoint import Answer, Endpoint, HttpCall
-from portico.web.openai.asking import Reader, check_scopes
+from portico.web.openai.asking import Reader, check_scopes, wanted_model
 from portico.web.openai.chat import ChatAnswer, ProgressStyle
 from portico.web.openai.embeddings import embed
 from portico.web.openai.model import (
@@ -130,10 +130,15 @@ class _Doors:
         """Answer `POST /v1/embeddings`."""
         asked = decode_json(await read_body(call.request, limit=limit), EmbeddingRequest)
         headers = call.request.headers
-        check_scopes(headers, call.principal, Scope.WRITE)
-        agent_id = self._targets.chosen(headers, asked.model) or self._agents.default_id
-        model = asked.model or OWNER
-        return json_response(await embed(self._agents, agent_id, model=model, asked=asked))
+        principal = check_scopes(headers, call.principal, Scope.WRITE)
+        made = await embed(
+            self._agents,
+            self._targets.chosen(headers, asked.model) or self._agents.default_id,
+            model=asked.model or OWNER,
+            asked=asked,
+            agent_model=wanted_model(headers, principal),
+        )
+        return json_response(made)
 
     async def _answer(
         self, call: HttpCall, ticket: Ticket, answer: ChatAnswer | ResponseAnswer, *, stream: bool

@@ -16,6 +16,7 @@ import re
 import msgspec
 from starlette.responses import Response
 
+from portico.agents.runtime import ErrorKind
 from portico.protocol.errors import (
     Forbidden,
     GatewayError,
@@ -84,6 +85,16 @@ class NoSuchResponse(Refused):
         )
 
 
+class AnswerFailed(GatewayError):
+    """What the agent's model was asked for outside a run did not come; `kind` says why."""
+
+    http_status = 500
+
+    def __init__(self, message: str, *, kind: ErrorKind) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 _TYPES: tuple[tuple[type[GatewayError], str, str | None], ...] = (
     (Unauthorized, "unauthorized", "invalid_api_key"),
     (TooManyAttempts, "rate_limited", "rate_limit_exceeded"),
@@ -102,9 +113,10 @@ _BY_KIND: dict[str, tuple[int, str, str | None]] = {
 
 def refuse(error: GatewayError) -> Response:
     """Answer with a refusal."""
-    return json_response(
-        OpenAIErrorBody(error=told(error)), error.http_status, error_headers(error)
-    )
+    status = error.http_status
+    if isinstance(error, AnswerFailed):
+        status = _BY_KIND.get(error.kind, (status,))[0]
+    return json_response(OpenAIErrorBody(error=told(error)), status, error_headers(error))
 
 
 def told(error: GatewayError) -> OpenAIError:
@@ -113,6 +125,9 @@ def told(error: GatewayError) -> OpenAIError:
         ((kind, code) for known, kind, code in _TYPES if isinstance(error, known)),
         ("api_error", None),
     )
+    if isinstance(error, AnswerFailed):
+        _, kind, code = _BY_KIND.get(error.kind, (0, "api_error", "internal_error"))
+        return OpenAIError(message=error.message, type=kind, code=code)
     if isinstance(error, Refused):
         return OpenAIError(
             message=error.message, type=kind, param=error.param, code=error.openai_code
