@@ -64,6 +64,10 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
         parent_peer: the conversation a thread belongs to, where threads have ids of their own.
         guild_id, team_id, roles: the server or workspace it was said in, and what the sender is
             there; bindings may ask for them.
+        external_id: the provider's id of the message, when it differs from the event's: what an
+            answer, an edit or a reaction refers to.
+        reply_to: the `external_id` of the message it answers.
+        sent_at_ms: when the provider says it was written.
     """
 
     channel: str
@@ -85,3 +89,41 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     guild_id: str | None = None
     team_id: str | None = None
     roles: tuple[str, ...] = ()
+    external_id: str | None = None
+    reply_to: str | None = None
+    sent_at_ms: int | None = None
+
+    @property
+    def reply_route(self) -> ReplyRoute:
+        """Where an answer to it goes."""
+        return ReplyRoute(
+            channel=self.channel,
+            account=self.account,
+            peer=self.peer,
+            thread_id=self.thread_id,
+            context=self.reply_context,
+        )
+
+
+EventKind = Literal[
+    "edit", "delete", "reaction", "join", "leave", "read", "poll_answer", "call", "action", "other"
+]
+
+
+class ChannelEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What a provider tells that is no message to the agent. Recorded, never dropped.
+
+    Attributes:
+        event_key: the provider's id of the event; the same is recorded once.
+        target_id: the message it is about.
+        data: the rest, as far as it matters: the emoji, the new text, or the whole payload when
+            the channel does not understand it (kind `other`).
+    """
+
+    event_key: str
+    kind: EventKind
+    peer: Peer | None = None
+    thread_id: str | None = None
+    sender: str | None = None
+    target_id: str | None = None
+    data: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The channel accounts that can send now.
+"""The channel accounts there are: known from the start, whether or not they can send now.
 
 Guarantees: a mailbox channel's answers are read from the transcript by whoever asked; the outbox
 never sends them, though somebody may be sent a message there.
@@ -20,7 +20,7 @@ class ChannelRegistry:
         self._accounts: dict[tuple[str, str], Channel] = {}
 
     def register(self, channel: str, account: str, sender: Channel) -> None:
-        """Add an account, or replace what was there (it reconnected)."""
+        """Make an account known. It raises `NotReady` while it cannot send."""
         self._accounts[channel, account] = sender
 
     def unregister(self, channel: str, account: str) -> None:
@@ -28,11 +28,11 @@ class ChannelRegistry:
         self._accounts.pop((channel, account), None)
 
     def find(self, channel: str, account: str) -> Channel | None:
-        """Return the account's sender; `None` when it is not configured or not running."""
+        """Return the account's sender; `None` when it is not configured."""
         return self._accounts.get((channel, account))
 
     def is_known(self, channel: str) -> bool:
-        """Whether any account of the channel can send."""
+        """Whether the channel has any account."""
         return any(name == channel for name, _ in self._accounts)
 
     def is_mailbox(self, channel: str) -> bool:

@@ -38,6 +38,10 @@ def _walk(path: KeyPath) -> list[FieldInfo | None]:
             found.append(None)
             continue
         info = _field_of(current, str(step)) if current is not None else None
+        if info is None and current is not None and (named := current.section_named(str(step))):
+            found.append(None)
+            current = named
+            continue
         found.append(info)
         current, how = section_in(info.annotation) if info is not None else (None, "one")
     return found

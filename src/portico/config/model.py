@@ -23,6 +23,7 @@ from portico.config.sections.agents import (
 )
 from portico.config.sections.base import Section, group, setting
 from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
+from portico.config.sections.channels import AccountConfig, ChannelDefaults, Channels
 from portico.config.sections.conversation import Messages, QueueSettings, SessionSettings
 from portico.config.sections.gateway import (
     Auth,
@@ -43,7 +44,7 @@ OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
     worktreeRoot worktreeAcceleration security broadcast attachments tts commands
-    approvals cron transcripts hooks channels discovery talk cloudWorkers desktop memory
+    approvals cron transcripts hooks discovery talk cloudWorkers desktop memory
     skills plugins surfaces proxy
     """.split()
 )
@@ -68,6 +69,7 @@ class PorticoConfig(Section):
     mcp: Mcp = group(Mcp, "Programs and services whose tools agents may use.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
+    channels: Channels = group(Channels, "The doors people write through.")
     store: Store = group(Store, "Where the rows live.")
     logging: Logging = group(Logging, "The log.")
 
@@ -90,6 +92,7 @@ class PorticoConfig(Section):
 
 __all__ = [
     "OPENCLAW_SECTIONS",
+    "AccountConfig",
     "AgentDefaults",
     "AgentEntry",
     "Agents",
@@ -97,6 +100,8 @@ __all__ = [
     "Binding",
     "BindingMatch",
     "BindingPeer",
+    "ChannelDefaults",
+    "Channels",
     "ControlUi",
     "Gateway",
     "GatewayMessages",

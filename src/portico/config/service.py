@@ -24,9 +24,10 @@ from portico.config.redaction import redact, redact_text
 from portico.config.references import Resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from portico.config.channels import AccountEntry
     from portico.config.model import PorticoConfig
     from portico.config.paths import ConfigPaths
 
@@ -54,6 +55,7 @@ class LoadedConfig:
     secret_paths: frozenset[KeyPath]
     overrides: Mapping[str, Any]
     from_last_good: bool = False
+    channel_accounts: tuple[AccountEntry, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -128,7 +130,8 @@ def load_text(
     resolver = Resolver(env, partial(is_read, model=PorticoConfig), tree.directory_of)
     resolved = with_environment(resolver.resolve(modern), env, overrides or {})
     config, type_issues = (None, []) if tree.issues else _validate(resolved, tree)
-    found = [_placed(tree, issue) for issue in resolver.issues]
+    own, of_channels = _apart(resolver.issues)
+    found = [_placed(tree, issue) for issue in own]
     known = {issue.path for issue in found}
     issues = (*tree.issues, *found, *(one for one in type_issues if one.path not in known))
     unread = [] if tree.issues else unread_keys(modern, PorticoConfig)
@@ -138,6 +141,8 @@ def load_text(
     ]
     if issues:
         config = None
+    accounts = _channel_accounts(config, of_channels)
+    warnings += [_placed(tree, issue) for entry in accounts for issue in entry.problems]
     return LoadedConfig(
         paths=paths,
         exists=exists,
@@ -155,6 +160,7 @@ def load_text(
         ),
         secret_paths=frozenset(resolver.secret_paths),
         overrides=dict(overrides or {}),
+        channel_accounts=accounts,
     )
 
 
@@ -223,6 +229,29 @@ def snapshot(loaded: LoadedConfig, *, applied_hash: str | None = None) -> dict[s
         "configRevisionHash": loaded.revision_hash,
         "appliedConfigHash": applied_hash,
     }
+
+
+def _apart(issues: Iterable[Issue]) -> tuple[list[Issue], list[Issue]]:
+    """Apart: what stops the gateway, and what only stops an account of a channel."""
+    own: list[Issue] = []
+    of_channels: list[Issue] = []
+    for issue in issues:
+        steps = parse_path(issue.path) if issue.path else ()
+        if len(steps) > 1 and steps[0] == "channels" and steps[1] != "defaults":
+            of_channels.append(replace(issue, severity=Severity.WARNING))
+        else:
+            own.append(issue)
+    return own, of_channels
+
+
+def _channel_accounts(
+    config: PorticoConfig | None, broken: Iterable[Issue]
+) -> tuple[AccountEntry, ...]:
+    if config is None or not config.channels.sections():
+        return ()  # the usual case: nothing of channels is imported
+    from portico.config.channels import accounts_of
+
+    return accounts_of(config.channels, broken)
 
 
 def text_hash(text: str) -> str:

@@ -45,7 +45,10 @@ def unread_keys(data: Any, model: type[Section], path: KeyPath = ()) -> list[tup
     for key, value in data.items():
         here = (*path, str(key))
         if key not in keys:
-            if not _takes_any(model, data):
+            named = model.section_named(str(key))
+            if named is not None:
+                found += unread_keys(value, named, here)
+            elif not _takes_any(model, data):
                 found.append((here, _issue(here, str(key), model)))
             continue
         inner, how = section_in(keys[key])
@@ -67,7 +70,11 @@ def is_read(path: KeyPath, model: type[Section]) -> bool:
             return True
         annotation = field_keys(current).get(str(step))
         if annotation is None:
-            return _takes_any(current, {})
+            named = current.section_named(str(step))
+            if named is None:
+                return _takes_any(current, {})
+            current = named
+            continue
         current, how = section_in(annotation)
     return True
 
@@ -97,6 +104,8 @@ def _issue(path: KeyPath, key: str, model: type[Section]) -> Issue:
             "accepted, but not used by this version; kept as it is",
             code="key.unused",
         )
+    if path[:1] == ("channels",) and len(path) == 2:
+        return _no_such_channel(text, key)
     known = sorted({info.alias or name for name, info in model.model_fields.items()})
     close = difflib.get_close_matches(key, [*known, *model.not_used], n=1, cutoff=0.6)
     folded = [name for name in known if _fold(name) == _fold(key)]
@@ -105,6 +114,16 @@ def _issue(path: KeyPath, key: str, model: type[Section]) -> Issue:
     else:
         step = f"remove it; known here: {', '.join(known)}"
     return Issue(Severity.WARNING, text, f"unknown key {key!r} is ignored", step, "key.unknown")
+
+
+def _no_such_channel(path: str, key: str) -> Issue:
+    from portico.config.channels import manifests
+
+    known = sorted(manifests())
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    step = f"did you mean {close[0]}?" if close else f"installed: {', '.join(known) or 'none'}"
+    message = f"no channel called {key!r} is installed; it is ignored"
+    return Issue(Severity.WARNING, path, message, step, "channel.unknown")
 
 
 def _fold(name: str) -> str:

@@ -30,6 +30,11 @@ class Section(BaseModel):
     not_used: ClassVar[frozenset[str]] = frozenset()
     """Keys that are accepted here and not used (yet): noted, never called unknown."""
 
+    @classmethod
+    def section_named(cls, key: str) -> type[Section] | None:
+        """The section at a key that is no field, where the keys are open; `None`: there is none."""
+        return None
+
 
 def expand_home(path: str | None) -> str | None:
     """A path with the home directory in place of `~`."""
