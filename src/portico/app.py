@@ -20,6 +20,9 @@ from portico.agents.rpc import AgentMethods
 from portico.agents.tools.rpc import ToolMethods
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
+from portico.channels.accounts.service import Accounts
+from portico.channels.doors import Doors
+from portico.channels.manifest import find_manifests
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
 from portico.chat.rpc import ChatMethods
@@ -32,6 +35,7 @@ from portico.events.hub import Hub
 from portico.events.presence import Presence, StateVersion
 from portico.fetch import Fetcher, FetchSettings
 from portico.ids import new_id
+from portico.inbox.channels import ChannelIntake
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.routing import Router
 from portico.inbox.service import Inbox
@@ -55,6 +59,7 @@ from portico.system.rpc import SystemMethods, SystemSettings
 from portico.tasks import Tasks
 from portico.turns.service import TurnLimits, Turns
 from portico.web.app import WebSettings, build_web
+from portico.web.channels import ChannelDoors
 from portico.web.control_plane import ControlPlane
 from portico.web.endpoint import Endpoint
 from portico.web.gate import Gate
@@ -78,6 +83,7 @@ from portico.wiring import (
     socket_limits,
     vouched_for,
 )
+from portico.wiring_channels import AccountRules, account_settings, build_notices
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -209,13 +215,16 @@ class Gateway:
             metrics=self.metrics,
         )
         self.message_door = message_door = message_api_policy(config)
+        doors = {"webchat": OPEN_DOOR, "openai": OPEN_DOOR, "http": message_door}
+        entries = self._loaded.channel_accounts
+        self.account_rules = AccountRules(
+            entries, config=config, agents=self.agents, doors=doors.get
+        )
         self.inbox = Inbox(
             store=store,
             clock=clock,
             lanes=ConfiguredLanes(self.turns, config.messages.queue),
-            policies=lambda channel, _account: (
-                OPEN_DOOR if channel in {"webchat", "openai"} else message_door
-            ),
+            policies=self.account_rules.policy_of,
             vouched_for=vouched_for(config),
             route=Router(
                 agent_for=self.agents.route,
@@ -223,6 +232,22 @@ class Gateway:
                 main_key=self.main_key,
             ).route,
             metrics=self.metrics,
+        )
+        self.doors = Doors()
+        self.accounts = Accounts(
+            entries,
+            manifests=find_manifests() if entries else {},
+            store=store,
+            clock=clock,
+            tasks=self.tasks,
+            intake=ChannelIntake(self.inbox, self.account_rules.routing_of),
+            registry=self.senders,
+            doors=self.doors,
+            owner=self.boot_id,
+            alone=self.alone,
+            settings=account_settings(config, self._loaded.paths.state_dir),
+            notices=build_notices(config, self.outbox, self.tasks),
+            on_ready=self.outbox.account_ready,
         )
         self.chat = ChatService(
             inbox=self.inbox,
@@ -321,6 +346,11 @@ class Gateway:
                 strict_transport_security=gateway.http.security_headers.strict_transport_security,
             ),
             metrics=self.metrics,
+            below={
+                "/integrations/": ChannelDoors(
+                    self.doors, gate=gate, is_channel=self.senders.is_known
+                )
+            },
         )
 
     def _openai_endpoints(self) -> list[Endpoint]:
@@ -380,6 +410,7 @@ class Gateway:
                 "turns": lambda: self.turns.forget(before_ms=before_ms()),
                 "deliveries": lambda: self.outbox.forget(before_ms=before_ms()),
                 "messages": lambda: self.inbox.forget(before_ms=before_ms()),
+                "channel events": lambda: self.accounts.forget(before_ms=before_ms()),
             },
             tasks=self.tasks,
         )
@@ -475,6 +506,7 @@ class Gateway:
         await self.turns.start()
         await self.health.start()
         await self.plane.start()
+        self.accounts.start()
         self.housekeeping.start()
         if self.mcp_door is not None:
             await self.mcp_door.start(self.tasks)
@@ -505,6 +537,7 @@ class Gateway:
     async def stop(self) -> None:
         """Stop every service and close the database. Safe to call twice."""
         await self.plane.stop()
+        await self.accounts.stop()
         await self.tasks.stop()
         await self.fetcher.close()
         await self.agents.close()

@@ -52,12 +52,18 @@ class Capabilities:
 
     def as_json(self) -> dict[str, Any]:
         """Return them as they are shown."""
-        names = "keyed edit reaction typing read_receipt threads polls groups directory".split()
-        shown: dict[str, Any] = {
-            "readReceipt" if name == "read_receipt" else name: getattr(self, name)
-            for name in names
+        flags = {
+            "keyed": self.keyed,
+            "edit": self.edit,
+            "reaction": self.reaction,
+            "typing": self.typing,
+            "readReceipt": self.read_receipt,
+            "threads": self.threads,
+            "polls": self.polls,
+            "groups": self.groups,
+            "directory": self.directory,
         }
-        return {**shown, "media": sorted(self.media), "login": self.login}
+        return {**flags, "media": sorted(self.media), "login": self.login}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,6 +147,20 @@ def default_account_of(channels: Channels, channel: str) -> str:
     return DEFAULT_ACCOUNT
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """One channel as it is written."""
+
+    manifest: ChannelManifest
+    shared: dict[str, Any]
+    defaults: dict[str, Any]
+    broken: tuple[Issue, ...]
+
+    @property
+    def where(self) -> KeyPath:
+        return ("channels", self.manifest.id)
+
+
 def _accounts_of_channel(
     channel: str, written: Any, channels: Channels, broken: list[Issue]
 ) -> list[AccountEntry]:
@@ -155,50 +169,36 @@ def _accounts_of_channel(
     if manifest is None:
         return []
     if not isinstance(written, Mapping):
-        problem = _problem(where, "must be an object", "write { enabled: true, … }")
-        return [AccountEntry(channel, DEFAULT_ACCOUNT, enabled=True, config=None, problems=problem)]
+        return [_wrong(channel, DEFAULT_ACCOUNT, where)]
     accounts = written.get("accounts")
     if accounts is not None and not isinstance(accounts, Mapping):
-        problem = _problem((*where, "accounts"), "must be an object", "write { <id>: {…} }")
-        return [AccountEntry(channel, DEFAULT_ACCOUNT, enabled=True, config=None, problems=problem)]
+        return [_wrong(channel, DEFAULT_ACCOUNT, (*where, "accounts"))]
     shared = {key: value for key, value in written.items() if key not in _CHANNEL_KEYS}
+    whole = _Written(manifest, shared, _defaults(channels), tuple(broken))
     if not accounts:
-        return [_account(manifest, DEFAULT_ACCOUNT, shared, {}, where, channels, broken)]
+        return [_account(whole, DEFAULT_ACCOUNT, {}, where)]
     return [
-        _account(manifest, str(name), shared, own, (*where, "accounts", str(name)), channels, broken)
+        _account(whole, str(name), own, (*where, "accounts", str(name)))
         for name, own in accounts.items()
     ]
 
 
-def _account(  # noqa: PLR0917  # one call, where each has its name
-    manifest: ChannelManifest,
-    account: str,
-    shared: dict[str, Any],
-    own: Any,
-    where: KeyPath,
-    channels: Channels,
-    broken: list[Issue],
-) -> AccountEntry:
-    channel = manifest.id
+def _account(written: _Written, account: str, own: Any, where: KeyPath) -> AccountEntry:
+    channel, shared = written.manifest.id, written.shared
     if not isinstance(own, Mapping):
-        problem = _problem(where, "must be an object", "write its settings in braces")
-        return AccountEntry(channel, account, enabled=True, config=None, problems=problem)
+        return _wrong(channel, account, where)
     enabled = shared.get("enabled") is not False and own.get("enabled") is not False
-    whole = {**_defaults(channels), **shared, **own}
-    shared_path = format_path(("channels", channel))
-    own_path = format_path(where)
-    unresolved = tuple(
-        issue
-        for issue in broken
-        if issue.path.startswith(f"{own_path}.")
-        or (
-            issue.path.startswith(f"{shared_path}.")
-            and not issue.path.startswith(f"{shared_path}.accounts")
-        )
-    )
-    config, problems = _validated(manifest, whole, own, where)
+    unresolved = tuple(issue for issue in written.broken if _concerns(issue, written.where, where))
+    config, problems = _validated(written, own, where)
     problems = unresolved + problems
     return AccountEntry(channel, account, enabled, None if problems else config, problems)
+
+
+def _concerns(issue: Issue, channel: KeyPath, account: KeyPath) -> bool:
+    shared, own = f"{format_path(channel)}.", f"{format_path(account)}."
+    if issue.path.startswith(own):
+        return True
+    return issue.path.startswith(shared) and not issue.path.startswith(f"{shared}accounts")
 
 
 def _defaults(channels: Channels) -> dict[str, Any]:
@@ -208,21 +208,25 @@ def _defaults(channels: Channels) -> dict[str, Any]:
 
 
 def _validated(
-    manifest: ChannelManifest, whole: dict[str, Any], own: Mapping[str, Any], where: KeyPath
+    written: _Written, own: Mapping[str, Any], where: KeyPath
 ) -> tuple[AccountConfig | None, tuple[Issue, ...]]:
     from pydantic import ValidationError
 
+    whole = {**written.defaults, **written.shared, **own}
     try:
-        return manifest.settings().model_validate(whole), ()
+        return written.manifest.settings().model_validate(whole), ()
     except ValidationError as error:
-        shared = ("channels", manifest.id)
         return None, tuple(
-            _type_problem(detail, where if detail["loc"][:1] and detail["loc"][0] in own else shared)
+            _type_problem(detail, where if _is_at(detail["loc"], own) else written.where)
             for detail in error.errors(include_url=False, include_input=False)
         )
     except Exception as error:  # noqa: BLE001 - whatever a stranger's package raises at import
         text = f"the channel cannot be loaded: {type(error).__name__}: {error}"
-        return None, _problem(where, text, "install or mend the package that provides it")
+        return None, (_problem(where, text, "install or mend the package that provides it"),)
+
+
+def _is_at(location: tuple[int | str, ...], written: Mapping[str, Any]) -> bool:
+    return bool(location) and location[0] in written
 
 
 def _type_problem(detail: Any, where: KeyPath) -> Issue:
@@ -230,8 +234,13 @@ def _type_problem(detail: Any, where: KeyPath) -> Issue:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         message = "is required"
-    return _problem(path, f"{message[:1].lower()}{message[1:]}", "correct it, or remove it")[0]
+    return _problem(path, f"{message[:1].lower()}{message[1:]}", "correct it, or remove it")
 
 
-def _problem(path: KeyPath, message: str, next_step: str) -> tuple[Issue, ...]:
-    return (Issue(Severity.WARNING, format_path(path), message, next_step, "channel.account"),)
+def _wrong(channel: str, account: str, where: KeyPath) -> AccountEntry:
+    problem = _problem(where, "must be an object", "write its settings in braces")
+    return AccountEntry(channel, account, enabled=True, config=None, problems=(problem,))
+
+
+def _problem(path: KeyPath, message: str, next_step: str) -> Issue:
+    return Issue(Severity.WARNING, format_path(path), message, next_step, "channel.account")

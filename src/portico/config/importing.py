@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from portico.config.sections.base import Section
 
 _REASONS: dict[str, str] = {
-    "channels": "channels are not part of Portico yet",
     "cron": "scheduled jobs are not part of Portico yet",
     "hooks": "inbound hooks are not part of Portico yet",
     "plugins": "OpenClaw plugins do not run in Portico",
@@ -127,6 +126,10 @@ class _Sorter:
         kept: dict[str, Any] = {}
         for key, value in data.items():
             here = (*path, str(key))
+            named = None if key in keys else model.section_named(str(key))
+            if named is not None and isinstance(value, Mapping):
+                kept[str(key)] = self.sort(value, named, here)
+                continue
             if key not in keys or format_path(here) in _REASONS:
                 self.leave(here, _reason(here, model))
                 continue
@@ -161,7 +164,7 @@ class _Sorter:
         part = _Sorter()
         kept = part.sort(item, inner, path) if isinstance(item, Mapping) else {}
         identified = {"id": path[-1], **kept} if isinstance(path[-1], str) else kept
-        refusals = _refusals(inner, identified)
+        refusals = _refusals(inner, identified, is_partial=path[0] == "channels")
         if not isinstance(item, Mapping) or refusals:
             reason = refusals[0][1] if refusals else "it is not an object"
             self.leave(path, f"not acceptable to Portico: {reason}")
@@ -227,7 +230,10 @@ def _related(path: KeyPath, where: KeyPath) -> bool:
     return path[:shared] == where[:shared]
 
 
-def _refusals(model: type[Section], data: Mapping[str, Any]) -> list[tuple[KeyPath, str]]:
+def _refusals(
+    model: type[Section], data: Mapping[str, Any], *, is_partial: bool = False
+) -> list[tuple[KeyPath, str]]:
+    """What the model refuses; of a part, what is missing may stand elsewhere."""
     from pydantic import ValidationError
 
     try:
@@ -236,6 +242,7 @@ def _refusals(model: type[Section], data: Mapping[str, Any]) -> list[tuple[KeyPa
         return [
             (tuple(detail["loc"]), str(detail["msg"]).removeprefix("Value error, "))
             for detail in error.errors(include_url=False, include_input=False)
+            if not (is_partial and detail["type"] == "missing")
         ]
     return []
 
@@ -254,4 +261,6 @@ def _without_references(value: Any) -> Any:
 def _reason(path: KeyPath, model: type[Section]) -> str:
     if reason := _REASONS.get(format_path(path)):
         return reason
+    if path[:1] == ("channels",) and len(path) == 2:
+        return "no channel of this name is installed"
     return _NOT_USED if str(path[-1]) in model.not_used else _UNKNOWN

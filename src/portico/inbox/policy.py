@@ -6,25 +6,10 @@ A table of rules, no I/O: each decision carries the reason that is recorded with
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from portico.channels.admission import Decision, Verdict
 from portico.channels.model import InboundMessage
-
-
-class Verdict(StrEnum):
-    """What becomes of a message."""
-
-    ADMIT = "admit"
-    CONTEXT = "context"  # kept in the transcript, not answered
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """A verdict and why."""
-
-    verdict: Verdict
-    reason: str | None = None
+from portico.store import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +44,11 @@ class DoorPolicy:
             return Decision(Verdict.CONTEXT, "the assistant was not mentioned")
         return Decision(Verdict.ADMIT)
 
+    def judge(self, message: InboundMessage, *, searchable: str, now: int) -> Work[Decision]:
+        """Judge a message inside its transaction; this policy looks nothing up."""
+        yield from ()
+        return self.decide(message, searchable=searchable)
+
     def _mentioned(self, message: InboundMessage, searchable: str) -> bool:
         if message.mentioned is not None:
             return message.mentioned
@@ -66,3 +56,5 @@ class DoorPolicy:
 
 
 OPEN_DOOR = DoorPolicy()
+
+__all__ = ["OPEN_DOOR", "Decision", "DoorPolicy", "Verdict"]

@@ -5,6 +5,7 @@ Guarantees:
     - The same (channel, account, event key) is processed once: a repeat gets the first run's id.
       The same key with another content is refused.
     - The reply route is frozen here and never computed again.
+    - What a caller has done beside it (a provider's cursor) is in the same transaction.
 
 Not here: running the turn (a `Lanes` port is handed in), talking to providers.
 """
@@ -13,17 +14,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import bindparam, delete, select
 
 from portico.agents.runtime import TurnRequest
+from portico.channels.admission import Effect, Policy, Verdict
 from portico.channels.model import DropPolicy, InboundMessage, QueueMode, ReplyRoute
 from portico.clock import Clock
 from portico.ids import new_id
-from portico.inbox.policy import OPEN_DOOR, Decision, DoorPolicy, Verdict
+from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.tables import messages
 from portico.observe.metrics import Metrics
 from portico.protocol.errors import Forbidden, IdempotencyMismatch
@@ -134,8 +136,10 @@ class Accepted:
     """What became of a message.
 
     Attributes:
-        verdict: admitted, or kept as context (then there is no run). A refusal is raised instead.
+        verdict: admitted, kept as context or refused; only what is admitted has a run.
         duplicate: it was accepted before; `run_id` is the first one's.
+        is_retold: it was accepted before with another content, and that one counts.
+        reason: why it is not answered, when it is not.
         turn: what the lane port's `enqueue` returned; `None` for duplicates and context.
     """
 
@@ -144,7 +148,10 @@ class Accepted:
     session_key: str
     verdict: Verdict
     duplicate: bool = False
+    is_retold: bool = False
+    reason: str | None = None
     turn: Any = None
+    effect: Effect | None = None
 
 
 class Inbox:
@@ -162,7 +169,7 @@ class Inbox:
         store: Store,
         clock: Clock,
         lanes: LanePort,
-        policies: Callable[[str, str], DoorPolicy] = lambda _channel, _account: OPEN_DOOR,
+        policies: Callable[[str, str], Policy] = lambda _channel, _account: OPEN_DOOR,
         vouched_for: Callable[[InboundMessage], bool] = lambda _message: True,
         route: Callable[[InboundMessage], Routing] | None = None,
         metrics: Metrics | None = None,
@@ -189,35 +196,63 @@ class Inbox:
             IdempotencyMismatch: the event key was used for another message.
             Overloaded: the lane is full and its policy refuses the newest; nothing was stored.
         """
+        accepted = await self.take(message, request, routing)
+        if accepted.is_retold:
+            raise IdempotencyMismatch(message.channel)
+        if accepted.verdict is Verdict.REFUSE:
+            raise Forbidden("user is not allowed", details={"code": "SENDER_NOT_ALLOWED"})
+        return accepted
+
+    async def take(
+        self,
+        message: InboundMessage,
+        request: TurnRequest,
+        routing: Routing | None = None,
+        *,
+        beside: Callable[[], Work[None]] | None = None,
+        policy: Policy | None = None,
+    ) -> Accepted:
+        """Take responsibility for a message, refused or not: for doors that have nobody to tell.
+
+        Args:
+            beside: done first in the same transaction, for duplicates too; when it raises,
+                nothing is stored.
+            policy: judges instead of the door's own.
+
+        Raises:
+            Overloaded: the lane is full and its policy refuses the newest; nothing was stored.
+        """
         if routing is None:
             if self._route is None:
                 raise TypeError("this inbox was given nothing that routes")
             routing = self._route(message)
-        decision = self._policies(message.channel, message.account).decide(
-            message, searchable=_searchable(message)
-        )
+        judge = policy or self._policies(message.channel, message.account)
         accepted = await self._store.write(
-            self._accept, message, request, routing, decision, self._clock.now_ms()
+            self._take, message, request, routing, judge, beside, self._clock.now_ms()
         )
         outcome = "duplicate" if accepted.duplicate else accepted.verdict.value
         self._counted.inc(message.channel, outcome)
-        if accepted.verdict is Verdict.REFUSE:
-            raise Forbidden("user is not allowed", details={"code": "SENDER_NOT_ALLOWED"})
+        if accepted.effect is not None:
+            accepted.effect.committed()
         if accepted.turn is not None:
             self._lanes.begin(accepted.turn)
         return accepted
 
-    def _accept(
+    def _take(  # noqa: PLR0917  # called by `take` alone, through the store
         self,
         message: InboundMessage,
         request: TurnRequest,
         routing: Routing,
-        decision: Decision,
+        policy: Policy,
+        beside: Callable[[], Work[None]] | None,
         now: int,
     ) -> Work[Accepted]:
+        if beside is not None:
+            yield from beside()
+        decision = yield from policy.judge(message, searchable=_searchable(message), now=now)
         admitted = decision.verdict is Verdict.ADMIT
         run_id = (routing.run_id or new_id("run")) if admitted else None
-        route = _reply_route(message)
+        route = message.reply_route
         fingerprint = _fingerprint(message, request, routing)
         message_id = new_id("msg")
         inserted = yield _INSERT(
@@ -230,7 +265,7 @@ class Inbox:
             peer_id=message.peer.id,
             thread_id=message.thread_id,
             sender=message.sender,
-            body=msgspec.json.encode({"text": message.text, "parts": message.parts}).decode(),
+            body=_body(message),
             state={Verdict.ADMIT: "queued", Verdict.CONTEXT: "context"}.get(
                 decision.verdict, "refused"
             ),
@@ -243,7 +278,16 @@ class Inbox:
         )
         if not inserted:
             return (yield from self._repeat(message, fingerprint))
-        accepted = Accepted(message_id, run_id, routing.session_key, decision.verdict)
+        if decision.effect is not None:
+            yield from decision.effect.work(now)
+        accepted = Accepted(
+            message_id,
+            run_id,
+            routing.session_key,
+            decision.verdict,
+            reason=decision.reason,
+            effect=decision.effect,
+        )
         if decision.verdict is Verdict.REFUSE:
             return accepted
         yield from transcript.open_session(
@@ -274,20 +318,24 @@ class Inbox:
         turn = yield from self._lanes.enqueue(
             Admitted(run_id, routing, whole, route, fingerprint, message.channel)
         )
-        return Accepted(message_id, run_id, routing.session_key, decision.verdict, turn=turn)
+        return replace(accepted, turn=turn)
 
     def _repeat(self, message: InboundMessage, fingerprint: str) -> Work[Accepted]:
         rows = yield _FIND(
             channel=message.channel, account=message.account, event_key=message.event_key
         )
         row = rows[0]
-        if row["fingerprint"] != fingerprint:
-            raise IdempotencyMismatch(message.channel)
         verdict = {"queued": Verdict.ADMIT, "context": Verdict.CONTEXT}.get(
             row["state"], Verdict.REFUSE
         )
         return Accepted(
-            row["message_id"], row["run_id"], row["session_key"], verdict, duplicate=True
+            row["message_id"],
+            row["run_id"],
+            row["session_key"],
+            verdict,
+            duplicate=True,
+            is_retold=row["fingerprint"] != fingerprint,
+            reason=row["reason"],
         )
 
     async def forget(self, *, before_ms: int) -> int:
@@ -315,16 +363,6 @@ class Inbox:
         return await self._store.read(get)
 
 
-def _reply_route(message: InboundMessage) -> ReplyRoute:
-    return ReplyRoute(
-        channel=message.channel,
-        account=message.account,
-        peer=message.peer,
-        thread_id=message.thread_id,
-        context=message.reply_context,
-    )
-
-
 def _keep_as_context(
     message: InboundMessage, session_key: str, now: int, *, is_untrusted: bool
 ) -> Work[None]:
@@ -340,6 +378,18 @@ def _keep_as_context(
             **transcript.marked(is_untrusted=is_untrusted),
         },
     )
+
+
+def _body(message: InboundMessage) -> str:
+    body: dict[str, Any] = {"text": message.text, "parts": message.parts}
+    more = {
+        "senderName": message.sender_name,
+        "externalId": message.external_id,
+        "replyTo": message.reply_to,
+        "sentAt": message.sent_at_ms,
+    }
+    body.update({name: value for name, value in more.items() if value is not None})
+    return msgspec.json.encode(body).decode()
 
 
 def _searchable(message: InboundMessage) -> str:

@@ -152,6 +152,17 @@ class Outbox:
         """Look for due deliveries now."""
         self._wakeup.set()
 
+    def account_ready(self, channel: str, account: str) -> None:
+        """An account can send (again): try now what waits for it."""
+        self._tasks.start(self._hurry(channel, account), name=f"outbox.ready:{channel}:{account}")
+
+    async def _hurry(self, channel: str, account: str) -> None:
+        try:
+            await self._store.write(outbox_store.hurry, channel, account, now=self._clock.now_ms())
+        except Exception as error:  # noqa: BLE001 - they are tried when their time comes
+            log.warning("outbox.hurry_failed", error=repr(error))
+        self.wake()
+
     async def find(self, delivery_id: str) -> Delivery | None:
         """Return a delivery."""
         return await self._store.read(outbox_store.find, delivery_id)
@@ -287,7 +298,9 @@ class Outbox:
     async def _call(sender: Channel | None, delivery: Delivery) -> Receipt:
         if sender is None:
             raise NotReady(f"channel {delivery.channel}:{delivery.account} is not running")
-        outgoing = Outgoing(delivery.delivery_id, delivery.route, delivery.text, delivery.media)
+        outgoing = Outgoing(
+            delivery.delivery_id, delivery.route, delivery.text, delivery.media, delivery.run_id
+        )
         async with asyncio.timeout(SEND_TIMEOUT_S):
             return await sender.send(outgoing)
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, bindparam, case, delete, exists, func, or_, select, update
 
+from portico.channels.accounts.tables import accounts
 from portico.channels.model import ReplyRoute
 from portico.ids import new_id
 from portico.outbox.life import DeliveryState
@@ -111,6 +112,13 @@ _DUE = statement(
             ),
             among(_ahead.c.state, (*_WAITING, "sending")),
         ),
+        # What another replica's account must send is that replica's to claim.
+        ~exists().where(
+            accounts.c.channel == d.channel,
+            accounts.c.account == d.account,
+            accounts.c.owner != bindparam("me"),
+            accounts.c.lease_until >= bindparam("now"),
+        ),
     )
     .order_by(d.next_attempt_at)
     .limit(bindparam("count"))
@@ -199,6 +207,17 @@ _FORGET = statement(
 )
 _FORGET_ATTEMPTS = statement(delete(attempts).where(attempts.c.delivery_id == bindparam("id")))
 _COUNTS = statement(select(d.state, func.count().label("n")).group_by(d.state))
+_HURRY = statement(
+    update(deliveries)
+    .where(
+        d.channel == bindparam("c"),
+        d.account == bindparam("a"),
+        d.state == "retry",
+        d.next_attempt_at > bindparam("now"),
+    )
+    .values(next_attempt_at=bindparam("now"))
+    .returning(d.delivery_id)
+)
 _NEXT_DUE = statement(
     select(func.min(d.next_attempt_at).label("at")).where(
         among(d.state, _WAITING), d.next_attempt_at > bindparam("now")
@@ -255,7 +274,7 @@ def enqueue(
 def claim(owner: str, *, count: int, lease_until: int, now: int) -> Work[list[Delivery]]:
     """Claim what is due, at most one per conversation, with the attempt on record."""
     claimed = []
-    for due in (yield _DUE(now=now, count=count)):
+    for due in (yield _DUE(me=owner, now=now, count=count)):
         row = one((yield _CLAIM(id=due["delivery_id"], new_owner=owner, until=lease_until)))
         if row is not None:
             delivery = delivery_from_row(row)
@@ -326,6 +345,11 @@ def next_due(*, now: int) -> Work[int | None]:
     """Return when the next delivery that waits for its time may be tried, in ms."""
     at: int | None = (yield _NEXT_DUE(now=now))[0]["at"]
     return at
+
+
+def hurry(channel: str, account: str, *, now: int) -> Work[int]:
+    """Make what waits to be tried again due now; return how many."""
+    return len((yield _HURRY(c=channel, a=account, now=now)))
 
 
 def decide(

@@ -22,7 +22,7 @@ from portico.web.page import Page, not_found
 from portico.web.problem import json_response, problem
 from portico.web.shell import Shell
 
-_API_PREFIXES = ("/v1/", "/api/", "/sessions/", "/tools/", "/hooks/")
+_API_PREFIXES = ("/v1/", "/api/", "/sessions/", "/tools/", "/hooks/", "/integrations/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,12 @@ def build_web(
     clock: Clock,
     settings: WebSettings,
     metrics: Metrics | None = None,
+    below: Mapping[str, ASGIApp] | None = None,
 ) -> Web:
     """Put the HTTP side together.
+
+    Args:
+        below: apps that answer everything below a prefix, such as `/integrations/`.
 
     Raises:
         ValueError: two endpoints claim the same method and path.
@@ -73,7 +77,7 @@ def build_web(
     if settings.page_enabled:
         page = Page(base_path=settings.base_path, root=settings.page_root)
     shell = Shell(
-        _Table(by_path(table, gate), _Rest(page)),
+        _Table(by_path(table, gate), below or {}, _Rest(page)),
         clock=clock,
         metrics=metrics,
         strict_transport_security=lambda: settings.strict_transport_security,
@@ -84,14 +88,23 @@ def build_web(
 class _Table:
     """Every endpoint by its path: one look-up, and then those whose path has parameters."""
 
-    def __init__(self, paths: dict[str, ASGIApp], rest: ASGIApp) -> None:
+    def __init__(
+        self, paths: dict[str, ASGIApp], below: Mapping[str, ASGIApp], rest: ASGIApp
+    ) -> None:
+        self._below = below
         self._paths = {path: app for path, app in paths.items() if "{" not in path}
         self._templates = _compiled({path: app for path, app in paths.items() if "{" in path})
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._paths.get(scope["path"]) or self._by_template(scope) or self._rest
+        path = scope["path"]
+        found = self._paths.get(path) or self._by_template(scope) or self._by_prefix(path)
         await found(scope, receive, send)
+
+    def _by_prefix(self, path: str) -> ASGIApp:
+        return next(
+            (app for start, app in self._below.items() if path.startswith(start)), self._rest
+        )
 
     def _by_template(self, scope: Scope) -> ASGIApp | None:
         for pattern, app in self._templates:

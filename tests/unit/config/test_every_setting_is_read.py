@@ -22,6 +22,7 @@ from tests.support.certificates import write_pair
 
 WAIT_S = 60
 EVERY_MESSAGE = "read for every message, none of which is sent here"
+EVERY_ACCOUNT = "read for every account of a channel, when the file is checked"
 FROM_THE_TREE = "the command line reads it from the tree, without importing the model"
 
 # Section.field: why the start of a gateway does not read it.
@@ -32,6 +33,8 @@ READ_ELSEWHERE = {
     "RemoteGateway.url": FROM_THE_TREE,
     "RemoteGateway.token": FROM_THE_TREE,
     "RemoteGateway.password": FROM_THE_TREE,
+    "ChannelDefaults.dm_policy": EVERY_ACCOUNT,
+    "ChannelDefaults.group_policy": EVERY_ACCOUNT,
     "QueueSettings.mode": EVERY_MESSAGE,
     "QueueSettings.cap": EVERY_MESSAGE,
     "QueueSettings.drop": EVERY_MESSAGE,

@@ -37,7 +37,7 @@ SOURCE: dict[str, Any] = {
     },
     "session": {"dmScope": "per-peer", "idleMinutes": 60},
     "messages": {"queue": {"mode": "steer"}},
-    "channels": {"telegram": {"botToken": "1:x"}},
+    "channels": {"nostr": {"privateKey": "1:x"}},
     "logging": {"file": "/var/log/openclaw.log", "level": "debug"},
     "somethingNew": 1,
 }
@@ -65,7 +65,7 @@ def test_what_is_understood_is_taken_and_the_rest_explained() -> None:
     assert set(left) == {
         "meta", "gateway.tailscale", "gateway.controlUi.root", "gateway.customBindHost",
         "agents.defaults.sandbox", "agents.list[0].humanDelay", "agents.list[0].runtime",
-        "agents.list[1]", "agents.list[2]", "session.idleMinutes", "channels", "logging.file",
+        "agents.list[1]", "agents.list[2]", "session.idleMinutes", "channels.nostr", "logging.file",
         "gateway.http.endpoints",
         "somethingNew",
     }  # fmt: skip

@@ -70,7 +70,7 @@ def test_environment_secrets_and_flags_take_part(write: Write, env: dict[str, st
 
 
 def test_unknown_and_unused_keys_never_stop(load_text: Load) -> None:
-    loaded = load_text('{gatewey: {}, channels: {telegram: {botToken: "${UNSET}"}}}')
+    loaded = load_text('{gatewey: {}, cron: {jobs: {token: "${UNSET}"}}}')
     assert loaded.valid
     assert {(issue.code, str(issue.severity)) for issue in loaded.warnings} == {
         ("key.unknown", "warning"),
@@ -94,7 +94,7 @@ def test_a_config_of_openclaw_loads_as_it_is(load_text: Load) -> None:
         http: { endpoints: { chatCompletions: { enabled: true }, tools: { enabled: true } } },
         controlUi: { enabled: true, basePath: "/ui" },
       },
-      channels: { telegram: { enabled: true, botToken: "1:x" } },
+      channels: { nostr: { enabled: true, privateKey: "1:x" } },
       agents: { defaults: { model: { primary: "anthropic/claude" } } },
       agent: { workspace: "/home/node/workspace" },
       models: { mode: "merge", providers: { anthropic: { apiKey: "k", models: [] } } },
@@ -104,7 +104,7 @@ def test_a_config_of_openclaw_loads_as_it_is(load_text: Load) -> None:
     assert config.agents.defaults.workspace == "/home/node/workspace"
     assert {issue.path: issue.code for issue in loaded.warnings} == {
         "agent.workspace": "key.legacy",
-        "channels": "key.unused",
+        "channels.nostr": "channel.unknown",
         "gateway.http.endpoints.tools": "key.unused",
         "models.mode": "key.unused",
     }

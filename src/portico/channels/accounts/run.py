@@ -28,9 +28,7 @@ log = structlog.get_logger()
 class Intake(Protocol):
     """Where messages go: the inbox, as far as channels need it."""
 
-    async def take(
-        self, message: InboundMessage, *, beside: Callable[[], Work[None]]
-    ) -> Received:
+    async def take(self, message: InboundMessage, *, beside: Callable[[], Work[None]]) -> Received:
         """Store a message and what was decided about it.
 
         Args:
@@ -160,7 +158,7 @@ class Run:
         while self._opened:
             self._doors.close(self.channel, self.account, self._opened.pop())
 
-    async def close(self, reader: asyncio.Task[None] | None, *, within_s: float) -> bool:
+    async def close(self, reader: asyncio.Task[Any] | None, *, within_s: float) -> bool:
         """End the run: its reader first, then what it started; `False` when time was up."""
         self.shut()
         is_over = True
@@ -214,4 +212,3 @@ class Run:
                 self.channel, self.account, event, now=self.clock.now_ms()
             )
         )
-

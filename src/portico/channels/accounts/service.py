@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +33,9 @@ from portico.tasks import Tasks
 
 log = structlog.get_logger()
 
+Key = tuple[str, str]
 FLUSH_S = 15.0
+AGAIN_S = 1.0
 FORGET_AT_ONCE = 500
 
 
@@ -49,7 +51,7 @@ class AccountSettings:
     folder: Path
     lease_s: float = 30.0
     stall_s: float | None = None
-    rules: RestartRules = RestartRules()
+    rules: RestartRules = field(default_factory=RestartRules)
 
 
 class Notices(Protocol):
@@ -113,20 +115,20 @@ class Accounts:
             stall_s=settings.stall_s,
             folder=settings.folder,
         )
-        self._supervisors: dict[tuple[str, str], Supervisor] = {}
-        self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._changed: set[tuple[str, str]] = set()
+        self._supervisors: dict[Key, Supervisor] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._changed: set[Key] = set()
         self._flush_wanted = asyncio.Event()
         self._is_started = False
         self._is_kept = False
         self._renewed_s = clock.monotonic_s()
-        self._recorded: dict[tuple[str, str], AccountRow] = {}
+        self._recorded: dict[Key, AccountRow] = {}
         for entry in entries:
             self._add(entry)
 
     # -- what there is ---------------------------------------------------------------------------
 
-    def list(self) -> list[Supervisor]:
+    def all(self) -> list[Supervisor]:
         """Return every account, in the order of channels and names."""
         return [self._supervisors[key] for key in sorted(self._supervisors)]
 
@@ -182,7 +184,7 @@ class Accounts:
         known.want(desired)
         return known
 
-    async def rows(self) -> dict[tuple[str, str], AccountRow]:
+    async def rows(self) -> dict[Key, AccountRow]:
         """Return what is recorded of accounts, by whatever replica."""
         found = await self._store.read(account_store.list_accounts)
         return {(row.channel, row.account): row for row in found}
@@ -231,7 +233,7 @@ class Accounts:
         self._supervisors[entry.channel, entry.account] = supervisor
         self._registry.register(entry.channel, entry.account, supervisor)
 
-    def _remove(self, key: tuple[str, str]) -> None:
+    def _remove(self, key: Key) -> None:
         self._registry.unregister(*key)
         del self._supervisors[key]
         task = self._running.pop(key, None)
@@ -239,31 +241,26 @@ class Accounts:
             task.cancel()
             self._tasks.start(self._give_back(key, task), name=f"channels:{key[0]}:{key[1]}")
 
-    async def _give_back(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+    async def _give_back(self, key: Key, task: asyncio.Task[None]) -> None:
         await asyncio.wait({task})
         await self._store.write(account_store.release, *key, owner=self._owner)
 
-    def _begin(self, keys: list[tuple[str, str]]) -> None:
+    def _begin(self, keys: list[Key]) -> None:
         if keys:
             self._tasks.start(self._begin_later(keys), name="channels.begin")
         if keys and not self._is_kept:
             self._is_kept = True
             self._tasks.start(self._keep(), name="channels.keep")
 
-    async def _begin_later(self, keys: list[tuple[str, str]]) -> None:
+    async def _begin_later(self, keys: list[Key]) -> None:
         """Start supervisors, once it is known what earlier processes recorded."""
-        now = self._clock.now_ms()
-        while True:
-            try:
-                await self._store.write(account_store.add, keys, now=now)
-                rows = await self.rows()
-                break
-            except Exception as error:  # the database is away: accounts cannot be claimed either
-                log.error("channels.start_delayed", exc_info=error)
-                await asyncio.sleep(1.0)
+        while (rows := await self._known_rows(keys)) is None:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(AGAIN_S)
+        if not self._is_started:
+            return
         for key in keys:
             supervisor = self._supervisors.get(key)
-            if supervisor is None or key in self._running or not self._is_started:
+            if supervisor is None or key in self._running:
                 continue
             if key in rows:
                 supervisor.recall(rows[key])
@@ -271,6 +268,14 @@ class Accounts:
             self._running[key] = self._tasks.start(
                 supervisor.supervise(), name=f"channels:{key[0]}:{key[1]}"
             )
+
+    async def _known_rows(self, keys: list[Key]) -> dict[Key, AccountRow] | None:
+        try:
+            await self._store.write(account_store.add, keys, now=self._clock.now_ms())
+            return await self.rows()
+        except Exception as error:  # the database is away: accounts cannot be claimed either
+            log.error("channels.start_delayed", exc_info=error)
+            return None
 
     async def _keep(self) -> None:
         """Renew leases, follow what other replicas decide, record what changed."""
@@ -316,9 +321,7 @@ class Accounts:
     async def _flush(self) -> None:
         keys, self._changed = self._changed, set()
         snapshots = [self._supervisors[key].snapshot() for key in keys if key in self._supervisors]
-        fresh = [
-            row for row in snapshots if row != self._recorded.get((row.channel, row.account))
-        ]
+        fresh = [row for row in snapshots if row != self._recorded.get((row.channel, row.account))]
         if not fresh:
             return
         try:

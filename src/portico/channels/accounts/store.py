@@ -203,7 +203,9 @@ def row_from(row: Row) -> AccountRow:
     """Read an accounts row."""
     values = {name: row[name] for name in AccountRow.__struct_fields__ if name != "identity"}
     identity = row["identity"]
-    return AccountRow(**values, identity=None if identity is None else msgspec.json.decode(identity))
+    return AccountRow(
+        **values, identity=None if identity is None else msgspec.json.decode(identity)
+    )
 
 
 def add(names: list[tuple[str, str]], *, now: int) -> Work[None]:

@@ -34,6 +34,7 @@ from portico.channels.accounts.run import Intake, Run
 from portico.channels.accounts.store import AccountRow, Begun
 from portico.channels.contract import (
     AuthExpired,
+    ChannelError,
     Misconfigured,
     NotReady,
     Outgoing,
@@ -242,7 +243,7 @@ class Supervisor:
         """One run, from the claim to the wait after its end."""
         try:
             begun = await self._claim()
-        except Exception as error:  # the database is away: the account is not to blame
+        except Exception as error:  # noqa: BLE001 - the database is away: not the account's fault
             log.warning("channel.claim_failed", **self._names(), error=repr(error))
             self._note(last_error="the database does not answer")
             await self._rest(S.WAITING, CLAIM_AGAIN_S)
@@ -339,8 +340,11 @@ class Supervisor:
             case Misconfigured() | MissingExtra():
                 return End.UNUSABLE, str(error)
             case _:
-                log.warning("channel.failed", **self._names(), exc_info=error)
-                return End.FAILED, f"{type(error).__name__}: {error}"
+                text = f"{type(error).__name__}: {error}"
+                if not isinstance(error, ChannelError | OSError) and text != self.error:
+                    # Not the network's weather: where it comes from is worth a look, once.
+                    log.warning("channel.failed", **self._names(), exc_info=error)
+                return End.FAILED, text
 
     async def _watch(self, run: Run, reader: asyncio.Task[Ended]) -> Ended:
         told_healthy = False

@@ -31,7 +31,7 @@ class Section(BaseModel):
     """Keys that are accepted here and not used (yet): noted, never called unknown."""
 
     @classmethod
-    def section_named(cls, key: str) -> type[Section] | None:
+    def section_named(cls, key: str) -> type[Section] | None:  # noqa: ARG003  # for those that override it
         """The section at a key that is no field, where the keys are open; `None`: there is none."""
         return None
 

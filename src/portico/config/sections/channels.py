@@ -157,7 +157,7 @@ class Channels(Section):
     defaults: ChannelDefaults = group(ChannelDefaults, "What holds for all channels.")
 
     @classmethod
-    def section_named(cls, key: str) -> type[Section] | None:
+    def section_named(cls, key: str) -> type[Section] | None:  # type: ignore[explicit-override]  # typing has it since 3.12
         """The settings of the channel of that name; `None`: there is no such channel."""
         from portico.config.channels import channel_section
 

@@ -1,0 +1,54 @@
+"""The way in for channels: every message is stored with what was decided about it.
+
+Guarantees: nothing a sender does makes `take` raise; what cannot be answered is on record with its
+reason, and the provider may forget it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from portico.agents.runtime import TurnRequest
+from portico.channels.admission import Decision, Verdict
+from portico.channels.contract import Received
+from portico.channels.model import InboundMessage
+from portico.inbox.service import Inbox, Routing
+from portico.protocol.errors import Overloaded
+from portico.store import Work
+
+log = structlog.get_logger()
+
+
+class Refusal:
+    """The policy that refuses, for one reason."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def judge(self, message: InboundMessage, *, searchable: str, now: int) -> Work[Decision]:
+        """Refuse."""
+        yield from ()
+        return Decision(Verdict.REFUSE, self._reason)
+
+
+class ChannelIntake:
+    """Puts messages of channels on the message path."""
+
+    def __init__(self, inbox: Inbox, routing_of: Callable[[InboundMessage], Routing]) -> None:
+        self._inbox = inbox
+        self._routing_of = routing_of
+
+    async def take(self, message: InboundMessage, *, beside: Callable[[], Work[None]]) -> Received:
+        """Store a message and what was decided about it, with what is done beside it."""
+        routing = self._routing_of(message)
+        request = TurnRequest(text=message.text)
+        try:
+            taken = await self._inbox.take(message, request, routing, beside=beside)
+        except Overloaded:
+            full = Refusal("too many messages wait in this conversation")
+            taken = await self._inbox.take(message, request, routing, beside=beside, policy=full)
+        if taken.is_retold:
+            log.warning("inbox.retold", channel=message.channel, account=message.account)
+        return Received(taken.verdict, taken.duplicate, taken.reason, taken.run_id)
