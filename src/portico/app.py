@@ -7,7 +7,7 @@ them in the reverse; nothing here decides anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -217,9 +217,7 @@ class Gateway:
         self.message_door = message_door = message_api_policy(config)
         doors = {"webchat": OPEN_DOOR, "openai": OPEN_DOOR, "http": message_door}
         entries = self._loaded.channel_accounts
-        self.account_rules = AccountRules(
-            entries, config=config, agents=self.agents, doors=doors.get
-        )
+        self.account_rules = AccountRules(entries, agents=self.agents, doors=doors.get)
         self.inbox = Inbox(
             store=store,
             clock=clock,
@@ -236,11 +234,11 @@ class Gateway:
         self.doors = Doors()
         self.accounts = Accounts(
             entries,
-            manifests=find_manifests() if entries else {},
+            manifests=find_manifests,
             store=store,
             clock=clock,
             tasks=self.tasks,
-            intake=ChannelIntake(self.inbox, self.account_rules.routing_of),
+            intake=ChannelIntake(self.inbox, self.account_rules.agent_of),
             registry=self.senders,
             doors=self.doors,
             owner=self.boot_id,
@@ -249,6 +247,7 @@ class Gateway:
             notices=build_notices(config, self.outbox, self.tasks),
             on_ready=self.outbox.account_ready,
         )
+        self.live.follow("channels", stage=self._stage_channels)
         self.chat = ChatService(
             inbox=self.inbox,
             turns=self.turns,
@@ -260,6 +259,13 @@ class Gateway:
             is_channel=self.senders.is_known,
             settings=ChatSettings(dm_scope=config.session.dm_scope),
         )
+
+    def _stage_channels(self, loaded: LoadedConfig) -> Callable[[], None]:
+        def commit() -> None:
+            self.account_rules.apply(loaded.channel_accounts)
+            self.accounts.apply(loaded.channel_accounts)
+
+        return commit
 
     def _build_control_plane(self) -> None:
         self.health = HealthService(

@@ -1,4 +1,4 @@
-"""From the configuration to the channels: their accounts, the rules of each, and where messages go.
+"""From the configuration to the channels: how their accounts are kept, and the rules of each.
 
 Not here: what accounts do (`channels`), what happens to a message (`inbox`).
 """
@@ -17,7 +17,6 @@ from portico.channels.accounts.notices import LifecycleNotices
 from portico.channels.accounts.service import AccountSettings
 from portico.channels.admission import Policy
 from portico.channels.model import InboundMessage, Peer, ReplyRoute
-from portico.inbox.service import Routing
 from portico.outbox.service import Outbox
 from portico.protocol import keys
 from portico.tasks import Tasks
@@ -76,13 +75,12 @@ def build_notices(config: PorticoConfig, outbox: Outbox, tasks: Tasks) -> Lifecy
 
 
 class AccountRules:
-    """The rules of every account: who may write, which agent answers, in which session."""
+    """The rules of every account: who may write, and which agent answers."""
 
     def __init__(
         self,
         entries: Iterable[AccountEntry],
         *,
-        config: PorticoConfig,
         agents: Agents,
         doors: Callable[[str], Policy | None],
         pairing: Pairing | None = None,
@@ -92,7 +90,6 @@ class AccountRules:
         Args:
             doors: the policy of channels that have no accounts (`webchat`, `http` …).
         """
-        self._config = config
         self._agents = agents
         self._doors = doors
         self._pairing = pairing or NoPairing()
@@ -114,23 +111,8 @@ class AccountRules:
         """Return who may write to an account."""
         return self._policies.get((channel, account)) or self._doors(channel) or self._closed
 
-    def routing_of(self, message: InboundMessage) -> Routing:
-        """Return where a message of a channel goes."""
-        session = self._config.session
-        agent_id = self._agent_of(message)
-        key = keys.derive(
-            agent_id=agent_id,
-            channel=message.channel,
-            account=message.account,
-            peer_kind=message.peer.kind,
-            peer_id=message.peer.id,
-            thread_id=message.thread_id,
-            dm_scope=session.dm_scope,
-            main_key=session.main_key,
-        )
-        return Routing(session_key=key, agent_id=agent_id, created_via="channel")
-
-    def _agent_of(self, message: InboundMessage) -> str:
+    def agent_of(self, message: InboundMessage) -> str | None:
+        """Return the agent that a group or an account is set to; `None`: the bindings decide."""
         key = (message.channel, message.account)
         entry, policy = self._entries.get(key), self._policies.get(key)
         wanted = None if entry is None or entry.config is None else entry.config.agent
@@ -138,9 +120,9 @@ class AccountRules:
             rules = policy.group_rules(message.peer.id)
             wanted = (rules.agent if rules else None) or wanted
         if wanted is None:
-            return self._agents.default_id
+            return None
         known = self._agents.find(keys.normalize_agent_id(wanted))
         if known is None:
             log.warning("channel.unknown_agent", channel=key[0], account=key[1], agent=wanted)
-            return self._agents.default_id
+            return None
         return known.agent_id

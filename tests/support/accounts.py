@@ -136,9 +136,10 @@ class Stage:
         self.ready: list[tuple[str, str]] = []
         wanted = entries or (entry(),)
         channels = {one.channel for one in wanted}
+        found = {name: theatre.manifest(name, **(facts or {})) for name in channels}
         self.accounts = Accounts(
             wanted,
-            manifests={name: theatre.manifest(name, **(facts or {})) for name in channels},
+            manifests=lambda: found,
             store=store,
             clock=SystemClock(),
             tasks=self.tasks,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from portico.agents.runtime import TurnRequest
 from portico.channels.admission import Decision, Verdict
 from portico.channels.contract import Received
 from portico.channels.model import InboundMessage
-from portico.inbox.service import Inbox, Routing
+from portico.inbox.service import Inbox
 from portico.protocol.errors import Overloaded
 from portico.store import Work
 
@@ -36,19 +37,24 @@ class Refusal:
 class ChannelIntake:
     """Puts messages of channels on the message path."""
 
-    def __init__(self, inbox: Inbox, routing_of: Callable[[InboundMessage], Routing]) -> None:
+    def __init__(self, inbox: Inbox, agent_of: Callable[[InboundMessage], str | None]) -> None:
+        """Stand before the inbox.
+
+        Args:
+            agent_of: the agent an account or a group is set to; `None`: the bindings decide.
+        """
         self._inbox = inbox
-        self._routing_of = routing_of
+        self._agent_of = agent_of
 
     async def take(self, message: InboundMessage, *, beside: Callable[[], Work[None]]) -> Received:
         """Store a message and what was decided about it, with what is done beside it."""
-        routing = self._routing_of(message)
+        message = msgspec.structs.replace(message, agent_id=self._agent_of(message))
         request = TurnRequest(text=message.text)
         try:
-            taken = await self._inbox.take(message, request, routing, beside=beside)
+            taken = await self._inbox.take(message, request, beside=beside)
         except Overloaded:
             full = Refusal("too many messages wait in this conversation")
-            taken = await self._inbox.take(message, request, routing, beside=beside, policy=full)
+            taken = await self._inbox.take(message, request, beside=beside, policy=full)
         if taken.is_retold:
             log.warning("inbox.retold", channel=message.channel, account=message.account)
         return Received(taken.verdict, taken.duplicate, taken.reason, taken.run_id)

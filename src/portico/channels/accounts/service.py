@@ -73,7 +73,7 @@ class Accounts:
         self,
         entries: Iterable[AccountEntry],
         *,
-        manifests: Mapping[str, Manifest],
+        manifests: Callable[[], Mapping[str, Manifest]],
         store: Store,
         clock: Clock,
         tasks: Tasks,
@@ -89,9 +89,10 @@ class Accounts:
         """Take note of the accounts; nothing is imported, read or started.
 
         Args:
+            manifests: every installed channel's, by id; asked for only when there are accounts.
             on_ready: told of each account that can send (again).
         """
-        self.manifests = manifests
+        self._find_manifests = manifests
         self._store = store
         self._clock = clock
         self._tasks = tasks
@@ -226,7 +227,7 @@ class Accounts:
     # -- inside ----------------------------------------------------------------------------------
 
     def _add(self, entry: AccountEntry) -> None:
-        manifest = self.manifests.get(entry.channel)
+        manifest = self._find_manifests().get(entry.channel)
         if manifest is None:
             return
         supervisor = Supervisor(entry, manifest, self._around)
