@@ -83,7 +83,15 @@ class Raw:
     content_type: str = "text/event-stream"
 
 
-Reply = Say | Refuse | Stall | Reset | Raw
+@dataclass
+class Wire:
+    """Send these very bytes, status line and headers included, then close or reset."""
+
+    content: bytes
+    reset: bool = False
+
+
+Reply = Say | Refuse | Stall | Reset | Raw | Wire
 
 
 class FakeProvider:
@@ -171,10 +179,12 @@ class FakeProvider:
                 _begin(writer)
                 _text(writer, reply.text, request)
                 await writer.drain()
-                await asyncio.sleep(0.05)  # let the caller read it: a reset drops what is unread
-                connection: socket.socket = writer.get_extra_info("socket")
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                writer.transport.abort()
+                await _reset(writer)
+            case Wire():
+                writer.write(reply.content)
+                await writer.drain()
+                if reply.reset:
+                    await _reset(writer)
             case Raw():
                 _begin(writer, reply.content_type)
                 for part in reply.parts:
@@ -199,6 +209,13 @@ class FakeProvider:
             _event(writer, {**_chunk_of(request, {}), "choices": [], "usage": dict(reply.usage)})
         _chunk(writer, b"data: [DONE]\n\n")
         writer.write(b"0\r\n\r\n")
+
+
+async def _reset(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(0.05)  # let the caller read it: a reset drops what is unread
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def sse(text: str, *, finish: str | None = None) -> bytes:

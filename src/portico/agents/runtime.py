@@ -198,6 +198,20 @@ class ContextCompacted:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelAnswering:
+    """A model begins to answer; `ModelUsed` follows, unless the call is cut off.
+
+    Attributes:
+        so_far: what the call has used, as far as it can be known, given how many characters of its
+            answer were yielded. Asked only when nothing else is known.
+    """
+
+    so_far: Callable[[int], Usage]
+    provider: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelUsed:
     """One model call was made."""
 
@@ -242,6 +256,7 @@ AgentEvent: TypeAlias = (
     | ToolFinished
     | ToolCallRequested
     | ContextCompacted
+    | ModelAnswering
     | ModelUsed
     | Final
     | Failed

@@ -29,11 +29,13 @@ from portico.store import Store, Work
 from portico.tasks import Tasks
 from portico.turns import leases
 from portico.turns import store as turn_store
+from portico.turns.active import ActiveRun
+from portico.turns.ending import Ending, Outbox, Superseded
 from portico.turns.feed import Feeds, RunFeed
 from portico.turns.life import TurnState, after_owner_died
 from portico.turns.model import Enqueued, NewTurn, TurnResult, TurnRow
 from portico.turns.publish import RunPublisher
-from portico.turns.run import ActiveRun, Ending, Outbox, Runner, Superseded
+from portico.turns.run import Runner
 
 log = structlog.get_logger()
 

@@ -7,9 +7,17 @@ from typing import Any
 
 import pytest
 
+from portico.agents.model.catalog import ModelSpec, Price
 from portico.agents.model.cooldown import Cooldowns
 from portico.agents.model.settings import AgentModel
-from portico.agents.runtime import Failed, Final, ModelUsed, Progress, TextDelta
+from portico.agents.runtime import (
+    Failed,
+    Final,
+    ModelAnswering,
+    ModelUsed,
+    Progress,
+    TextDelta,
+)
 from tests.fakes.provider import FakeProvider, Raw, Refuse, Reply, Reset, Say, Stall, sse
 from tests.support.clock import FakeClock
 from tests.support.thinking import (
@@ -157,10 +165,16 @@ def test_rests_grow_and_are_forgotten() -> None:
 
 async def test_a_reader_that_goes_away_closes_the_call() -> None:
     async with FakeProvider() as provider:
-        runtime = model_runtime(provider_spec(provider))
+        priced = ModelSpec("m", price=Price(input=1, output=10))
+        runtime = model_runtime(provider_spec(provider, "fake", priced))
         provider.plan(Stall("Good day"))
         stream = runtime.run(turn_of())
+        call = await anext(stream)
+        assert isinstance(call, ModelAnswering)
         assert await anext(stream) == TextDelta("Good")
+        used = call.so_far(len("Good"))  # it is cut off: nobody else will say
+        assert (used.input >= 4, used.output) == (True, 1)
+        assert used.cost_usd == pytest.approx((used.input * 1 + used.output * 10) / 1e6)
         await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
         await eventually(lambda: provider.abandoned == 1)
         await runtime.close()

@@ -21,7 +21,7 @@ from portico.agents.runtime import (
 )
 from portico.channels.contract import Outgoing
 from portico.store import Store
-from portico.turns.run import INTERNAL_ERROR
+from portico.turns.active import INTERNAL_ERROR
 from tests.support.path import FakeChannel, Path, Puppet, Senders, replace_write
 from tests.support.waiting import eventually
 

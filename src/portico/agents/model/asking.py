@@ -3,6 +3,8 @@
 Guarantees:
     - A call ends: silence longer than the provider's limit is a timeout, opening included.
     - A call is repeated only while nothing of its answer was shown; after that it ends the turn.
+    - What is cut off, fails on the way or is empty is never taken for an answer (finish.py).
+    - What a call used is told, of one that is cut off as far as it can be known.
     - A provider's Retry-After is obeyed; when it is longer than we wait, it is told instead.
     - A cancelled or abandoned call closes its connection.
 """
@@ -11,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -37,11 +40,14 @@ from pydantic_ai.usage import RequestUsage
 from portico.agents.model.catalog import Choice
 from portico.agents.model.clients import Clients
 from portico.agents.model.cooldown import Cooldowns
-from portico.agents.model.memory import text_tokens
+from portico.agents.model.finish import check_done, check_says_something, is_done
+from portico.agents.model.memory import CHARS_PER_TOKEN, text_tokens
+from portico.agents.model.prompt import prompt_tokens
 from portico.agents.model.troubles import Trouble, judge
 from portico.agents.model.wishes import Wishes
 from portico.agents.runtime import (
     AgentEvent,
+    ModelAnswering,
     ModelUsed,
     Progress,
     TextDelta,
@@ -75,6 +81,7 @@ class Question:
     Attributes:
         max_tokens: the longest answer; `None`: what the model is configured with.
         wishes: what the caller wants of the answer.
+        may_be_silent: whether an answer without text and tool calls is one.
         shown: whether something of the answer was yielded.
     """
 
@@ -82,6 +89,7 @@ class Question:
     thinking: str | None = None
     max_tokens: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
+    may_be_silent: bool = False
     shown: bool = False
     answer: ModelResponse | None = None
 
@@ -145,22 +153,32 @@ class Asking:
     ) -> AsyncGenerator[AgentEvent, None]:
         async with asyncio.timeout(choice.provider.timeout_s):
             stream, response = await self._open(question, messages, choice, question.wishes)
+        asked_tokens = partial(_asked_tokens, question, messages)
         error: BaseException | None = None
         try:
+            yield _answering(response, choice, asked_tokens)
             async for event in _with_limit(aiter(response), choice.provider.timeout_s):
                 shown = shown_of(event)
                 if shown is not None:
-                    question.shown = question.shown or isinstance(shown, TextDelta)
+                    question.shown = question.shown or _is_seen(shown)
                     yield shown
+        except Exception as raised:
+            if not is_done(response.get()):
+                error = raised
+                raise
+            log.info(
+                "model.broke_off_at_the_end", model=choice.name, error=repr(raised)[:MAX_LOGGED]
+            )
         except BaseException as raised:
             error = raised
             raise
         finally:
             await stream.__aexit__(type(error) if error else None, error, None)
         answer = response.get()
-        _check(answer)
+        check_done(answer)
+        yield _used(answer, choice, asked_tokens)  # an empty one was paid for as well
+        check_says_something(answer, may_be_silent=question.may_be_silent)
         question.answer = answer
-        yield _used(answer, choice, messages)
 
     async def _open(
         self,
@@ -185,12 +203,6 @@ class Asking:
                 raise
             log.warning("model.wish_ignored", model=choice.name, error=str(error))
             return await self._open(question, messages, choice, fewer)
-
-
-def _check(answer: ModelResponse) -> None:
-    """Refuse a stream that ended early: a proxy that dies looks like the end of the answer."""
-    if answer.finish_reason is None:
-        raise EOFError("the stream ended before the answer was complete")
 
 
 async def _with_limit(
@@ -220,6 +232,10 @@ def shown_of(event: ModelResponseStreamEvent) -> AgentEvent | None:
             return None
 
 
+def _is_seen(event: AgentEvent) -> bool:
+    return isinstance(event, TextDelta) and not event.text.isspace()
+
+
 def _settings(question: Question, wanted: Mapping[str, Any], choice: Choice) -> ModelSettings:
     settings: dict[str, Any] = {**choice.model.params, **wanted}
     limits = (question.max_tokens, question.wishes.max_tokens, choice.model.max_tokens)
@@ -234,14 +250,33 @@ def _settings(question: Question, wanted: Mapping[str, Any], choice: Choice) -> 
     return made
 
 
-def _used(answer: ModelResponse, choice: Choice, messages: Sequence[ModelMessage]) -> ModelUsed:
+def _asked_tokens(question: Question, messages: Sequence[ModelMessage]) -> int:
+    told = question.parameters.instruction_parts or ()
+    return prompt_tokens(messages) + sum(text_tokens(part.content) for part in told)
+
+
+def _answering(
+    response: StreamedResponse, choice: Choice, asked_tokens: Callable[[], int]
+) -> ModelAnswering:
+    def so_far(chars: int) -> Usage:
+        output = -(-chars // CHARS_PER_TOKEN)
+        estimate = RequestUsage(input_tokens=asked_tokens(), output_tokens=output)
+        return _usage(response.get(), choice, estimate)
+
+    return ModelAnswering(so_far, choice.provider.name, choice.model.id)
+
+
+def _used(answer: ModelResponse, choice: Choice, asked_tokens: Callable[[], int]) -> ModelUsed:
     found = answer.usage
     if not found.input_tokens and not found.output_tokens:  # it does not say: estimate
         found = RequestUsage(
-            input_tokens=text_tokens(repr([part for m in messages for part in m.parts])),
-            output_tokens=text_tokens(answer.text or ""),
+            input_tokens=asked_tokens(), output_tokens=text_tokens(answer.text or "")
         )
-    usage = Usage(
+    return ModelUsed(_usage(answer, choice, found), choice.provider.name, choice.model.id)
+
+
+def _usage(answer: ModelResponse, choice: Choice, found: RequestUsage) -> Usage:
+    return Usage(
         input=max(0, found.input_tokens - found.cache_read_tokens - found.cache_write_tokens),
         output=found.output_tokens,
         cache_read=found.cache_read_tokens,
@@ -249,7 +284,6 @@ def _used(answer: ModelResponse, choice: Choice, messages: Sequence[ModelMessage
         context=found.input_tokens,
         cost_usd=_cost(answer, choice, found),
     )
-    return ModelUsed(usage, choice.provider.name, choice.model.id)
 
 
 def _cost(answer: ModelResponse, choice: Choice, used: RequestUsage) -> float:
@@ -263,7 +297,7 @@ def _cost(answer: ModelResponse, choice: Choice, used: RequestUsage) -> float:
             + used.cache_write_tokens * price.cache_write
         ) / 1e6
     try:
-        dollars: float = float(answer.cost().total_price)
+        dollars: float = float(replace(answer, usage=used).cost().total_price)
     except (LookupError, ValueError, AssertionError):
         return 0.0  # a model of one's own, or a price nobody knows
     return dollars

@@ -23,9 +23,9 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from portico.agents.model.catalog import Choice, ProviderSpec
 
 NO_KEY = "not-needed"  # the SDKs insist on one
+# A stream without a finish reason was cut off: it must not pass for an answer.
+_STRICT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
 _COMPATIBLE = OpenAIModelProfile(
-    # A stream without a finish reason was cut off: it must not pass for an answer.
-    openai_chat_streaming_requires_finish_reason=True,
     openai_chat_supports_max_completion_tokens=False,  # `max_tokens` is what all of them know
     supports_json_schema_output=True,  # whoever does not know the format ignores it
     supports_json_object_output=True,
@@ -69,7 +69,7 @@ class Clients:
         provider = self.openai_provider(spec)
         if spec.api == "openai-responses":
             return OpenAIResponsesModel(choice.model.id, provider=provider)
-        return OpenAIChatModel(choice.model.id, provider=provider)
+        return OpenAIChatModel(choice.model.id, provider=provider, profile=_STRICT)
 
     def _openai(self, spec: ProviderSpec) -> AsyncOpenAI:
         client = self._clients.get(spec.name)

@@ -11,7 +11,13 @@ from pydantic_ai.models import ModelRequestParameters
 from portico.agents.model.asking import Asking, Question
 from portico.agents.model.catalog import Choice
 from portico.agents.model.memory import CHARS_PER_TOKEN, Memory, Split, as_text
-from portico.agents.runtime import AgentEvent, ContextCompacted, ModelUsed, Progress
+from portico.agents.runtime import (
+    AgentEvent,
+    ContextCompacted,
+    ModelAnswering,
+    ModelUsed,
+    Progress,
+)
 
 MAX_SUMMARY_TOKENS = 4_000
 MAX_PIECES = 12
@@ -45,7 +51,7 @@ async def compact(
         )
         async with aclosing(asking.ask(question, messages, choices)) as events:
             async for event in events:
-                if isinstance(event, ModelUsed | Progress):
+                if isinstance(event, ModelAnswering | ModelUsed | Progress):
                     yield event
         summary = (question.answer.text if question.answer else None) or summary
     is_untrusted = memory.is_summary_untrusted or any(entry.is_untrusted for entry in cut.old)

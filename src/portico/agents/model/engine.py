@@ -12,7 +12,7 @@ Not here: HTTP, retries and fallbacks (asking.py); which tools there are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -279,6 +279,7 @@ class Answering:
             ),
             thinking=self._turn.request.thinking or self._settings.thinking,
             wishes=self._wishes,
+            may_be_silent=bool(self._steps),
         )
 
     def _read_all(self) -> None:
@@ -337,11 +338,8 @@ def _definition(tool: Tool) -> ToolDefinition:
     )
 
 
-_STOPS: Mapping[str, StopReason] = {"length": "length", "tool_call": "toolUse"}
-
-
 def _final(answer: ModelResponse, *, is_untrusted: bool) -> AgentEvent:
     if answer.finish_reason == "content_filter" and not answer.text:
         return Failed("The model declined to answer this.", "refusal")
-    stop = _STOPS.get(answer.finish_reason or "stop", "stop")
+    stop: StopReason = "length" if answer.finish_reason == "length" else "stop"
     return Final(stop_reason=stop, is_untrusted=is_untrusted)

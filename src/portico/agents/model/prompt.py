@@ -6,6 +6,7 @@ conversation otherwise: one without is answered with a note, a result without it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic_ai.messages import (
@@ -13,7 +14,9 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelRequestPart,
     ModelResponse,
+    ModelResponsePart,
     TextPart,
+    ThinkingPart,
     ToolCallPart,
     ToolReturnPart,
     UserContent,
@@ -22,7 +25,13 @@ from pydantic_ai.messages import (
 
 from portico.agents.model.catalog import Choice
 from portico.agents.model.media import attached, user_content
-from portico.agents.model.memory import Memory, parts_of
+from portico.agents.model.memory import (
+    CHARS_PER_TOKEN,
+    ENTRY_TOKENS,
+    MEDIA_TOKENS,
+    Memory,
+    parts_of,
+)
 from portico.agents.runtime import HistoryMessage, TurnRequest
 
 NO_RESULT = "(no result)"
@@ -130,3 +139,22 @@ class Prompt:
             last.parts = [*last.parts, part]
         else:
             self.messages.append(ModelRequest([part]))
+
+
+def prompt_tokens(messages: Sequence[ModelMessage]) -> int:
+    """About how many tokens some messages are."""
+    size = sum(_size(part) for message in messages for part in message.parts)
+    return size // CHARS_PER_TOKEN + ENTRY_TOKENS * len(messages)
+
+
+def _size(part: ModelRequestPart | ModelResponsePart) -> int:
+    match part:
+        case ToolCallPart():
+            return len(part.tool_name) + len(part.args_as_json_str())
+        case UserPromptPart(content=content) if not isinstance(content, str):
+            media = MEDIA_TOKENS * CHARS_PER_TOKEN
+            return sum(len(item) if isinstance(item, str) else media for item in content)
+        case TextPart() | ThinkingPart() | UserPromptPart() | ToolReturnPart():
+            return len(str(part.content))
+        case _:
+            return 0

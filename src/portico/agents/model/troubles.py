@@ -19,6 +19,7 @@ from pydantic_ai.exceptions import (
     ModelTimeoutError,
 )
 
+from portico.agents.model.finish import NothingSaid, Unfinished
 from portico.agents.runtime import ErrorKind, Failed
 
 ASK_OPERATOR = "The operator can find out why in the gateway log."
@@ -56,8 +57,8 @@ def judge(error: BaseException, model: str, silence_s: float) -> Trouble:
             return Trouble(_busy(model, wait), "rate_limit", again=True, retry_after_s=wait)
         case TimeoutError() | ModelTimeoutError():
             return Trouble(f"{model} said nothing for {silence_s:g} s.", "timeout", again=True)
-        case EOFError():
-            return Trouble(f"{model} stopped before it was done. {ASK_OPERATOR}", again=True)
+        case Unfinished() | NothingSaid():
+            return _no_answer(error, model)
         case ModelConnectionError() | openai.APIConnectionError() | OSError():
             return Trouble(f"{model} could not be reached. {ASK_OPERATOR}", again=True)
         case ModelAPIError():
@@ -85,6 +86,14 @@ def _refused(error: BaseException, model: str) -> Trouble:
             return Trouble("The model declined to answer this.", "refusal")
         case _:
             return Trouble(f"{model} refused this request. {ASK_OPERATOR}", "refusal")
+
+
+def _no_answer(error: Unfinished | NothingSaid, model: str) -> Trouble:
+    if isinstance(error, Unfinished):
+        return Trouble(f"{model} stopped before it was done. {ASK_OPERATOR}", again=True)
+    if error.at_limit:
+        return Trouble(f"{model} used up its longest answer before it said anything.")
+    return Trouble(f"{model} gave an empty answer. {ASK_OPERATOR}", again=True)
 
 
 def _busy(model: str, wait_s: float | None) -> str:
