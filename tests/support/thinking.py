@@ -71,8 +71,10 @@ def turn_of(
     text: str = "hi",
     *,
     entries: Sequence[HistoryMessage] = (),
+    sent: Sequence[TurnRequest] = (),
     **request: Any,
 ) -> Turn:
+    waiting = [*sent]
     numbered = [
         HistoryMessage(e.role, e.content, e.meta, e.seq or n) for n, e in enumerate(entries, 1)
     ]
@@ -84,6 +86,9 @@ def turn_of(
         await asyncio.Event().wait()
         raise AssertionError
 
+    async def steered() -> TurnRequest | None:
+        return waiting.pop(0) if waiting else None
+
     return Turn(
         run_id="run",
         session_key="agent:main:main",
@@ -92,6 +97,7 @@ def turn_of(
         request=TurnRequest(text=text, **request),
         history=history,
         steering=steering,
+        steered=steered,
     )
 
 

@@ -72,6 +72,10 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     is_untrusted: bool = False
 
 
+async def _nothing_steered() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One run, as handed to a runtime.
@@ -79,6 +83,8 @@ class Turn:
     Attributes:
         history: awaits the newest `limit` entries before this turn, oldest first.
         steering: awaits the next message sent into the running turn (queue mode `steer`).
+        steered: the same, but `None` at once when there is none. What a run has not taken by its
+            end is a turn of its own after it.
         attempt: 1 the first time; higher after a crash.
         origin: where the message came from and its answer goes.
     """
@@ -90,6 +96,7 @@ class Turn:
     request: TurnRequest
     history: Callable[[int], Awaitable[list[HistoryMessage]]]
     steering: Callable[[], Awaitable[TurnRequest]]
+    steered: Callable[[], Awaitable[TurnRequest | None]] = _nothing_steered
     attempt: int = 1
     origin: ReplyRoute | None = None
 

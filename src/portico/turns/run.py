@@ -135,6 +135,9 @@ class Runner:
         async def steering() -> TurnRequest:
             return await self._next_steered(run)
 
+        async def steered() -> TurnRequest | None:
+            return await self._steered(run)
+
         return Turn(
             run_id=row.run_id,
             session_key=row.session_key,
@@ -143,20 +146,34 @@ class Runner:
             request=row.request,
             history=history,
             steering=steering,
+            steered=steered,
             attempt=row.attempts,
             origin=row.reply_route,
         )
 
     async def _next_steered(self, run: ActiveRun) -> TurnRequest:
-        while not run.carried:
-            run_id = await run.steering.get()
-            now = self._clock.now_ms()
-            taken = await self._store.write(turn_store.take, run.row, run_id, now=now)
-            if taken is not None:
-                run.publisher.merged(taken, now)
-                self._feeds.close(run_id, taken)
-                return taken.request
-        return run.carried.popleft()
+        request = await self._steered(run)
+        while request is None:
+            request = await self._take(run, await run.steering.get())
+        return request
+
+    async def _steered(self, run: ActiveRun) -> TurnRequest | None:
+        if run.carried:
+            return run.carried.popleft()
+        request = None
+        while request is None and not run.steering.empty():
+            request = await self._take(run, run.steering.get_nowait())
+        return request
+
+    async def _take(self, run: ActiveRun, run_id: str) -> TurnRequest | None:
+        """Make a waiting turn part of this one; `None`: it does not wait any more."""
+        now = self._clock.now_ms()
+        taken = await self._store.write(turn_store.take, run.row, run_id, now=now)
+        if taken is None:
+            return None
+        run.publisher.merged(taken, now)
+        self._feeds.close(run_id, taken)
+        return taken.request
 
     async def _finish(
         self, run: ActiveRun, state: TurnState, next_claim: Callable[[], Work[TurnRow | None]]

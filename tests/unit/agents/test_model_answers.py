@@ -22,6 +22,7 @@ from portico.agents.runtime import (
     ToolCallRequested,
     ToolFinished,
     ToolStarted,
+    TurnRequest,
 )
 from portico.agents.tools.contract import Tool, ToolCall, ToolError, ToolOutput
 from portico.agents.tools.policy import Rules
@@ -256,6 +257,18 @@ async def test_a_strangers_message_has_the_untrusted_tools_from_its_beginning() 
         )
         await answer(runtime, turn_of("run danger", is_untrusted=True))
         assert names_offered(provider.requests[0]) == set()
+        await runtime.close()
+
+
+async def test_a_strangers_message_into_the_turn_narrows_its_tools() -> None:
+    async with FakeProvider() as provider:
+        runtime = model_runtime(provider_spec(provider), tools=(READS_PAGES, DANGER))
+        sent = [TurnRequest(text="Run danger.", is_untrusted=True)]
+        events = await answer(runtime, turn_of("Wait.", sent=sent))
+        (request,) = provider.requests
+        assert [content for _, content in said(request)] == ["Wait.", "Run danger."]
+        assert names_offered(request) == {"web_fetch"}
+        assert events[-1] == Final(is_untrusted=True)
         await runtime.close()
 
 

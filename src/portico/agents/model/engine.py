@@ -2,6 +2,8 @@
 
 Guarantees:
     - The turn ends with one `Final` or `Failed`, whatever a provider sends.
+    - A message sent into the turn is taken in before the next model call; one that comes while the
+      last answer is written is not, and becomes a turn of its own.
     - A tool is told of before it acts (the path commits in between), and acts once.
     - The conversation fits the model: old tool results are shortened first, then the older part is
       summarised; when a provider finds it too long all the same, once more.
@@ -175,6 +177,7 @@ class Answering:
 
     async def _steps_until_done(self) -> AsyncGenerator[AgentEvent, None]:
         for _ in range(MAX_STEPS):
+            await self._take_in()
             question = self._question()
             async with aclosing(self._ask(question)) as events:
                 async for event in events:
@@ -198,6 +201,15 @@ class Answering:
                 yield tool_event
             self._steps.append(ModelRequest([*returns, *self._shown(media)]))
         yield Failed(f"The agent used tools {MAX_STEPS} times without coming to an answer.")
+
+    async def _take_in(self) -> None:
+        """Add the messages sent into the turn meanwhile, after what tools returned."""
+        while (sent := await self._turn.steered()) is not None:
+            self._tools.read(sent.late_context or "")
+            self._tools.read(sent.text, is_untrusted=sent.is_untrusted)
+            prompt = Prompt(self._choices[0])
+            prompt.ask(sent)
+            self._steps += prompt.messages
 
     async def _ask(self, question: Question) -> AsyncGenerator[AgentEvent, None]:
         try:

@@ -116,7 +116,7 @@ class ModelRuntime:
     """Answers with a model."""
 
     name = "model"
-    abilities = Abilities(resumable=True)
+    abilities = Abilities(resumable=True, steerable=True)
 
     def __init__(self, settings: AgentModel, models: Models, *, tools: ToolsFor = no_tools) -> None:
         self._settings = settings
