@@ -17,6 +17,8 @@ from portico import __version__
 from portico.agents.mcp.rpc import McpMethods
 from portico.agents.mcp.servers import McpServers
 from portico.agents.rpc import AgentMethods
+from portico.agents.skills.configured import build_skills
+from portico.agents.skills.rpc import SkillMethods
 from portico.agents.tools.rpc import ToolMethods
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
@@ -151,8 +153,21 @@ class Gateway:
         self.toolbox = build_toolbox(config)
         self.mcp_servers = McpServers(mcp_servers(config), tasks=self.tasks)
         self.toolbox.registry.add_source(self.mcp_servers)
+        self.skills = build_skills(
+            self.live,
+            env=self._env,
+            clock=clock,
+            toolbox=self.toolbox,
+            workspace_of=lambda agent_id: self.agents.get(agent_id).workspace,
+            changed=lambda reason: self.hub.publish("skills.changed", {"reason": reason}),
+        )
         self.agents = agents = build_agents(
-            self.live, clock=clock, toolbox=self.toolbox, env=self._env, tasks=self.tasks
+            self.live,
+            clock=clock,
+            toolbox=self.toolbox,
+            guidance=self.skills.instructions,
+            env=self._env,
+            tasks=self.tasks,
         )
         self.main_key = config.session.main_key
         self.changes = SessionChanges(
@@ -458,6 +473,11 @@ class Gateway:
                 http_door=http_tools(self.config),
             ),
             McpMethods(self.mcp_servers),
+            SkillMethods(
+                skills=self.skills,
+                agents=agents,
+                main_key=self.main_key,
+            ),
             AgentMethods(agents=agents, main_key=self.main_key),
             SessionReadMethods(sessions=sessions, clock=self.clock),
             SessionMethods(

@@ -16,6 +16,7 @@ import structlog
 from portico import __version__
 from portico.agents.configured import ConfiguredAgents
 from portico.agents.mcp.model import McpServer
+from portico.agents.model.tools import GuidanceFor
 from portico.agents.service import Agents
 from portico.agents.tools.policy import Rules
 from portico.agents.tools.registry import ToolRegistry
@@ -161,11 +162,21 @@ def http_tools(config: PorticoConfig) -> Rules:
 
 
 def build_agents(
-    live: LiveConfig, *, clock: Clock, toolbox: Toolbox, env: Mapping[str, str], tasks: Tasks
+    live: LiveConfig,
+    *,
+    clock: Clock,
+    toolbox: Toolbox,
+    guidance: GuidanceFor,
+    env: Mapping[str, str],
+    tasks: Tasks,
 ) -> Agents:
     """Construct the configured agents, and let them and their policy follow the configuration."""
     made = ConfiguredAgents(
-        clock=clock, toolbox=toolbox, env=env, state_dir=live.loaded.paths.state_dir
+        clock=clock,
+        toolbox=toolbox,
+        guidance=guidance,
+        env=env,
+        state_dir=live.loaded.paths.state_dir,
     )
     agents = Agents.of(made.roster(live.loaded.require()), tasks=tasks)
 

@@ -19,6 +19,7 @@ from portico.agents.model.catalog import BUILT_IN, Api, Catalog, ModelSpec, Pric
 from portico.agents.model.cooldown import Cooldowns
 from portico.agents.model.runtime import ModelRuntime, Models
 from portico.agents.model.settings import AgentModel
+from portico.agents.model.tools import GuidanceFor, no_guidance
 from portico.agents.python import PythonRuntime
 from portico.agents.runtime import AgentRuntime
 from portico.agents.service import Agent, Roster
@@ -41,10 +42,17 @@ class ConfiguredAgents:
     """
 
     def __init__(
-        self, *, clock: Clock, toolbox: Toolbox, env: Mapping[str, str], state_dir: Path
+        self,
+        *,
+        clock: Clock,
+        toolbox: Toolbox,
+        guidance: GuidanceFor = no_guidance,
+        env: Mapping[str, str],
+        state_dir: Path,
     ) -> None:
         self._cooldowns = Cooldowns(clock)
         self._toolbox = toolbox
+        self._guidance = guidance
         self._env = env
         self._state_dir = state_dir
 
@@ -102,7 +110,7 @@ class ConfiguredAgents:
         if wanted.type == "http" and wanted.url is not None:
             return HttpRuntime(wanted.url, token=wanted.token, resumable=resumable)
         if wanted.type == "model":
-            return ModelRuntime(settings, models, tools=self._toolbox.open)
+            return ModelRuntime(settings, models, tools=self._toolbox.open, guidance=self._guidance)
         return EchoRuntime()
 
 

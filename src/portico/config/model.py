@@ -38,6 +38,7 @@ from portico.config.sections.gateway import (
 from portico.config.sections.ground import Logging, Store
 from portico.config.sections.mcp import Mcp
 from portico.config.sections.models import ModelEntry, ModelProvider, Models
+from portico.config.sections.skills import SkillEntry, Skills
 from portico.config.sections.tools import Tools
 
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
@@ -45,7 +46,7 @@ OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
     worktreeRoot worktreeAcceleration security broadcast attachments tts commands
     approvals cron transcripts hooks discovery talk cloudWorkers desktop memory
-    skills plugins surfaces proxy
+    plugins surfaces proxy
     """.split()
 )
 """Top-level sections OpenClaw has and Portico does not use yet: accepted, kept, and noted."""
@@ -67,6 +68,7 @@ class PorticoConfig(Section):
     models: Models = group(Models, "The language models agents think with.")
     tools: Tools = group(Tools, "What agents may have done, and whom they believe.")
     mcp: Mcp = group(Mcp, "Programs and services whose tools agents may use.")
+    skills: Skills = group(Skills, "Folders of instructions for agents.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
     channels: Channels = group(Channels, "The doors people write through.")
@@ -120,6 +122,8 @@ __all__ = [
     "RateLimit",
     "RuntimeConfig",
     "SessionSettings",
+    "SkillEntry",
+    "Skills",
     "Store",
     "Tls",
     "Tools",

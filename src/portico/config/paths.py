@@ -40,6 +40,11 @@ class ConfigPaths:
         return self.state_dir / "logs" / "portico.log"
 
     @property
+    def skills(self) -> Path:
+        """Where installed skills are."""
+        return self.state_dir / "skills"
+
+    @property
     def tls_dir(self) -> Path:
         """Where a generated certificate lives."""
         return self.state_dir / "gateway" / "tls"

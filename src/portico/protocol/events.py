@@ -50,6 +50,7 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("session.operation", Scope.READ, audience="session_messages"),
         EventSpec("session.tool", Scope.READ, audience="session_list"),
         EventSpec("sessions.changed", Scope.READ, audience="session_list"),
+        EventSpec("skills.changed", Scope.READ),
         EventSpec("presence", Scope.READ, replayed=False),
         EventSpec("tick", None, droppable=False, replayed=False),
         EventSpec("shutdown", None, droppable=False, replayed=False),

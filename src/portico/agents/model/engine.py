@@ -47,7 +47,7 @@ from portico.agents.model.memory import (
 )
 from portico.agents.model.prompt import Prompt
 from portico.agents.model.settings import AgentModel
-from portico.agents.model.tools import ToolsFor
+from portico.agents.model.tools import GuidanceFor, ToolsFor, no_guidance
 from portico.agents.model.troubles import ASK_OPERATOR
 from portico.agents.model.wishes import Wishes
 from portico.agents.runtime import (
@@ -77,12 +77,19 @@ class Engine:
     """Answers the turns of one agent."""
 
     def __init__(
-        self, *, settings: AgentModel, catalog: Catalog, asking: Asking, tools: ToolsFor
+        self,
+        *,
+        settings: AgentModel,
+        catalog: Catalog,
+        asking: Asking,
+        tools: ToolsFor,
+        guidance: GuidanceFor = no_guidance,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._asking = asking
         self._tools = tools
+        self._guidance = guidance
 
     async def answer(self, turn: Turn) -> AsyncGenerator[AgentEvent, None]:
         """Yield the events of an answer."""
@@ -93,7 +100,10 @@ class Engine:
             yield Failed(NO_MODEL)
             return
         tools = await self._tools(turn)
-        answering = Answering(turn, choices, self._settings, self._asking, tools)
+        guidance = await self._guidance(turn, tools)
+        answering = Answering(
+            turn, choices, self._settings, self._asking, tools=tools, guidance=guidance
+        )
         async with aclosing(answering.events()) as events:
             async for event in events:
                 yield event
@@ -146,9 +156,12 @@ class Answering:
         choices: Sequence[Choice],
         settings: AgentModel,
         asking: Asking,
+        *,
         tools: TurnTools,
+        guidance: str = "",
     ) -> None:
         self._turn = turn
+        self._guidance = guidance
         self._choices = choices
         self._settings = settings
         self._asking = asking
@@ -274,7 +287,7 @@ class Answering:
         own = await asyncio.to_thread(
             workspace.instructions, settings.workspace, name=settings.name
         )
-        return "\n\n".join(part for part in (own, request.system_prompt) if part)
+        return "\n\n".join(filter(None, (own, self._guidance, request.system_prompt)))
 
     def _messages(self) -> list[ModelMessage]:
         prompt = Prompt(self._choices[0])

@@ -16,7 +16,7 @@ from portico.agents.importing import import_off_loop
 from portico.agents.model.catalog import Catalog, UnknownModel
 from portico.agents.model.cooldown import Cooldowns
 from portico.agents.model.settings import AgentModel
-from portico.agents.model.tools import ToolsFor, no_tools
+from portico.agents.model.tools import GuidanceFor, ToolsFor, no_guidance, no_tools
 from portico.agents.runtime import (
     Abilities,
     AgentEvent,
@@ -118,10 +118,18 @@ class ModelRuntime:
     name = "model"
     abilities = Abilities(resumable=True, steerable=True)
 
-    def __init__(self, settings: AgentModel, models: Models, *, tools: ToolsFor = no_tools) -> None:
+    def __init__(
+        self,
+        settings: AgentModel,
+        models: Models,
+        *,
+        tools: ToolsFor = no_tools,
+        guidance: GuidanceFor = no_guidance,
+    ) -> None:
         self._settings = settings
         self._models = models
         self._tools = tools
+        self._guidance = guidance
         self._engine: Engine | None = None
         self._is_closed = False
 
@@ -190,6 +198,7 @@ class ModelRuntime:
                 catalog=self._models.catalog,
                 asking=asking,
                 tools=self._tools,
+                guidance=self._guidance,
             )
         made: Engine = self._engine
         return made

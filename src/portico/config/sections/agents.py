@@ -142,7 +142,7 @@ class AgentDefaults(Section):
         blockStreamingDefault cliBackends contextPruning decisionModel
         elevatedDefault envelopeElapsed envelopeTimestamp envelopeTimezone heartbeat humanDelay
         imageGenerationModel imageModel mediaMaxMb memorySearch modelPolicy
-        pdfModel repoRoot sandbox skills skipBootstrap subagents timeFormat tools
+        pdfModel repoRoot sandbox skipBootstrap subagents timeFormat tools
         typingIntervalSeconds typingMode userTimezone verboseDefault
         """.split()
     )
@@ -167,6 +167,9 @@ class AgentDefaults(Section):
         "IDENTITY.md, USER.md and MEMORY.md in it instruct a model. Unset: in the state directory.",
         reload="hot",
     )
+    skills: tuple[str, ...] | None = setting(
+        None, "The only skills agents have; unset: all there are.", reload="hot"
+    )
     thinking_default: str | None = setting(
         None, "How long models think: off, minimal, low, medium, high, xhigh.", reload="hot"
     )
@@ -183,7 +186,7 @@ class AgentEntry(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
-        agentDir description groupChat heartbeat humanDelay memorySearch params sandbox skills
+        agentDir description groupChat heartbeat humanDelay memorySearch params sandbox
         subagents thinkingDefault reasoningDefault verboseDefault
         """.split()
     )
@@ -202,6 +205,9 @@ class AgentEntry(Section):
     runtime: RuntimeConfig | None = setting(None, "Runtime instead of the default.", reload="hot")
     timeout_seconds: float | None = setting(
         None, "Longest run of one turn instead of the default.", reload="hot", gt=0
+    )
+    skills: tuple[str, ...] | None = setting(
+        None, "The only skills it has, instead of the default.", reload="hot"
     )
     tools: AgentTools = group(AgentTools, "What this agent may have done.")
 

@@ -1,0 +1,1 @@
+"""Skills: folders of instructions an agent reads when a job needs them."""

@@ -1,0 +1,101 @@
+"""From the configuration to what skills are built with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from portico.agents.skills.folders import FolderLimits
+from portico.agents.skills.installers import InstallerSettings
+from portico.agents.skills.readiness import Entry, Host, SkillSettings
+from portico.agents.skills.service import Skills
+from portico.agents.skills.tools import SkillTools
+from portico.agents.tools.toolbox import Toolbox
+from portico.clock import Clock
+from portico.config.keypath import get_at, parse_path
+
+if TYPE_CHECKING:
+    from portico.config import LoadedConfig
+    from portico.config.live import Commit, LiveConfig
+    from portico.config.model import PorticoConfig
+
+
+def build_skills(
+    live: LiveConfig,
+    *,
+    env: Mapping[str, str],
+    clock: Clock,
+    toolbox: Toolbox,
+    workspace_of: Callable[[str], str | None],
+    changed: Callable[[str], None],
+) -> Skills:
+    """Construct the skills and the tool they are read with, and let them follow the settings."""
+    skills = Skills(
+        settings=skill_settings(live.loaded.require()),
+        host=skill_host(live, env),
+        workspace_of=workspace_of,
+        managed=live.loaded.paths.skills,
+        clock=clock,
+        changed=changed,
+    )
+    toolbox.registry.add(SkillTools(skills))
+
+    def stage(new: LoadedConfig) -> Commit:
+        settings = skill_settings(new.require())
+        return lambda: skills.obey(settings)
+
+    live.follow("skills", "agents", stage=stage)
+    return skills
+
+
+def skill_settings(config: PorticoConfig) -> SkillSettings:
+    """Return what is configured of skills."""
+    skills = config.skills
+    limits = skills.limits
+    return SkillSettings(
+        entries={
+            key: Entry(given.enabled, given.api_key, given.env, given.config)
+            for key, given in skills.entries.items()
+        },
+        allow_bundled=frozenset(skills.allow_bundled),
+        extra_dirs=skills.load.extra_dirs,
+        watch=skills.load.watch,
+        only_for=_only_for(config),
+        limits=FolderLimits(
+            limits.max_candidates_per_root,
+            limits.max_skills_loaded_per_source,
+            limits.max_skill_file_bytes,
+        ),
+        max_listed=limits.max_skills_in_prompt,
+        max_list_chars=limits.max_skills_prompt_chars,
+        installers=_installers(config),
+    )
+
+
+def _only_for(config: PorticoConfig) -> dict[str, frozenset[str]]:
+    agents = config.agents
+    wanted = {
+        entry.id: agents.defaults.skills if entry.skills is None else entry.skills
+        for entry in agents.roster()
+    }
+    return {agent: frozenset(names) for agent, names in wanted.items() if names is not None}
+
+
+def _installers(config: PorticoConfig) -> InstallerSettings:
+    install = config.skills.install
+    return InstallerSettings(
+        frozenset(install.allow_installers), install.node_manager, install.prefer_brew
+    )
+
+
+def skill_host(live: LiveConfig, env: Mapping[str, str]) -> Host:
+    """Return the machine skills are on."""
+
+    def has_setting(path: str) -> bool:
+        try:
+            return bool(get_at(live.loaded.resolved, parse_path(path)))
+        except (KeyError, ValueError):
+            return False
+
+    return Host(sys.platform, env, has_setting)

@@ -1,0 +1,102 @@
+"""Running other programs: real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from portico.programs import ProgramMissing, ProgramTooSlow, run_program
+from tests.support.waiting import eventually
+
+ENV = {"PATH": os.environ["PATH"]}
+
+
+async def python(program: str, *, timeout_s: float = 20, most: int = 1_000, stdin: bytes = b""):
+    return await run_program(
+        [sys.executable, "-c", program],
+        env=ENV,
+        timeout_s=timeout_s,
+        max_output_bytes=most,
+        stdin=stdin,
+    )
+
+
+async def test_input_output_and_exit_code() -> None:
+    done = await python(
+        "import sys; print(sys.stdin.read().upper()); print('no', file=sys.stderr); sys.exit(4)",
+        stdin=b"hi",
+    )
+    assert (done.code, done.stdout, done.stderr, done.is_cut) == (4, b"HI\n", b"no\n", False)
+
+
+async def test_arguments_are_not_read_by_a_shell(tmp_path: Path) -> None:
+    done = await run_program(
+        ["echo", "$HOME; touch x", "`id`"],
+        env=ENV,
+        timeout_s=20,
+        max_output_bytes=100,
+        cwd=tmp_path,
+    )
+    assert done.stdout == b"$HOME; touch x `id`\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_only_the_environment_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANTED", "s3cret")
+    done = await python("import os; print('PLANTED' in os.environ)")
+    assert done.stdout == b"False\n"
+
+
+async def test_a_program_that_does_not_read_its_input() -> None:
+    done = await python("print('done')", stdin=b"x" * 1_000_000)
+    assert done.stdout == b"done\n"
+
+
+async def test_a_program_that_writes_too_much_is_killed() -> None:
+    done = await python("while True: print('x' * 10_000)", most=500)
+    assert done.is_cut
+    assert len(done.stdout) == 500
+    assert done.code != 0
+
+
+async def test_a_program_that_is_too_slow_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    program = (
+        "import subprocess, sys, time; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        f"open({str(note)!r}, 'w').write(str(child.pid)); time.sleep(600)"
+    )
+    running = asyncio.gather(python(program, timeout_s=3), return_exceptions=True)
+    await eventually(lambda: note.exists() and note.read_text() != "")
+    (failed,) = await running
+    assert isinstance(failed, ProgramTooSlow)
+    child = int(note.read_text())
+    await eventually(lambda: not _runs(child))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+async def test_cancelling_kills_it(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    program = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    task = asyncio.create_task(python(program))
+    await eventually(lambda: note.exists() and note.read_text() != "")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not _runs(int(note.read_text()))
+
+
+@pytest.mark.parametrize("argv", [["no-such-program"], ["a\0b"]])
+async def test_a_program_that_is_not_there(argv: list[str]) -> None:
+    with pytest.raises(ProgramMissing):
+        await run_program(argv, env=ENV, timeout_s=1, max_output_bytes=1)
