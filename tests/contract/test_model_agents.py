@@ -105,6 +105,7 @@ async def test_compaction_on_demand(tmp_path: Path) -> None:
         shown = await rooms.call("chat.history", {"sessionKey": MAIN})
         assert shown["messages"][-1]["__openclaw"]["kind"] == "compaction"
         assert len(shown["messages"]) == 19  # nothing was deleted
+        await what_it_cost_is_counted(rooms)
         await rooms.say(MAIN, "What is my cat called?", "r99")
         sent = json.dumps(provider.requests[-1]["messages"])
         assert "The cat is called Mozart." in sent
@@ -114,6 +115,17 @@ async def test_compaction_on_demand(tmp_path: Path) -> None:
         assert failed["compacted"] is False
         assert "could not summarise" in failed["reason"]
         await runtime.close()
+
+
+async def what_it_cost_is_counted(rooms: Any) -> None:
+    """Nine answers and a summary, each of 11 and 7 tokens."""
+    report = await rooms.call("sessions.usage", {"key": MAIN})
+    assert (report["totals"]["input"], report["totals"]["output"]) == (110, 70)
+    (session,) = report["sessions"]
+    assert session["usage"]["input"] == 110
+    (shown,) = (await rooms.call("sessions.list"))["sessions"]
+    assert (shown["inputTokens"], shown["outputTokens"]) == (110, 70)
+    assert shown["status"] == "done"  # as its last run ended
 
 
 def _agent(rooms: Any, runtime: Any) -> Any:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from portico.agents.runtime import ModelUsed, Usage
 from portico.store import Row
+
+
+@dataclass(slots=True)
+class Spent:
+    """What model calls outside a turn used; it grows while they are made."""
+
+    usage: Usage = field(default_factory=Usage)
+    calls: int = 0
+    provider: str | None = None
+    model: str | None = None
+
+    def note(self, used: ModelUsed) -> None:
+        """Add one call."""
+        self.usage += used.usage
+        self.calls += 1
+        self.provider, self.model = used.provider, used.model
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

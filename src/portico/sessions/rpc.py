@@ -431,7 +431,7 @@ class SessionMethods:
         if session.last_run_state == "running":
             raise InvalidRequest(f"Session {key} has an active run; retry after it finishes.")
         try:
-            kept = await self._sessions.summarise(session)
+            kept = await self._sessions.summarise(session, self._lanes)
         except SummaryFailed as error:
             return Compacted(ok=True, key=key, compacted=False, reason=str(error))
         return Compacted(ok=True, key=key, compacted=True, kept=kept)

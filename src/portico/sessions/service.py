@@ -18,9 +18,10 @@ from portico.protocol.errors import InvalidRequest
 from portico.sessions import listing, mutations, shapes, transcript
 from portico.sessions.changes import SessionChanges
 from portico.sessions.listing import Filter, Listed, Page, SortBy
-from portico.sessions.model import Entry, Session
+from portico.sessions.model import Entry, Session, Spent
 from portico.sessions.mutations import NOTHING_EXPECTED, Expected, Patch
 from portico.sessions.summary import SummaryFailed, summary_of
+from portico.sessions.talk import Ledger
 from portico.store import Store, Work
 
 
@@ -241,18 +242,28 @@ class Sessions:
             self._changes.announce(key, "compact")
         return session
 
-    async def summarise(self, session: Session) -> int:
+    async def summarise(self, session: Session, ledger: Ledger) -> int:
         """Let the session's agent summarise the older part; return how many entries it keeps.
 
         What is said meanwhile stays: the summary covers only what was there.
 
+        Args:
+            ledger: keeps what it cost, also when there is no summary.
+
         Raises:
             SummaryFailed: why there is none.
         """
-        found = await summary_of(self._store, self._agents, session)
+        spent = Spent()
+        try:
+            found = await summary_of(self._store, self._agents, session, spent)
+        except SummaryFailed:
+            if spent.calls:
+                await self._store.write(ledger.record, session, spent)
+            raise
         now = self._clock.now_ms()
 
         def work() -> Work[bool]:
+            yield from ledger.record(session, spent)
             current = yield from transcript.find_session(session.key)
             if current is None or current.session_id != session.session_id:
                 return False

@@ -7,11 +7,18 @@ from contextlib import aclosing
 
 import structlog
 
-from portico.agents.runtime import Compacting, ContextCompacted, HistoryMessage, Turn, TurnRequest
+from portico.agents.runtime import (
+    Compacting,
+    ContextCompacted,
+    HistoryMessage,
+    ModelUsed,
+    Turn,
+    TurnRequest,
+)
 from portico.agents.service import Agents
 from portico.ids import new_id
 from portico.sessions import transcript
-from portico.sessions.model import Session
+from portico.sessions.model import Session, Spent
 from portico.store import Store
 
 log = structlog.get_logger()
@@ -21,8 +28,10 @@ class SummaryFailed(Exception):
     """There is no summary; the text says why and is fit for the caller."""
 
 
-async def summary_of(store: Store, agents: Agents, session: Session) -> ContextCompacted:
-    """Return a summary by the session's agent.
+async def summary_of(
+    store: Store, agents: Agents, session: Session, spent: Spent
+) -> ContextCompacted:
+    """Return a summary by the session's agent; `spent` is told what it cost, also when it fails.
 
     Raises:
         SummaryFailed: its runtime keeps no memory, there is nothing old, or no model answered.
@@ -37,7 +46,9 @@ async def summary_of(store: Store, agents: Agents, session: Session) -> ContextC
     try:
         async with aclosing(runtime.compact(turn)) as events:
             async for event in events:
-                if isinstance(event, ContextCompacted):
+                if isinstance(event, ModelUsed):
+                    spent.note(event)
+                elif isinstance(event, ContextCompacted):
                     return event
     except Exception as error:
         log.warning("session.compaction_failed", session_key=session.key, exc_info=error)

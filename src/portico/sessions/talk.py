@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 
 from portico.protocol.validation import OpenParams, Result
 from portico.rpc.call import Call
+from portico.sessions.model import Session, Spent
+from portico.store import Work
 
 QueueMode = Literal["steer", "followup", "collect", "interrupt"]
 
@@ -83,7 +85,15 @@ class HasSession(Protocol):
         ...
 
 
-class Lanes(Protocol):
+class Ledger(Protocol):
+    """What is spent for sessions outside their runs."""
+
+    def record(self, session: Session, spent: Spent) -> Work[None]:
+        """The work that keeps it."""
+        ...
+
+
+class Lanes(Ledger, Protocol):
     """Runs, as far as sessions stop them."""
 
     async def find(self, run_id: str) -> HasSession | None:
@@ -106,6 +116,7 @@ __all__ = [
     "ChatAttachment",
     "HasSession",
     "Lanes",
+    "Ledger",
     "QueueMode",
     "Said",
     "SendAck",

@@ -117,6 +117,16 @@ _RUN_ENDED = statement(
     )
 )
 
+_SPENT = statement(
+    update(sessions)
+    .where(sessions.c.key == bindparam("k"))
+    .values(
+        input_tokens=sessions.c.input_tokens + bindparam("input"),
+        output_tokens=sessions.c.output_tokens + bindparam("output"),
+        cost_usd=sessions.c.cost_usd + bindparam("cost"),
+    )
+)
+
 _GET = statement(select(sessions).where(sessions.c.key == bindparam("k")))
 
 _HISTORY = statement(
@@ -262,6 +272,11 @@ def run_ended(
         context=context_tokens,
         cost=cost_usd,
     )
+
+
+def spent(key: str, *, input_tokens: int, output_tokens: int, cost_usd: float) -> Work[None]:
+    """Add to what the session has used, without a run."""
+    yield _SPENT(k=key, input=input_tokens, output=output_tokens, cost=cost_usd)
 
 
 def find_session(key: str) -> Work[Session | None]:

@@ -24,10 +24,10 @@ from portico.agents.runtime import AgentRuntime
 from portico.clock import Clock
 from portico.events.hub import Hub
 from portico.observe.metrics import Metrics
-from portico.sessions.model import Entry
+from portico.sessions.model import Entry, Session, Spent
 from portico.store import Store, Work
 from portico.tasks import Tasks
-from portico.turns import leases
+from portico.turns import leases, spending
 from portico.turns import store as turn_store
 from portico.turns.active import ActiveRun
 from portico.turns.ending import Ending, Outbox, Superseded
@@ -221,6 +221,10 @@ class Turns:
         row = await self._store.read(turn_store.find, run_id)
         if row is not None and not row.is_open:
             self._feeds.close(run_id, row)
+
+    def record(self, session: Session, spent: Spent) -> Work[None]:
+        """The work that keeps what was spent for a session outside its turns."""
+        return spending.record(session, spent, now=self._clock.now_ms())
 
     # -- running ---------------------------------------------------------------------------------
 
