@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from portico.agents.model.catalog import ModelSpec
 from portico.agents.rpc import models_of
 from portico.agents.service import Roster
+from portico.agents.tools.contract import Tool, ToolCall
 from portico.app import Gateway
 from portico.config import resolve_paths
 from portico.config.service import load_text
@@ -90,6 +93,44 @@ async def test_fifty_turns_in_a_small_context_and_an_early_fact(tmp_path: Path) 
         longest = max(len(json.dumps(r["messages"])) for r in provider.requests)
         assert longest < 2_000 * 4
         assert any("You keep" in json.dumps(r["messages"][0]) for r in provider.requests)
+
+
+def using_a_tool(request: dict[str, Any]) -> Reply:
+    """A model that opens the safe, then looks in the yard each time; it knows what it was told."""
+    told = json.dumps(request["messages"])
+    if "You keep the memory" in told:
+        return Say("The code was 4711." if "4711" in told else "Nothing worth keeping.")
+    last = request["messages"][-1]
+    if last["role"] == "tool":
+        return Say(f"I have looked: {len(last['content'])} letters.")
+    if "What was the code" in json.dumps(last):
+        return Say("4711" if "4711" in told else "I do not know")
+    return Say(calls=(("look", '{"where": "safe"}' if "safe" in last["content"] else "{}"),))
+
+
+async def test_fifty_turns_with_tools_in_a_small_context(tmp_path: Path) -> None:
+    async def look(_call: ToolCall, given: Mapping[str, Any]) -> str:
+        return "The code is 4711." if given.get("where") == "safe" else "Grass and a tree. " * 20
+
+    tool = Tool(name="look", description="Looks.", run=look, changes=False)
+    async with FakeProvider(using_a_tool) as provider, open_house(tmp_path) as rooms:
+        spec = provider_spec(provider, "fake", ModelSpec("m", context_window=2_000))
+        runtime = model_runtime(spec, tools=(tool,))
+        rooms.agents.replace(Roster((_agent(rooms, runtime),), "main"))
+        await rooms.say(MAIN, "Look into the safe.", "r0")
+        for number in range(50):
+            answer = await rooms.say(MAIN, f"And now, {number}?", f"r{number + 1}")
+            assert "360 letters" in json.dumps(answer), answer
+        assert "4711" in json.dumps(await rooms.say(MAIN, "What was the code?", "r99"))
+        asked = [request["messages"] for request in provider.requests]
+        assert max(sum(len(m["content"] or "") for m in messages) for messages in asked) < 2_000 * 4
+        assert sum("You keep the memory" in json.dumps(m[0]) for m in asked) > 1
+        assert "Look into the safe." not in json.dumps(asked[-1])
+        for messages in asked:
+            calls = [call["id"] for m in messages for call in m.get("tool_calls") or ()]
+            results = [m["tool_call_id"] for m in messages if m["role"] == "tool"]
+            assert calls == results  # no provider takes a call without its result
+        await runtime.close()
 
 
 async def test_compaction_on_demand(tmp_path: Path) -> None:

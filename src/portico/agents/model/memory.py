@@ -23,6 +23,7 @@ MOST_READ = 4096
 CHARS_PER_TOKEN = 4
 MEDIA_TOKENS = 1_000
 ENTRY_TOKENS = 4
+CALL_TOKENS = 12  # of a tool call beside its arguments: name, id, the shape around them
 SHOWN_OF_RESULT = 2_000  # characters of an old tool result, for the model
 SHOWN_IN_SUMMARY = 4_000  # characters of one message, for whoever summarises
 _SPOKEN = frozenset({"user", "assistant", "toolResult"})
@@ -119,6 +120,8 @@ def entry_tokens(entry: HistoryMessage) -> int:
     """About how many tokens an entry is."""
     size = 0
     for part in parts_of(entry.content):
+        if part.get("type") == "toolCall":
+            size += CALL_TOKENS * CHARS_PER_TOKEN
         if part.get("type") in {"text", "toolCall", "toolResult"}:
             size += len(str(part.get("text") or "")) + len(_json(part.get("arguments")))
         else:
