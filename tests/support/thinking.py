@@ -54,6 +54,7 @@ def model_runtime(
             agent_id=turn.agent_id,
             session_key=turn.session_key,
             call_id="",
+            origin=turn.origin,
             is_untrusted=turn.request.is_untrusted,
         )
         by_name = {tool.name: tool for tool in tools}

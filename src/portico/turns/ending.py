@@ -166,7 +166,7 @@ def _write_transcript(
                 run_id=row.run_id,
             )
         if said.tools:
-            yield from _append_calls(row, said.tools, now=now)
+            yield from _append_calls(row, said, now=now)
         for tool in said.tools:
             yield from _append_tool(row, tool, now=now)
         if not result.text and not result.error and not result.requested:
@@ -176,10 +176,10 @@ def _write_transcript(
         return None
 
 
-def _append_calls(row: TurnRow, tools: tuple[ToolUse, ...], *, now: int) -> Work[Entry]:
+def _append_calls(row: TurnRow, said: Said, *, now: int) -> Work[Entry]:
     calls = [
         {"type": "toolCall", "id": tool.call_id, "name": tool.name, "arguments": tool.arguments}
-        for tool in tools
+        for tool in said.tools
     ]
     return (
         yield from transcript.append(
@@ -188,7 +188,7 @@ def _append_calls(row: TurnRow, tools: tuple[ToolUse, ...], *, now: int) -> Work
             content=calls,
             now=now,
             run_id=row.run_id,
-            meta={"stopReason": "toolUse"},
+            meta={"stopReason": "toolUse", **transcript.marked(is_untrusted=said.is_untrusted)},
         )
     )
 

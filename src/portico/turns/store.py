@@ -231,15 +231,21 @@ def _make_room(new: NewTurn, waiting: int, *, now: int) -> Work[tuple[NewTurn, l
         raise Overloaded
     notes: list[str] = []
     dropped: list[str] = []
+    is_untrusted = new.request.is_untrusted
     for row in (yield _OLDEST_QUEUED(k=new.session_key, count=excess)):
         old = turn_from_row(row)
         yield from end_queued(old.run_id, TurnState.DROPPED, DROPPED, now=now)
         dropped.append(old.run_id)
         notes += [*_notes_of(old.request), " ".join(old.request.text.split())[:NOTE_LENGTH]]
+        is_untrusted = is_untrusted or old.request.is_untrusted
     if new.drop == "summarize" and notes:
         listed = "\n".join(f"- {note}" for note in notes[-MAX_NOTES:])
         earlier = f"{new.request.late_context}\n\n" if new.request.late_context else ""
-        request = msgspec.structs.replace(new.request, late_context=f"{earlier}{SUMMARY}\n{listed}")
+        request = msgspec.structs.replace(
+            new.request,
+            late_context=f"{earlier}{SUMMARY}\n{listed}",
+            is_untrusted=is_untrusted,
+        )
         new = replace(new, request=request)
     return new, dropped
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from portico.agents.runtime import (
 from portico.agents.tools.contract import Tool, ToolCall, ToolError, ToolOutput
 from portico.agents.tools.policy import Rules
 from portico.agents.tools.toolbox import Layers
-from portico.channels.model import Attachment
+from portico.channels.model import Attachment, Peer, PeerKind, ReplyRoute
 from tests.fakes.provider import FakeProvider, Refuse, Reply, Say
 from tests.support.thinking import (
     answer,
@@ -246,6 +247,93 @@ async def test_what_an_earlier_turn_read_counts_while_it_is_remembered(
         events = await answer(runtime, turn_of("go on", entries=entries))
         assert names_offered(provider.requests[0]) == {"web_fetch"}
         assert events[-1] == Final(is_untrusted=True)
+        await runtime.close()
+
+
+async def asked_about(url: str, *entries: HistoryMessage, text: str) -> bool:
+    """Let a model call a tool with an address; return whether the turn had read it."""
+    seen: list[bool] = []
+
+    async def fetch(call: ToolCall, given: Mapping[str, Any]) -> Any:
+        seen.append(call.has_read(given["url"]))
+
+    tool = Tool(name="web_fetch", description="Reads.", run=fetch)
+    async with FakeProvider(lambda _r: Say("ok")) as provider:
+        runtime = model_runtime(provider_spec(provider), tools=(tool,))
+        provider.plan(Say(calls=(("web_fetch", json.dumps({"url": url})),)))
+        await answer(runtime, turn_of(text, entries=entries))
+        await runtime.close()
+    (was_read,) = seen
+    return was_read
+
+
+URL = "https://a.example/?q=secret"
+SAID_SO = HistoryMessage("assistant", [{"type": "text", "text": f"I shall read {URL}"}])
+CALLED = HistoryMessage(
+    "assistant",
+    [{"type": "toolCall", "id": "t", "name": "memory_search", "arguments": {"query": URL}}],
+)
+
+
+def returned(text: str, **meta: Any) -> HistoryMessage:
+    named = {"toolCallId": "t", "toolName": "memory_search", **meta}
+    return HistoryMessage("toolResult", [{"type": "text", "text": text}], named)
+
+
+@pytest.mark.parametrize(
+    ("entries", "text", "was_read"),
+    [
+        ((), f"read {URL}", True),
+        ((), "read it", False),
+        ((HistoryMessage("user", f"here: {URL}"),), "read it", True),
+        ((SAID_SO,), "read it", False),
+        ((SAID_SO,), f"yes, {URL}", True),
+        ((CALLED, returned(f"nothing about {URL}")), "read it", False),
+        ((CALLED, returned("no", isError=True), returned(f"no: {URL}", isError=True)), "go", False),
+        ((HistoryMessage("assistant", []), returned(f"a page: {URL}")), "read it", True),
+        (
+            (
+                HistoryMessage(
+                    "system",
+                    "Compaction",
+                    {"kind": "compaction", "summary": f"Read {URL}", "firstKeptSeq": 1},
+                ),
+            ),
+            "read it",
+            False,
+        ),
+    ],
+)
+async def test_an_address_counts_as_read_when_it_is_not_the_models_own(
+    entries: tuple[HistoryMessage, ...], text: str, was_read: bool
+) -> None:
+    assert await asked_about(URL, *entries, text=text) is was_read
+
+
+@pytest.mark.parametrize("kind", ["direct", "group"])
+@pytest.mark.parametrize("is_untrusted", [False, True])
+@pytest.mark.parametrize("may_search", [False, True])
+async def test_who_is_told_what_the_agent_keeps_for_its_operator(
+    tmp_path: Path, kind: PeerKind, is_untrusted: bool, may_search: bool
+) -> None:
+    for name in ("AGENTS.md", "USER.md", "MEMORY.md"):
+        (tmp_path / name).write_text(f"what {name} says")
+    search = Tool(name="memory_search", description="Searches.", run=_danger, changes=False)
+    layers = Layers(untrusted=Rules("untrusted", deny=() if may_search else ("memory_search",)))
+    async with FakeProvider(lambda _r: Say("ok")) as provider:
+        runtime = model_runtime(
+            provider_spec(provider),
+            settings=AgentModel("fake/m", workspace=str(tmp_path)),
+            tools=(search,),
+            layers=layers,
+        )
+        origin = ReplyRoute("chat", "default", Peer(kind, "x"))
+        turn = replace(turn_of("hi", is_untrusted=is_untrusted), origin=origin)
+        await answer(runtime, turn)
+        shown = json.dumps(provider.requests[0]["messages"])
+        assert "what AGENTS.md says" in shown
+        is_told = kind == "direct" and (may_search or not is_untrusted)
+        assert ("what MEMORY.md says" in shown, "what USER.md says" in shown) == (is_told, is_told)
         await runtime.close()
 
 

@@ -280,6 +280,21 @@ async def test_a_full_lane_sums_up_what_it_dropped(store: Store) -> None:
         assert [text for _, text in await path.transcript()] == ["a", "done", "text of\nd", "done"]
 
 
+async def test_a_sum_of_what_strangers_wrote_is_a_strangers_text(store: Store) -> None:
+    async with Path(store) as path:
+        path.inbox._vouched_for = lambda message: message.sender == "ann"
+        path.lanes.cap = 1
+        path.lanes.drop = "summarize"
+        for name, sender in (("a", "ann"), ("b", "bob"), ("c", "ann")):
+            await path.say(name, sender=sender)
+        path.puppet.finish("a")
+        turn = await path.begun("c")
+        assert "- b" in (turn.request.late_context or "")
+        assert turn.request.is_untrusted
+        path.puppet.finish("c")
+        await path.ended("c")
+
+
 async def test_no_more_turns_run_than_slots(store: Store) -> None:
     limits = TurnLimits(max_concurrent=3, live_text_ms=5)
     async with Path(store, limits=limits) as path:

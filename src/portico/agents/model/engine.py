@@ -38,8 +38,8 @@ from portico.agents.model.compaction import compact
 from portico.agents.model.media import attached
 from portico.agents.model.memory import (
     Memory,
-    as_text,
     newest,
+    parts_of,
     pruned,
     recall,
     split,
@@ -55,6 +55,7 @@ from portico.agents.runtime import (
     ContextCompacted,
     Failed,
     Final,
+    HistoryMessage,
     StopReason,
     TextDelta,
     ToolCallRequested,
@@ -178,8 +179,9 @@ class Answering:
         """Yield the events of the answer."""
         window = self._choices[0].model.context_window
         self._memory = await recall(self._turn, most_tokens=2 * self._settings.budget(window))
-        self._instructions = await self._instruct()
         self._read_all()
+        self._instructions = await self._instruct()
+        self._tools.read(self._instructions)
         try:
             async for event in self._fit(self._settings.budget(window)):
                 yield event
@@ -199,6 +201,7 @@ class Answering:
             if answer is None:
                 raise RuntimeError("a call ended without an answer")
             self._steps.append(answer)
+            self._tools.said(answer.text or "")
             calls = answer.tool_calls
             if not calls:
                 yield _final(answer, is_untrusted=self._tools.is_untrusted)
@@ -285,7 +288,10 @@ class Answering:
     async def _instruct(self) -> str:
         settings, request = self._settings, self._turn.request
         own = await asyncio.to_thread(
-            workspace.instructions, settings.workspace, name=settings.name
+            workspace.instructions,
+            settings.workspace,
+            name=settings.name,
+            with_private=self._tools.may_recall,
         )
         return "\n\n".join(filter(None, (own, self._guidance, request.system_prompt)))
 
@@ -309,13 +315,15 @@ class Answering:
 
     def _read_all(self) -> None:
         """Tell the tools what the model is about to be shown, and who vouches for it."""
-        request, memory = self._turn.request, self._memory
-        for text in (self._instructions, request.late_context or ""):
-            self._tools.read(text)
-        self._tools.read(memory.summary or "", is_untrusted=memory.is_untrusted)
-        for text in as_text(memory.entries):
-            self._tools.read(text)
-        self._tools.read(request.text, is_untrusted=request.is_untrusted)
+        request, memory, tools = self._turn.request, self._memory, self._tools
+        tools.said(memory.summary or "", is_untrusted=memory.is_untrusted)
+        for entry in memory.entries:
+            _note(tools, entry)
+        tools.read(request.late_context or "")
+        tools.read(request.text, is_untrusted=request.is_untrusted)
+        for part in request.parts:
+            if part.get("type") == "toolResult":
+                tools.returned(str(part.get("text") or ""))
 
     def _shown(self, media: Sequence[Attachment]) -> list[UserPromptPart]:
         """Show what tools brought besides text, to a model that can see it."""
@@ -345,6 +353,19 @@ class Answering:
             yield ToolFinished(call_id, name, done.value, done.is_error, done.is_untrusted)
             returns.append(ToolReturnPart(name, shown(done.value), tool_call_id=call.tool_call_id))
             media += done.media
+
+
+def _note(tools: TurnTools, entry: HistoryMessage) -> None:
+    """Tell the tools of one thing the model remembers, by whose words it is in."""
+    parts = parts_of(entry.content)
+    if entry.role == "assistant":
+        for part in parts:
+            tools.said([part.get("text"), part.get("arguments")])
+    elif not entry.meta.get("isError"):
+        noted = tools.returned if entry.role == "toolResult" else tools.read
+        for part in parts:
+            is_result = part.get("type") == "toolResult"
+            (tools.returned if is_result else noted)(str(part.get("text") or ""))
 
 
 def _given(call: ToolCallPart) -> dict[str, Any] | None:

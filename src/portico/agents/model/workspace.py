@@ -11,16 +11,21 @@ from __future__ import annotations
 from pathlib import Path
 
 FILES = ("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "MEMORY.md")
+PRIVATE = frozenset({"USER.md", "MEMORY.md"})
 MAX_FILE_CHARS = 20_000
 
 
-def instructions(workspace: str | None, *, name: str | None) -> str:
-    """Return what the workspace tells the agent; empty when there is nothing."""
+def instructions(workspace: str | None, *, name: str | None, with_private: bool = True) -> str:
+    """Return what the workspace tells the agent; empty when there is nothing.
+
+    Args:
+        with_private: also what the agent keeps for its operator alone.
+    """
     parts = [f"Your name is {name}."] if name else []
     if workspace:
         root = Path(workspace).expanduser()
         for file in FILES:
-            text = _read(root, file)
+            text = "" if file in PRIVATE and not with_private else _read(root, file)
             if text:
                 parts.append(f"# {file}\n\n{text}")
     return "\n\n".join(parts)

@@ -52,10 +52,12 @@ class ToolOutput:
 
     Attributes:
         media: pictures and files the model is shown besides, when it can see them.
+        is_untrusted: whether this one holds text from outside; `None`: as the tool declares.
     """
 
     value: Any
     media: tuple[Attachment, ...] = ()
+    is_untrusted: bool | None = None
 
 
 def _has_read_nothing(_text: str) -> bool:
@@ -70,7 +72,9 @@ class ToolCall:
         origin: where the message that made the turn came from, and its answer goes.
         principal: the operator who calls the tool himself; `None`: the agent does.
         is_untrusted: what led to the call was written by somebody the operator does not vouch for.
-        has_read: whether a text stands, word for word, in what the turn has read.
+        has_read: whether a text stands, word for word, in what the turn has read, and not only
+            because the model said it first.
+        earlier: how often the turn has called this tool before.
     """
 
     agent_id: str
@@ -83,6 +87,17 @@ class ToolCall:
     principal: Principal | None = None
     is_untrusted: bool = False
     has_read: Callable[[str], bool] = _has_read_nothing
+    earlier: int = 0
+
+    @property
+    def is_among_strangers(self) -> bool:
+        """Whether strangers led to the call, and more than one person reads what comes of it."""
+        return self.is_untrusted and is_shared(self.origin)
+
+
+def is_shared(origin: ReplyRoute | None) -> bool:
+    """Whether more than one person reads a conversation."""
+    return origin is not None and origin.peer.kind != "direct"
 
 
 Run = Callable[[ToolCall, Mapping[str, Any]], Awaitable[Any]]

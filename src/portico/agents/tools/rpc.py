@@ -13,7 +13,7 @@ import msgspec
 from portico.agents.service import Agents
 from portico.agents.tools.contract import Tool, ToolCall
 from portico.agents.tools.policy import PROFILES, Rules, matches
-from portico.agents.tools.toolbox import Toolbox
+from portico.agents.tools.toolbox import Toolbox, as_content
 from portico.ids import new_id
 from portico.protocol import keys
 from portico.protocol.scopes import Scope
@@ -189,7 +189,7 @@ class ToolMethods:
         door = self._http_door if call.connection is None else _OPEN
         tool, done = await self._toolbox.invoke(made, params.name, params.args, door=door)
         error = InvokeError(done.error, str(done.value)) if done.error else None
-        output = None if error else done.value
+        output = None if error else as_content(done)
         return Invoked(
             ok=error is None, tool_name=tool.name, source=_source(tool), output=output, error=error
         )

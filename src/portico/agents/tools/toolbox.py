@@ -12,6 +12,7 @@ Guarantees:
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -20,16 +21,14 @@ import msgspec
 import structlog
 
 from portico.agents.runtime import Turn
-from portico.agents.tools.contract import Tool, ToolCall, ToolError, ToolOutput
+from portico.agents.tools.contract import Tool, ToolCall, ToolError, ToolOutput, is_shared
 from portico.agents.tools.policy import Rules, allowed, refusing
+from portico.agents.tools.reading import Reading
 from portico.agents.tools.registry import ToolRegistry
 from portico.channels.model import Attachment
 from portico.protocol.errors import Forbidden, GatewayError, InvalidRequest
 
 log = structlog.get_logger()
-
-MAX_READ_CHARS = 4_000_000
-"""What of a turn's reading is remembered, to know where an address in an argument came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +112,31 @@ class TurnTools:
         self._tools = tools
         self._layers = layers
         self._limits = limits
-        self._read: list[str] = []
-        self._read_chars = 0
+        self._reading = Reading()
+        self._called: Counter[str] = Counter()
         self.is_untrusted = call.is_untrusted
 
     def read(self, text: str, *, is_untrusted: bool = False) -> None:
-        """Note what the model is shown, and whether somebody vouches for it."""
+        """Note what people or instructions tell the model, and whether somebody vouches for it."""
         self.is_untrusted = self.is_untrusted or is_untrusted
-        if text and self._read_chars < MAX_READ_CHARS:
-            self._read.append(text)
-            self._read_chars += len(text)
+        self._reading.written(text)
+
+    def returned(self, text: str, *, is_untrusted: bool = False) -> None:
+        """Note what a tool tells the model, now or in an earlier turn."""
+        self.is_untrusted = self.is_untrusted or is_untrusted
+        self._reading.returned(text)
+
+    def said(self, value: Any, *, is_untrusted: bool = False) -> None:
+        """Note what the model says, or is told that it said: text or arguments."""
+        self.is_untrusted = self.is_untrusted or is_untrusted
+        self._reading.said(value)
+
+    @property
+    def may_recall(self) -> bool:
+        """Whether the model may be shown what the agent keeps for its operator."""
+        if is_shared(self._call.origin):
+            return False
+        return not self.is_untrusted or self.find("memory_search") is not None
 
     def offered(self) -> list[Tool]:
         """Return what may be called now."""
@@ -142,15 +156,19 @@ class TurnTools:
             return Done(self._why_not(name), "NOT_AVAILABLE")
         if arguments is None:
             return Done("The arguments are not a JSON object.", "INVALID_ARGUMENTS")
+        self.said(arguments)
         call = replace(
-            self._call, call_id=call_id, is_untrusted=self.is_untrusted, has_read=self._has_read
+            self._call,
+            call_id=call_id,
+            is_untrusted=self.is_untrusted,
+            has_read=self._reading.has,
+            earlier=self._called[name],
         )
+        self._called[name] += 1
         done = await run(tool, call, arguments, self._limits)
-        self.read(as_text(done.value), is_untrusted=done.is_untrusted)
+        if not done.is_error:
+            self.returned(as_text(done.value), is_untrusted=done.is_untrusted)
         return done
-
-    def _has_read(self, text: str) -> bool:
-        return any(text in piece for piece in self._read)
 
     def _why_not(self, name: str) -> str:
         tool = self._tools.get(name)
@@ -241,7 +259,8 @@ async def run(tool: Tool, call: ToolCall, arguments: Mapping[str, Any], limits: 
         return _failed(tool, call, error)
     output = result if isinstance(result, ToolOutput) else ToolOutput(result)
     value = shortened(_plain(output.value), limits.max_result_chars)
-    return Done(value, is_untrusted=tool.is_untrusted, media=output.media)
+    is_untrusted = tool.is_untrusted if output.is_untrusted is None else output.is_untrusted
+    return Done(value, is_untrusted=is_untrusted, media=output.media)
 
 
 def _failed(tool: Tool, call: ToolCall, error: Exception) -> Done:
@@ -258,6 +277,26 @@ def shortened(value: Any, max_chars: int) -> Any:
     """Return a value, or the beginning of its text when that is too long."""
     text = as_text(value)
     return value if len(text) <= max_chars else f"{text[:max_chars]}\n[cut here]"
+
+
+def as_content(done: Done) -> dict[str, Any]:
+    """Return a result as clients of the control plane know it: parts to show, and the value.
+
+    Source: OpenClaw gateway protocol, "tools.invoke".
+    """
+    content: list[dict[str, Any]] = [{"type": "text", "text": _as_lines(done.value)}]
+    content += (
+        {"type": "image", "data": item.content, "mimeType": item.mime_type or "image/png"}
+        for item in done.media
+        if item.type == "image" and item.content
+    )
+    return {"content": content, "details": done.value}
+
+
+def _as_lines(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return msgspec.json.format(as_text(value), indent=2)
 
 
 def as_text(value: Any) -> str:

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from portico.agents.tools.contract import Tool, ToolArgs, ToolCall, tool
+from portico.agents.tools.contract import (
+    Tool,
+    ToolArgs,
+    ToolCall,
+    ToolError,
+    ToolOutput,
+    tool,
+)
 from portico.agents.tools.policy import Rules
 from portico.agents.tools.registry import ToolRegistry
 from portico.agents.tools.toolbox import Layers, Toolbox, ToolLimits, ToolNotFound, TurnTools
@@ -73,9 +80,52 @@ async def test_a_call_knows_what_the_turn_has_read() -> None:
 
     tools = turn_tools(named("asks", asks))
     tools.read("the person wrote https://example.org/b")
-    for text in ("https://example.org/a", "https://example.org/b", "https://example.org/a"):
+    for text in ("https://example.org/b", "https://example.org/a", "https://example.org/c"):
         await tools.call("1", "asks", {"text": text})
-    assert seen == [False, True, True]  # what a result said was read, too
+    assert seen == [True, True, False]  # what a result said was read, too
+
+
+async def test_an_argument_that_comes_back_was_not_read() -> None:
+    seen: list[bool] = []
+
+    async def echoes(call: ToolCall, given: Mapping[str, Any]) -> Any:
+        seen.append(call.has_read(given["text"]))
+        if given.get("fail"):
+            raise ToolError(f"I do not know {given['text']}")
+        return f"nothing about {given['text']}"
+
+    tools = turn_tools(named("echoes", echoes))
+    secret = "https://evil.example/?q=secret"
+    await tools.call("1", "echoes", {"text": secret})
+    await tools.call("2", "echoes", {"text": secret, "fail": True})
+    await tools.call("3", "echoes", {"text": secret})
+    assert seen == [False, False, False]
+
+
+async def test_a_result_may_say_itself_where_it_comes_from() -> None:
+    async def own(_call: ToolCall, _given: Mapping[str, Any]) -> Any:
+        return ToolOutput("ours", is_untrusted=False)
+
+    async def foreign(_call: ToolCall, _given: Mapping[str, Any]) -> Any:
+        return ToolOutput("theirs", is_untrusted=True)
+
+    tools = turn_tools(named("own", own, is_untrusted=True), named("foreign", foreign))
+    assert not (await tools.call("1", "own", {})).is_untrusted
+    assert not tools.is_untrusted
+    assert (await tools.call("2", "foreign", {})).is_untrusted
+    assert tools.is_untrusted
+
+
+async def test_a_call_knows_how_often_its_tool_was_called_before() -> None:
+    seen: list[int] = []
+
+    async def counts(call: ToolCall, _given: Mapping[str, Any]) -> Any:
+        seen.append(call.earlier)
+
+    tools = turn_tools(named("counts", counts), named("other", counts))
+    for name in ("counts", "other", "counts", "counts"):
+        await tools.call("1", name, {})
+    assert seen == [0, 0, 1, 2]
 
 
 class Nothing(ToolArgs, frozen=True):
