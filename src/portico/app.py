@@ -86,6 +86,7 @@ from portico.wiring import (
     vouched_for,
 )
 from portico.wiring_channels import AccountRules, account_settings, build_notices
+from portico.wiring_tools import add_built_in_tools
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -273,6 +274,18 @@ class Gateway:
             idempotency=self.idempotency,
             is_channel=self.senders.is_known,
             settings=ChatSettings(dm_scope=config.session.dm_scope),
+        )
+        add_built_in_tools(
+            self.toolbox.registry,
+            config,
+            accounts=self.accounts,
+            agents=self.agents,
+            clock=clock,
+            inbox=self.inbox,
+            outbox=self.outbox,
+            senders=self.senders,
+            sessions=self.sessions,
+            turns=self.turns,
         )
 
     def _stage_channels(self, loaded: LoadedConfig) -> Callable[[], None]:

@@ -85,6 +85,7 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     session_key: str | None = None
     agent_id: str | None = None
     trace_id: str | None = None
+    is_untrusted: bool | None = None
     parent_peer: Peer | None = None
     guild_id: str | None = None
     team_id: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from portico.channels.contract import Channel
 
-MAILBOXES = frozenset({"webchat", "http", "openai"})
+MAILBOXES = frozenset({"webchat", "http", "openai", "agent"})
 DEFAULT_ACCOUNT = "default"
 
 

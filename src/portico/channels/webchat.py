@@ -21,6 +21,7 @@ from portico.sessions.model import Entry
 from portico.store import Store, Work
 
 CHANNEL = "webchat"
+UNTRUSTED = "untrusted"  # in a route's context: text from outside went into the message
 
 
 class WebchatChannel:
@@ -77,7 +78,12 @@ class WebchatChannel:
                 role="assistant",
                 content=[{"type": "text", "text": message.text}],
                 now=now,
-                meta={"provider": "portico", "model": "gateway-send", "stopReason": "stop"},
+                meta={
+                    "provider": "portico",
+                    "model": "gateway-send",
+                    "stopReason": "stop",
+                    **transcript.marked(is_untrusted=bool(message.route.context.get(UNTRUSTED))),
+                },
                 entry_id=message.delivery_id,
             )
         )

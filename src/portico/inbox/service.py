@@ -107,6 +107,8 @@ class Routing:
         queue_mode, drop, expires_at: how it waits when the lane is busy; `None`: as configured.
         asked: where the message came from, when the agent was found by bindings: a repeat is the
             same message even if they have changed since. `None`: the sender chose the session.
+        keeps_route: no person wrote this message, so what the session knows of where its last one
+            came from stays.
     """
 
     session_key: str
@@ -117,6 +119,7 @@ class Routing:
     expires_at: int | None = None
     created_via: str = "operator"
     asked: str | None = None
+    keeps_route: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +300,11 @@ class Inbox:
             chat_type=message.peer.kind,
             created_via=routing.created_via,
             now=now,
-            reply_route=msgspec.json.encode(route).decode(),
+            reply_route=None if routing.keeps_route else msgspec.json.encode(route).decode(),
         )
         if run_id is None:
             yield from _keep_as_context(
-                message, routing.session_key, now, is_untrusted=not self._vouched_for(message)
+                message, routing.session_key, now, is_untrusted=self._is_untrusted(message)
             )
             return accepted
         whole = msgspec.structs.replace(
@@ -313,12 +316,16 @@ class Inbox:
             sender_name=message.sender_name,
             received_at_ms=now,
             message_id=message_id,
-            is_untrusted=not self._vouched_for(message),
+            is_untrusted=self._is_untrusted(message),
         )
         turn = yield from self._lanes.enqueue(
             Admitted(run_id, routing, whole, route, fingerprint, message.channel)
         )
         return replace(accepted, turn=turn)
+
+    def _is_untrusted(self, message: InboundMessage) -> bool:
+        known = message.is_untrusted
+        return not self._vouched_for(message) if known is None else known
 
     def _repeat(self, message: InboundMessage, fingerprint: str) -> Work[Accepted]:
         rows = yield _FIND(

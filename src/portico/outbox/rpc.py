@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from portico.channels.model import Peer, ReplyRoute
-from portico.channels.registry import DEFAULT_ACCOUNT, ChannelRegistry
+from portico.channels.registry import ChannelRegistry
 from portico.outbox import store as outbox_store
 from portico.outbox.life import DeliveryState
+from portico.outbox.routes import refused, route_to
 from portico.outbox.service import SEND_TIMEOUT_S, Outbox
 from portico.outbox.store import Delivery
 from portico.protocol.errors import InvalidRequest, Outcome, Unavailable
@@ -26,7 +26,6 @@ from portico.rpc.method import method
 from portico.store import Store
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
-DEFAULT_CHANNEL = "webchat"
 WAIT_S = SEND_TIMEOUT_S + 1
 
 
@@ -125,19 +124,14 @@ class SendMethods:
         """Send a message to somebody on a channel, and answer once the provider has it."""
         text, media = params.message or "", _media(params)
         if not text.strip() and not media:
-            raise _refused("invalid send params: text or media is required")
-        channel = params.channel or DEFAULT_CHANNEL
-        if not self._senders.is_known(channel):
-            raise _refused(f"unsupported channel: {channel}")
-        account = params.account_id or DEFAULT_ACCOUNT
-        if self._senders.find(channel, account) is None:
-            raise _refused(f"unknown account of {channel}: {account}")
-        route = ReplyRoute(
-            channel=channel,
-            account=account,
-            peer=Peer("direct", params.to),
+            raise refused("invalid send params: text or media is required")
+        route = route_to(
+            self._senders,
+            to=params.to,
+            channel=params.channel,
+            account=params.account_id,
             thread_id=params.thread_id,
-            context={} if params.reply_to_id is None else {"replyToId": params.reply_to_id},
+            reply_to_id=params.reply_to_id,
         )
         delivery_id = await self._outbox.send(
             route,
@@ -178,11 +172,6 @@ class SendMethods:
         return _shown(await self._outbox.decide(params.delivery_id, resend=False))
 
 
-def _refused(message: str) -> InvalidRequest:
-    # Nothing happened, so the idempotency key may be used again for what is right.
-    return InvalidRequest(message, outcome=Outcome.NOT_STARTED)
-
-
 def _delivery_id(subject: str, key: str) -> str:
     # One key, one delivery, even when the gateway dies between sending and remembering the answer.
     digest = hashlib.blake2b(f"{subject}\0{key}".encode(), digest_size=16).hexdigest()
@@ -191,7 +180,7 @@ def _delivery_id(subject: str, key: str) -> str:
 
 def _media(params: Send) -> tuple[str, ...]:
     if params.buffer:
-        raise _refused("this gateway does not offer send buffer; pass mediaUrl")
+        raise refused("this gateway does not offer send buffer; pass mediaUrl")
     single = [params.media_url] if params.media_url else []
     return tuple(url for url in (*single, *(params.media_urls or ())) if url)
 

@@ -15,12 +15,20 @@ QueueMode = Literal["followup", "collect", "steer", "interrupt"]
 DmScope = Literal["main", "per-peer", "per-channel-peer", "per-account-channel-peer"]
 
 
+class PingPong(Section):
+    """Agents that write to each other."""
+
+    max_ping_pong_turns: int = setting(
+        5, "How often a message may be passed on from session to session.", ge=0, le=100
+    )
+
+
 class SessionSettings(Section):
     """Sessions."""
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
-        agentToAgent groupScope heartbeatIdleMinutes identityLinks idleMinutes maintenance
+        groupScope heartbeatIdleMinutes identityLinks idleMinutes maintenance
         parentForkMaxTokens reset resetByChannel resetByType resetTriggers scope sendPolicy store
         threadBindings typingMode typingIntervalSeconds
         """.split()
@@ -30,6 +38,7 @@ class SessionSettings(Section):
         "main", "How direct messages are kept apart; main: they share one session.", reload="hot"
     )
     main_key: str = setting("main", "Name of the main session.", reload="hot", min_length=1)
+    agent_to_agent: PingPong = group(PingPong, "Agents that write to each other.")
 
 
 class QueueSettings(Section):

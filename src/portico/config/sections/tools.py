@@ -44,13 +44,32 @@ class AgentTools(ToolRules):
     )
 
 
+class SessionTools(Section):
+    """Tools that look at other conversations, and write into them."""
+
+    visibility: Literal["self", "tree", "agent", "all"] = setting(
+        "agent",
+        "Which sessions an agent reaches: only the one it is in, those begun from it, its own, "
+        "or (with agentToAgent) all. A turn that has read untrusted text reaches only its own.",
+    )
+
+
+class AgentToAgent(Section):
+    """Agents that reach each other's sessions."""
+
+    enabled: bool = setting(False, "With tools.sessions.visibility all.")
+    allow: tuple[str, ...] = setting(
+        (), "Ids of agents, or patterns with *; both sides must be among them. Empty: all."
+    )
+
+
 class Tools(ToolRules):
     """The tools of every agent."""
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
-        byProvider elevated sandbox codeMode toolsBySender message loopDetection agentToAgent
-        sessions media fs subagents links toolSearch experimental sessions_spawn updatePlan
+        byProvider elevated sandbox codeMode toolsBySender message loopDetection
+        media fs subagents links toolSearch experimental sessions_spawn updatePlan
         """.split()
     )
 
@@ -67,6 +86,10 @@ class Tools(ToolRules):
         "Whose messages the operator vouches for: a channel, or channel:sender. What others "
         "write is untrusted.",
         reload="hot",
+    )
+    sessions: SessionTools = group(SessionTools, "Tools that reach other conversations.")
+    agent_to_agent: AgentToAgent = group(
+        AgentToAgent, "Agents that reach each other's conversations."
     )
     timeout_seconds: float = setting(
         120.0, "Longest call of a tool that has no limit of its own.", reload="hot", gt=0
