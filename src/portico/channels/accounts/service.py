@@ -121,7 +121,7 @@ class Accounts:
         self._changed: set[Key] = set()
         self._flush_wanted = asyncio.Event()
         self._is_started = False
-        self._is_kept = False
+        self._keeping: asyncio.Task[None] | None = None
         self._renewed_s = clock.monotonic_s()
         self._recorded: dict[Key, AccountRow] = {}
         for entry in entries:
@@ -148,8 +148,11 @@ class Accounts:
     async def stop(self) -> None:
         """Tear every account down and let other replicas have them. Safe to call twice."""
         self._is_started = False
-        running = [*self._running.values()]
+        running: list[asyncio.Task[None]] = [*self._running.values()]
         self._running.clear()
+        if self._keeping is not None:
+            running.append(self._keeping)
+            self._keeping = None
         for task in running:
             task.cancel()
         if running:
@@ -249,9 +252,8 @@ class Accounts:
     def _begin(self, keys: list[Key]) -> None:
         if keys:
             self._tasks.start(self._begin_later(keys), name="channels.begin")
-        if keys and not self._is_kept:
-            self._is_kept = True
-            self._tasks.start(self._keep(), name="channels.keep")
+        if keys and self._keeping is None:
+            self._keeping = self._tasks.start(self._keep(), name="channels.keep")
 
     async def _begin_later(self, keys: list[Key]) -> None:
         """Start supervisors, once it is known what earlier processes recorded."""

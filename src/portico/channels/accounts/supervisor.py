@@ -246,7 +246,7 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - the database is away: not the account's fault
             log.warning("channel.claim_failed", **self._names(), error=repr(error))
             self._note(last_error="the database does not answer")
-            await self._rest(S.WAITING, CLAIM_AGAIN_S)
+            await self._rest(S.WAITING, min(CLAIM_AGAIN_S, self._around.rules.longest_s))
             return
         if begun is None:
             await self._rest(S.STANDBY, self._around.lease_s / 3)

@@ -1,0 +1,1 @@
+"""The generic bridge: signed JSON in and out over HTTP."""
