@@ -35,6 +35,7 @@ from portico.agents.model.memory import (
 from portico.agents.runtime import HistoryMessage, TurnRequest
 
 NO_RESULT = "(no result)"
+NO_ANSWER = "[There was no answer: {}]"
 SUMMARY = "Summary of this conversation so far:\n\n{}"
 
 
@@ -106,6 +107,8 @@ class Prompt:
                 self._open[call_id] = self._names[call_id] = name
                 arguments = part.get("arguments")
                 parts.append(ToolCallPart(name, arguments or {}, tool_call_id=call_id))
+        if not parts and entry.meta.get("errorMessage"):
+            parts.append(TextPart(NO_ANSWER.format(entry.meta["errorMessage"])))
         if parts:
             self.messages.append(ModelResponse(parts))
 

@@ -1,0 +1,116 @@
+"""Kill the gateway while a model agent's tool runs: begun again, or closed, as promised."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.e2e.gateway import ROOT, GatewayProcess
+from tests.fakes.provider import FakeProvider, Say
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+TOKEN = "crash-test-of-the-gateway"
+LOOK_UP = Say(calls=(("mcp__clerk__look_up", '{"name": "Ada"}'),))
+POST = Say(calls=(("mcp__clerk__post", '{"letter": "a will"}'),))
+
+
+@dataclass
+class Office:
+    """A gateway with a thinking agent, its clerk and the clerk's book."""
+
+    gateway: GatewayProcess
+    provider: FakeProvider
+    book: Path
+
+    def entries(self) -> list[str]:
+        return self.book.read_text().splitlines() if self.book.exists() else []
+
+    def let_the_clerk_go_on(self) -> None:
+        self.book.with_suffix(".open").touch()
+
+    async def say(self, text: str, request_id: str) -> httpx2.Response:
+        async with httpx2.AsyncClient(timeout=60) as client:
+            return await client.post(
+                f"{self.gateway.url}/v1/gateway/messages",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                json={"from": "ann", "text": text, "request_id": request_id},
+            )
+
+    async def killed_while(self, request_id: str, *, says: str, entry: str) -> None:
+        """Say something, kill the gateway when the clerk has begun, and start it again."""
+        asking = asyncio.ensure_future(self.say(says, request_id))
+        await eventually(lambda: entry in self.entries(), within_s=60)
+        await asyncio.to_thread(self.gateway.kill)
+        with contextlib.suppress(httpx2.HTTPError):
+            await asking
+        self.let_the_clerk_go_on()
+        await asyncio.to_thread(self.gateway.start)
+
+
+@asynccontextmanager
+async def office(folder: Path) -> AsyncIterator[Office]:
+    book = folder / "book.txt"
+    async with FakeProvider() as provider:
+        gateway = GatewayProcess(folder / "state", config=config_of(provider, book))
+        await asyncio.to_thread(gateway.start)
+        try:
+            yield Office(gateway, provider, book)
+            assert await asyncio.to_thread(gateway.stop) == 0
+            assert gateway.tracebacks() == []
+        finally:
+            gateway.kill()
+
+
+def config_of(provider: FakeProvider, book: Path) -> dict[str, Any]:
+    clerk = {
+        "command": sys.executable,
+        "args": ["-m", "tests.crash.clerk", str(book)],
+        "cwd": str(ROOT),
+        "trusted": True,
+    }
+    return {
+        "gateway": {"auth": {"mode": "token", "token": TOKEN}},
+        "models": {"providers": {"lab": {"baseUrl": provider.url, "models": [{"id": "m"}]}}},
+        "agents": {"defaults": {"model": "lab/m"}},
+        "mcp": {"servers": {"clerk": clerk}},
+        "tools": {"trusted": ["http"]},
+    }
+
+
+async def test_a_tool_that_changes_nothing_is_run_again(tmp_path: Path) -> None:
+    async with office(tmp_path) as rooms:
+        rooms.provider.plan(LOOK_UP, LOOK_UP, Say("Her number is in the book."))
+        await rooms.killed_while("one", says="Ada's number?", entry="looked up Ada")
+        answer = await rooms.say("Ada's number?", "one")  # the same request: the same run
+        assert answer.json()["reply"] == "Her number is in the book."
+        assert rooms.entries() == ["looked up Ada"] * 2
+        told = [[m["role"] for m in r["messages"]] for r in rooms.provider.requests]
+        assert told == [["user"], ["user"], ["user", "assistant", "tool"]]
+
+
+async def test_a_tool_that_changes_something_is_not(tmp_path: Path) -> None:
+    async with office(tmp_path) as rooms:
+        rooms.provider.plan(POST)
+        await rooms.killed_while("one", says="Post my will.", entry="posted a will")
+        answer = await rooms.say("Post my will.", "one")
+        assert answer.status_code >= 500
+        assert "could not safely begin again" in answer.text
+        assert rooms.entries() == ["posted a will"]
+        assert len(rooms.provider.requests) == 1
+        rooms.provider.plan(Say("It may have been posted."))
+        later = await rooms.say("Was it posted?", "two")
+        assert later.json()["reply"] == "It may have been posted."
+        told = [(m["role"], m["content"]) for m in rooms.provider.requests[-1]["messages"]]
+        assert told[0] == ("user", "Post my will.")
+        assert "could not safely begin again" in told[1][1]  # the model knows, too
