@@ -36,6 +36,7 @@ class Subscription:
     """What one connection receives, and how far its sequence is.
 
     Attributes:
+        device_id: the device behind the connection, when it proved one.
         scoped: the client asked to get agent and chat events only of sessions it follows.
         wants_cursor: the client understands replay; its events carry a cursor.
     """
@@ -44,6 +45,7 @@ class Subscription:
     sink: Sink
     role: str
     scopes: frozenset[str]
+    device_id: str | None = None
     scoped: bool = False
     tool_events: bool = False
     wants_cursor: bool = False
@@ -149,6 +151,10 @@ class Hub:
     def find(self, conn_id: ConnId) -> Subscription | None:
         """Return a connection's subscription, if it is connected here."""
         return self._subscriptions.get(conn_id)
+
+    def receivers(self, name: str) -> list[Subscription]:
+        """Return the connections here that may have an event."""
+        return [one for one in self._subscriptions.values() if name in one.receivable]
 
     def wanted(self, name: str, session_key: str | None = None) -> bool:
         """Whether anybody here would receive the event, so that making it is worth its cost."""

@@ -6,6 +6,7 @@
     │   ├── TooManyAttempts                       429
     │   └── IdempotencyMismatch                   409
     ├── Forbidden             FORBIDDEN           403
+    ├── ApprovalNotFound      APPROVAL_NOT_FOUND  404
     ├── NotPaired             NOT_PAIRED          409
     ├── Unavailable           UNAVAILABLE         503
     │   └── Overloaded                            429
@@ -136,6 +137,16 @@ class Forbidden(GatewayError):
             f"missing scope: {scope}",
             details={"code": "MISSING_SCOPE", "missingScope": scope, "requiredScopes": [scope]},
         )
+
+
+class ApprovalNotFound(GatewayError):
+    """There is no such approval, or it is over, or the caller may not know of it."""
+
+    code = ErrorCode.APPROVAL_NOT_FOUND
+    http_status = 404
+
+    def __init__(self, message: str = "unknown or expired approval id") -> None:
+        super().__init__(message, details={"reason": "APPROVAL_NOT_FOUND"})
 
 
 class NotPaired(GatewayError):

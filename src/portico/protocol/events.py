@@ -56,6 +56,8 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("shutdown", None, droppable=False, replayed=False),
         EventSpec("health", None, droppable=False, replayed=False),
         EventSpec("heartbeat", None, replayed=False),
+        EventSpec("exec.approval.requested", Scope.APPROVALS),
+        EventSpec("exec.approval.resolved", Scope.APPROVALS),
         EventSpec("device.pair.requested", Scope.PAIRING),
         EventSpec("device.pair.resolved", Scope.PAIRING),
     )

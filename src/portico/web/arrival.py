@@ -28,6 +28,7 @@ def subscription_for(
         sink=sink,
         role=principal.role,
         scopes=principal.scopes,
+        device_id=principal.device_id,
         scoped=SESSION_SCOPED_EVENTS_CAP in caps or params.client.id.endswith("-copilot"),
         tool_events=TOOL_EVENTS_CAP in caps,
         wants_cursor=EVENT_REPLAY_CAP in caps,

@@ -1,0 +1,1 @@
+"""Approvals: a person decides whether an agent may act, once, on the record."""
