@@ -20,6 +20,9 @@ from portico.agents.rpc import AgentMethods
 from portico.agents.skills.configured import build_skills
 from portico.agents.skills.rpc import SkillMethods
 from portico.agents.tools.rpc import ToolMethods
+from portico.approvals.rpc import ApprovalMethods
+from portico.approvals.rpc_policy import PolicyMethods
+from portico.approvals.service import Approvals
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
 from portico.channels.accounts.service import Accounts
@@ -73,9 +76,11 @@ from portico.web.tools import tools_endpoint
 from portico.web.ws import websocket_protocol
 from portico.wiring import (
     ConfiguredLanes,
+    approval_settings,
     auth_settings,
     build_agents,
     build_toolbox,
+    exec_policy,
     http_tools,
     mcp_servers,
     message_api_policy,
@@ -151,6 +156,16 @@ class Gateway:
 
     def _build_conversation(self) -> None:
         config, store, clock = self.config, self.store, self.clock
+        self.approvals = Approvals(
+            store=store,
+            clock=clock,
+            hub=self.hub,
+            policy=exec_policy(self._loaded, self._env, clock),
+            tasks=self.tasks,
+            owner=self.boot_id,
+            alone=self.alone,
+            settings=approval_settings(config),
+        )
         self.toolbox = build_toolbox(config)
         self.mcp_servers = McpServers(mcp_servers(config), tasks=self.tasks)
         self.toolbox.registry.add_source(self.mcp_servers)
@@ -445,6 +460,7 @@ class Gateway:
                 "deliveries": lambda: self.outbox.forget(before_ms=before_ms()),
                 "messages": lambda: self.inbox.forget(before_ms=before_ms()),
                 "channel events": lambda: self.accounts.forget(before_ms=before_ms()),
+                "approvals": lambda: self.approvals.forget(before_ms=before_ms()),
             },
             tasks=self.tasks,
         )
@@ -491,6 +507,12 @@ class Gateway:
                 agents=agents,
                 main_key=self.main_key,
             ),
+            ApprovalMethods(
+                approvals=self.approvals,
+                clock=self.clock,
+                base_path=self.config.gateway.control_ui.base_path,
+            ),
+            PolicyMethods(self.approvals.policy),
             AgentMethods(agents=agents, main_key=self.main_key),
             SessionReadMethods(sessions=sessions, clock=self.clock),
             SessionMethods(
@@ -542,6 +564,7 @@ class Gateway:
         await self.store.start()
         self.readiness.add_check("store", self._store_answers)
         await self.outbox.start()
+        await self.approvals.start()
         await self.turns.start()
         await self.health.start()
         await self.plane.start()
@@ -571,6 +594,7 @@ class Gateway:
         log.info("gateway.draining", deadline_s=drain_s, running=self.turns.running)
         await self.turns.drain(drain_s)
         await self.outbox.drain(drain_s)
+        self.approvals.detach()
         await self.plane.shut_down(reason=reason)
 
     async def stop(self) -> None:

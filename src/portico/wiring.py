@@ -6,9 +6,11 @@ does the constructing.
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +23,8 @@ from portico.agents.service import Agents
 from portico.agents.tools.policy import Rules
 from portico.agents.tools.registry import ToolRegistry
 from portico.agents.tools.toolbox import Layers, LayersFor, Toolbox, ToolLimits
+from portico.approvals.policy import ExecPolicy
+from portico.approvals.service import ApprovalSettings
 from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import AuthSettings
 from portico.channels.model import InboundMessage
@@ -201,6 +205,19 @@ def vouched_for(config: PorticoConfig) -> Callable[[InboundMessage], bool]:
         return not trusted.isdisjoint((message.channel, f"{message.channel}:{message.sender}"))
 
     return vouches
+
+
+def exec_policy(loaded: LoadedConfig, env: Mapping[str, str], clock: Clock) -> ExecPolicy:
+    """Return what agents may run on this machine without asking."""
+    given = loaded.require().approvals.policy_file
+    path = Path(given) if given else loaded.paths.exec_approvals
+    return ExecPolicy(path, search_path=env.get("PATH", os.defpath), clock=clock)
+
+
+def approval_settings(config: PorticoConfig) -> ApprovalSettings:
+    """Return how approvals are asked for."""
+    given = config.approvals
+    return ApprovalSettings(given.timeout_seconds, given.wait_for_client, given.max_pending)
 
 
 def auth_settings(config: PorticoConfig) -> AuthSettings:

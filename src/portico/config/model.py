@@ -21,6 +21,7 @@ from portico.config.sections.agents import (
     ModelChoice,
     RuntimeConfig,
 )
+from portico.config.sections.approvals import Approvals
 from portico.config.sections.base import Section, group, setting
 from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
 from portico.config.sections.channels import AccountConfig, ChannelDefaults, Channels
@@ -45,7 +46,7 @@ OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
     worktreeRoot worktreeAcceleration security broadcast attachments tts commands
-    approvals cron transcripts hooks discovery talk cloudWorkers desktop memory
+    cron transcripts hooks discovery talk cloudWorkers desktop memory
     plugins surfaces proxy
     """.split()
 )
@@ -72,6 +73,7 @@ class PorticoConfig(Section):
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
     channels: Channels = group(Channels, "The doors people write through.")
+    approvals: Approvals = group(Approvals, "When a person decides whether an agent may act.")
     store: Store = group(Store, "Where the rows live.")
     logging: Logging = group(Logging, "The log.")
 
@@ -98,6 +100,7 @@ __all__ = [
     "AgentDefaults",
     "AgentEntry",
     "Agents",
+    "Approvals",
     "Auth",
     "Binding",
     "BindingMatch",

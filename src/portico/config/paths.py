@@ -55,6 +55,11 @@ class ConfigPaths:
         return self.state_dir / "gateway.lock"
 
     @property
+    def exec_approvals(self) -> Path:
+        """What agents may run on this machine without asking."""
+        return self.state_dir / "exec-approvals.json"
+
+    @property
     def workspace(self) -> Path:
         """The default agent workspace."""
         return self.state_dir / "workspace"
