@@ -14,6 +14,10 @@ import msgspec
 from portico.agents.echo import EchoRuntime
 from portico.agents.rpc import AgentMethods
 from portico.agents.service import Agent, Agents
+from portico.approvals.policy import ExecPolicy
+from portico.approvals.rpc import ApprovalMethods
+from portico.approvals.rpc_policy import PolicyMethods
+from portico.approvals.service import Approvals, ApprovalSettings
 from portico.auth.model import Principal
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
@@ -46,6 +50,7 @@ from portico.tasks import Tasks
 from portico.turns.model import Enqueued, NewTurn
 from portico.turns.service import TurnLimits, Turns
 
+PATH = "/usr/local/bin:/usr/bin:/bin"
 ALL_SCOPES = ("operator.admin", "operator.read", "operator.write")
 
 
@@ -101,13 +106,15 @@ class Follower:
         return [event["payload"] for event in self.events if event["event"] == name]
 
 
-def principal(*scopes: str, subject: str = "tester") -> Principal:
+def principal(*scopes: str, subject: str = "tester", device_id: str | None = None) -> Principal:
     return Principal(
         role=Role.OPERATOR,
         granted=scopes,
         scopes=expand(frozenset(scopes)),
         method="token",
         subject=subject,
+        client_id="test",
+        device_id=device_id,
         local=True,
     )
 
@@ -140,6 +147,16 @@ class House:
             changes=self.changes,
             agents=self.agents,
             store_path="/somewhere/portico.sqlite",
+        )
+        self.approvals = Approvals(
+            store=store,
+            clock=clock,
+            hub=hub,
+            policy=ExecPolicy(folder / "exec-approvals.json", search_path=PATH, clock=clock),
+            tasks=tasks,
+            owner="test",
+            alone=True,
+            settings=ApprovalSettings(),
         )
         self.senders = ChannelRegistry()
         self.webchat = WebchatChannel(
@@ -208,6 +225,8 @@ class House:
                 sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=self.clock
             ),
             AgentMethods(agents=agents),
+            ApprovalMethods(approvals=self.approvals, clock=self.clock),
+            PolicyMethods(self.approvals.policy),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
             SystemMethods(
                 health=self.health,
@@ -223,6 +242,7 @@ class House:
 
     async def start(self) -> None:
         await self.outbox.start()
+        await self.approvals.start()
         await self.turns.start()
 
     async def stop(self) -> None:
@@ -230,10 +250,16 @@ class House:
         await self.outbox.drain(5)
         await self.tasks.stop()
 
-    def connect(self, name: str = "conn", *scopes: str, scoped: bool = False) -> Follower:
+    def connect(
+        self,
+        name: str = "conn",
+        *scopes: str,
+        scoped: bool = False,
+        device_id: str | None = None,
+    ) -> Follower:
         """Connect somebody who keeps what it is sent."""
         granted = expand(frozenset(scopes or ALL_SCOPES))
-        held = Subscription(ConnId(name), None, "operator", granted, scoped=scoped)  # type: ignore[arg-type]  # set below
+        held = Subscription(ConnId(name), None, "operator", granted, device_id, scoped=scoped)  # type: ignore[arg-type]  # set below
         follower = Follower(held)
         held.sink = follower
         self.hub.subscribe(held)

@@ -184,6 +184,7 @@ def new_approval(
         origin="client",
         fingerprint=_fingerprint(params, by),
         requested_by=by.subject,
+        created_at=now,
         expires_at=now + min(params.timeout_ms or timeout_ms, LONGEST_MS),
         reviewers=tuple(dict.fromkeys(params.approval_reviewer_device_ids or ())),
         silent=params.suppress_delivery is True,

@@ -61,14 +61,15 @@ class Board:
     def ended(self, approval: Approval) -> None:
         """Tell reviewers and waiters that an approval is over, unless they know."""
         key = approval.approval_id
-        known = self._waiting.pop(key, None) is not None
+        is_news = key not in self._ended
+        self._waiting.pop(key, None)
         self._ended[key] = None
         while len(self._ended) > REMEMBERED_ENDS:
             self._ended.popitem(last=False)
         for future in self._futures.pop(key, ()):
             if not future.done():
                 future.set_result(approval)
-        if known:
+        if is_news:
             self._publish(RESOLVED, approval, resolved_event(approval, self._clock.now_ms()))
 
     def dropped(self, approval_id: str) -> None:

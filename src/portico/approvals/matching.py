@@ -110,7 +110,7 @@ def fits(
         return False
     if bound_to is not None and program.real != bound_to:
         return False
-    if not _path_fits(program, str(Path(pattern).expanduser()) if pattern[:1] == "~" else pattern):
+    if not _path_fits(program, _at_home(pattern)):
         return False
     return arg_pattern is None or _arguments_fit(arguments, arg_pattern)
 
@@ -118,6 +118,15 @@ def fits(
 def exactly(arguments: Sequence[str]) -> str:
     """Return the argument pattern that these arguments alone match."""
     return f"^{_escape(_joined(arguments))}$"
+
+
+def _at_home(pattern: str) -> str:
+    if not pattern.startswith("~"):
+        return pattern
+    try:
+        return str(Path(pattern).expanduser())
+    except RuntimeError:  # nobody by that name: then it is no path
+        return pattern
 
 
 def _path_fits(program: Program, pattern: str) -> bool:
@@ -148,6 +157,8 @@ def _arguments_fit(arguments: Sequence[str], pattern: str) -> bool:
         return False
     if "\0" in pattern:
         text = _joined(arguments)
+        if text == _NO_ARGUMENTS and arguments:
+            return False  # two empty arguments would read as none
     elif any(re.search(r"\s", one) or not one for one in arguments):
         return False  # joined with spaces it could be read in two ways
     else:

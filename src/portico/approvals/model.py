@@ -98,6 +98,7 @@ class NewApproval:
     origin: Origin
     fingerprint: str
     requested_by: str
+    created_at: int
     expires_at: int
     reviewers: tuple[str, ...] = ()
     silent: bool = False

@@ -180,6 +180,7 @@ class Approvals:
             origin="agent",
             fingerprint=_fingerprint(asked, approval_id),
             requested_by=asked.agent_id or "agent",
+            created_at=now,
             expires_at=now + max(1, int(left_s * 1000)),
         )
         approval = await self._store.write(
@@ -188,7 +189,6 @@ class Approvals:
             owner=self._owner,
             lease_until=now + LEASE_MS,
             most=self.settings.max_pending,
-            now=now,
         )
         if approval.is_pending:  # one that was joined has been announced before
             await self._announce(approval, needs_route=approval.approval_id == approval_id)
@@ -233,7 +233,6 @@ class Approvals:
             owner=None,
             lease_until=None,
             most=self.settings.max_pending,
-            now=self._clock.now_ms(),
         )
         if approval.fingerprint != new.fingerprint:
             raise InvalidRequest("approval id already pending")

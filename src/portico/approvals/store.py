@@ -151,7 +151,7 @@ _WATCHED = statement(
 
 
 def put(
-    new: NewApproval, *, owner: str | None, lease_until: int | None, most: int, now: int
+    new: NewApproval, *, owner: str | None, lease_until: int | None, most: int
 ) -> Work[Approval]:
     """Put an approval on record; return it, or the one that is there under its id.
 
@@ -175,24 +175,22 @@ def put(
         owner=owner,
         lease_until=lease_until,
         expires_at=new.expires_at,
-        now=now,
+        now=new.created_at,
     )
     return approval_from_row((rows or (yield _GET(id=new.approval_id)))[0])
 
 
-def put_or_join(
-    new: NewApproval, *, owner: str, lease_until: int, most: int, now: int
-) -> Work[Approval]:
+def put_or_join(new: NewApproval, *, owner: str, lease_until: int, most: int) -> Work[Approval]:
     """Put an agent's approval on record, or join the one that asks the same and is not used up.
 
     Raises:
         Overloaded: too many wait already.
     """
-    unused = one((yield _UNUSED(print=new.fingerprint, now=now)))
+    unused = one((yield _UNUSED(print=new.fingerprint, now=new.created_at)))
     if unused is not None:
         rows = yield _ADOPT(id=unused["approval_id"], me=owner, until=lease_until)
         return approval_from_row(rows[0])
-    return (yield from put(new, owner=owner, lease_until=lease_until, most=most, now=now))
+    return (yield from put(new, owner=owner, lease_until=lease_until, most=most))
 
 
 def find(approval_id: str) -> Work[Approval | None]:
