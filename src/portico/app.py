@@ -16,10 +16,11 @@ import structlog
 from portico import __version__
 from portico.agents.mcp.rpc import McpMethods
 from portico.agents.mcp.servers import McpServers
-from portico.agents.rpc import AgentMethods
+from portico.agents.methods import agent_methods
 from portico.agents.skills.configured import build_skills
 from portico.agents.skills.rpc import SkillMethods
 from portico.agents.tools.rpc import ToolMethods
+from portico.agents.workspace.starting import start_workspaces
 from portico.approvals.rpc import ApprovalMethods
 from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals
@@ -112,6 +113,7 @@ class Gateway:
         self._loaded = loaded
         self._env = env
         self.live = LiveConfig(loaded, env=env)
+        self.live.listen(self._config_changed)
         self.clock = clock = SystemClock()
         self.boot_id = new_id("boot")
         self.started_ms = clock.now_ms()
@@ -513,7 +515,7 @@ class Gateway:
                 base_path=self.config.gateway.control_ui.base_path,
             ),
             PolicyMethods(self.approvals.policy),
-            AgentMethods(agents=agents, main_key=self.main_key),
+            *agent_methods(live=self.live, agents=agents, clock=self.clock),
             SessionReadMethods(sessions=sessions, clock=self.clock),
             SessionMethods(
                 sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=self.clock
@@ -579,6 +581,17 @@ class Gateway:
         self.readiness.open()
         self.plane.open()
         self.tasks.start(self.agents.warm_up(), name="agents.warm_up")
+        first = asyncio.to_thread(
+            start_workspaces,
+            self.agents.list(),
+            state_dir=self._loaded.paths.state_dir,
+            limit=self.config.gateway.limits.agent_file_max_bytes,
+        )
+        self.tasks.start(first, name="agents.workspaces")
+
+    def _config_changed(self, loaded: LoadedConfig) -> None:
+        path, now = str(loaded.paths.config_file), self.clock.now_ms()
+        self.hub.publish("config.changed", {"path": path, "hash": loaded.hash, "ts": now})
 
     async def _store_answers(self) -> str | None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from portico.agents.model.catalog import ModelSpec
-from portico.agents.rpc import models_of
+from portico.agents.rpc_models import models_of
 from portico.agents.service import Roster
 from portico.agents.tools.contract import Tool, ToolCall
 from portico.app import Gateway

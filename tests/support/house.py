@@ -13,6 +13,7 @@ import msgspec
 
 from portico.agents.echo import EchoRuntime
 from portico.agents.rpc import AgentMethods
+from portico.agents.rpc_models import ModelMethods
 from portico.agents.service import Agent, Agents
 from portico.approvals.policy import ExecPolicy
 from portico.approvals.rpc import ApprovalMethods
@@ -227,6 +228,7 @@ class House:
             AgentMethods(agents=agents),
             ApprovalMethods(approvals=self.approvals, clock=self.clock),
             PolicyMethods(self.approvals.policy),
+            ModelMethods(agents=agents),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
             SystemMethods(
                 health=self.health,

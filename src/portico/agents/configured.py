@@ -22,7 +22,7 @@ from portico.agents.model.settings import AgentModel
 from portico.agents.model.tools import GuidanceFor, no_guidance
 from portico.agents.python import PythonRuntime
 from portico.agents.runtime import AgentRuntime
-from portico.agents.service import Agent, Roster
+from portico.agents.service import Agent, Roster, RuntimeSource
 from portico.agents.tools.toolbox import Toolbox
 from portico.channels.model import Peer
 from portico.clock import Clock
@@ -97,8 +97,12 @@ class ConfiguredAgents:
             name=settings.name,
             emoji=entry.identity.emoji,
             avatar=entry.identity.avatar,
+            theme=entry.identity.theme,
             workspace=settings.workspace,
             model=settings.primary,
+            fallbacks=settings.fallbacks,
+            thinking=settings.thinking,
+            runtime_source=_runtime_source(config, entry),
             timeout_s=agents.timeout_s_for(entry.id),
             made_from=made_from,
         )
@@ -112,6 +116,14 @@ class ConfiguredAgents:
         if wanted.type == "model":
             return ModelRuntime(settings, models, tools=self._toolbox.open, guidance=self._guidance)
         return EchoRuntime()
+
+
+def _runtime_source(config: PorticoConfig, entry: AgentEntry) -> RuntimeSource:
+    if entry.runtime is not None:
+        return "agent"
+    if config.agents.defaults.runtime is not None:
+        return "defaults"
+    return "model" if config.agents.model_for(entry.id).primary else "implicit"
 
 
 def _agent_model(config: PorticoConfig, entry: AgentEntry, state_dir: Path) -> AgentModel:

@@ -1,19 +1,21 @@
-"""RPC methods that show the agents and the models they use.
+"""RPC methods that show the agents.
 
-Source: OpenClaw gateway protocol, "agents.list", "agent.identity.get", "models.list".
+Source: OpenClaw gateway protocol, "agents.list", "agent.identity.get".
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from portico.agents.model.catalog import Catalog, UnknownModel
-from portico.agents.runtime import AgentRuntime
-from portico.agents.service import Agent, Agents
-from portico.protocol import keys
-from portico.protocol.errors import InvalidRequest
+from portico.agents.model.catalog import Catalog
+from portico.agents.rpc_models import model_of, thinking_levels
+from portico.agents.service import Agent, Agents, RuntimeSource
+from portico.agents.workspace.identity import identity_of
 from portico.protocol.scopes import Scope
 from portico.protocol.validation import Empty, Params, Result
 from portico.rpc.call import Call
@@ -22,11 +24,20 @@ from portico.rpc.method import method
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class RuntimeOf(Result, frozen=True):
-    """Which runtime an agent has."""
+class RuntimeOf(Result, frozen=True, kw_only=True, omit_defaults=False):
+    """Which runtime an agent has, and where it was chosen."""
 
     id: str
-    source: str = msgspec.field(default_factory=lambda: "agent")
+    cloud_placement_supported: bool = False
+    device_placement_supported: bool = False
+    source: RuntimeSource = "agent"
+
+
+class ThinkingLevel(Result, frozen=True, omit_defaults=False):
+    """One way to think."""
+
+    id: str
+    label: str
 
 
 class AgentSummary(Result, frozen=True, kw_only=True):
@@ -35,15 +46,22 @@ class AgentSummary(Result, frozen=True, kw_only=True):
     id: str
     agent_runtime: RuntimeOf
     model: dict[str, Any]
+    kind: Literal["agent"] = msgspec.field(default_factory=lambda: "agent")
     name: str | None = None
     identity: dict[str, str] | None = None
     workspace: str | None = None
+    workspace_git: bool | None = None
+    thinking_levels: tuple[ThinkingLevel, ...] | None = None
+    thinking_options: tuple[str, ...] | None = None
+    thinking_default: str | None = None
 
 
 class AgentsListed(Result, frozen=True, kw_only=True, omit_defaults=False):
     """Every agent, and which one answers when none is named."""
 
     default_id: str
+    ownership: Literal["sole", "legacy"]
+    selection_required: bool = False
     main_key: str
     scope: Literal["per-sender", "global"]
     agents: tuple[AgentSummary, ...]
@@ -65,42 +83,8 @@ class Identity(Result, frozen=True, kw_only=True):
     avatar: str | None = None
     avatar_source: str | None = None
     avatar_status: str | None = None
+    avatar_reason: str | None = None
     emoji: str | None = None
-
-
-class ModelsList(Params, frozen=True, kw_only=True):
-    """Filters of the model list."""
-
-    agent_id: NonEmpty | None = None
-    session_key: NonEmpty | None = None
-    auth_profile_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
-    provider: NonEmpty | None = None
-    include_details: bool | None = None
-    include_provider_capabilities: bool | None = None
-    include_default_models: bool | None = None
-    prepared_only: bool | None = None
-    refresh: bool | None = None
-    view: Literal["default", "configured", "provider-config", "all"] = "default"
-
-
-class ModelSummary(Result, frozen=True, kw_only=True):
-    """One model an agent can be asked to use."""
-
-    id: str
-    name: str
-    provider: str
-    available: bool = msgspec.field()
-    tags: tuple[str, ...] = ()
-    alias: str | None = None
-    context_window: int | None = None
-    reasoning: bool | None = None
-    input: tuple[str, ...] | None = None
-
-
-class ModelsListed(Result, frozen=True, kw_only=True, omit_defaults=False):
-    """The models."""
-
-    models: tuple[ModelSummary, ...]
 
 
 class AgentMethods:
@@ -118,118 +102,64 @@ class AgentMethods:
         self._scope = scope
 
     @method("agents.list", scope=Scope.READ)
-    def list(self, call: Call, params: Empty) -> AgentsListed:
+    async def list(self, call: Call, params: Empty) -> AgentsListed:
         """List the configured agents."""
+        agents = self._agents.list()
+        shown = await asyncio.to_thread(_summaries, agents, self._agents.catalog)
         return AgentsListed(
             default_id=self._agents.default_id,
+            ownership="sole" if len(agents) == 1 else "legacy",
             main_key=self._main_key,
             scope=self._scope,
-            agents=tuple(_summary(agent, self._agents.catalog) for agent in self._agents.list()),
+            agents=shown,
         )
 
     @method("agent.identity.get", scope=Scope.READ)
-    def identity(self, call: Call, params: IdentityGet) -> Identity:
-        """Show an agent's name, avatar and emoji."""
-        agent = self._agents.get(self._wanted(params.agent_id, params.session_key))
+    async def identity(self, call: Call, params: IdentityGet) -> Identity:
+        """Show an agent's name, avatar and emoji: from its configuration, else IDENTITY.md."""
+        agent = self._agents.meant(params.agent_id, params.session_key, main_key=self._main_key)
+        found = await asyncio.to_thread(identity_of, agent)
         return Identity(
             agent_id=agent.agent_id,
-            name=agent.name,
-            name_source="config" if agent.name else None,
-            avatar=agent.avatar,
-            avatar_source="config" if agent.avatar else None,
-            avatar_status=_avatar_status(agent.avatar),
-            emoji=agent.emoji,
+            name=found.name,
+            name_source=found.name_source if found.name else None,
+            avatar=found.avatar,
+            avatar_source=found.avatar_source,
+            avatar_status=found.avatar_status,
+            avatar_reason=found.avatar_reason,
+            emoji=found.emoji,
         )
 
-    @method("models.list", scope=Scope.READ)
-    def models(self, call: Call, params: ModelsList) -> ModelsListed:
-        """List the models the agents are configured with."""
-        if params.prepared_only and params.refresh:
-            raise InvalidRequest("invalid models.list params: preparedOnly excludes refresh")
-        if params.session_key and params.auth_profile_id:
-            raise InvalidRequest("invalid models.list params: sessionKey excludes authProfileId")
-        wanted = self._wanted(params.agent_id, params.session_key)
-        agent = self._agents.get(wanted)
-        found = models_of(self._agents, agent)
-        return ModelsListed(models=tuple(m for m in found if params.provider in (None, m.provider)))
 
-    def _wanted(self, agent_id: str | None, session_key: str | None) -> str | None:
-        if agent_id is not None:
-            return keys.normalize_agent_id(agent_id)
-        if not session_key:
-            return None
-        default = self._agents.default_id
-        key = keys.canonical(session_key, default_agent=default, main_key=self._main_key)
-        return keys.agent_of(key, default_agent=default)
-
-
-def models_of(agents: Agents, chosen: Agent) -> tuple[ModelSummary, ...]:
-    """Return every configured model once; the chosen agent's own is marked as default."""
-    catalog = agents.catalog
-    default = _model(chosen, catalog)
-    others = {_model(agent, catalog): None for agent in agents.list()}
-    others |= {(choice.provider.name, choice.model.id): None for choice in catalog.listed()}
-    others.pop(default, None)
-    return (
-        _model_summary(*default, catalog=catalog, tags=("default",)),
-        *(_model_summary(provider, name, catalog=catalog) for provider, name in sorted(others)),
-    )
-
-
-def _model(agent: Agent, catalog: Catalog) -> tuple[str, str]:
-    if agent.model is None:
-        return "portico", agent.runtime.name
-    try:
-        choice = catalog.resolve(agent.model)
-    except UnknownModel:
-        provider, slash, name = agent.model.partition("/")
-        return (provider, name) if slash else ("portico", agent.model)
-    return choice.provider.name, choice.model.id
-
-
-def _model_summary(
-    provider: str, model_id: str, *, catalog: Catalog, tags: tuple[str, ...] = ()
-) -> ModelSummary:
-    try:
-        choice = catalog.resolve(f"{provider}/{model_id}")
-    except UnknownModel:
-        return ModelSummary(
-            id=model_id, name=model_id, provider=provider, available=True, tags=tags
-        )
-    model = choice.model
-    return ModelSummary(
-        id=model_id,
-        name=model.name or model_id,
-        provider=provider,
-        available=choice.provider.usable,
-        tags=tags,
-        alias=next(iter(catalog.aliases_of(choice.name)), None),
-        context_window=model.context_window,
-        reasoning=model.reasoning,
-        input=None if model.inputs is None else tuple(sorted(model.inputs)),
-    )
+def _summaries(agents: Sequence[Agent], catalog: Catalog) -> tuple[AgentSummary, ...]:
+    return tuple(_summary(agent, catalog) for agent in agents)
 
 
 def _summary(agent: Agent, catalog: Catalog) -> AgentSummary:
-    identity = {"name": agent.name, "emoji": agent.emoji, "avatar": agent.avatar}
-    shown = {name: value for name, value in identity.items() if value}
+    found = identity_of(agent)
+    looks = {"name": found.name, "theme": found.theme, "emoji": found.emoji, "avatar": found.avatar}
+    shown = {name: value for name, value in looks.items() if value}
+    levels = thinking_levels(agent, catalog)
     return AgentSummary(
         id=agent.agent_id,
-        agent_runtime=_runtime(agent.runtime),
+        agent_runtime=RuntimeOf(id=agent.runtime.name, source=agent.runtime_source),
         name=agent.name,
         identity=shown or None,
         workspace=agent.workspace,
-        model={"primary": "/".join(_model(agent, catalog))},
+        workspace_git=_has_git(agent.workspace),
+        model=_model_names(agent, catalog),
+        thinking_levels=tuple(ThinkingLevel(level, level) for level in levels),
+        thinking_options=levels,
+        thinking_default=agent.thinking if agent.thinking in levels else "off",
     )
 
 
-def _runtime(runtime: AgentRuntime) -> RuntimeOf:
-    return RuntimeOf(runtime.name)
+def _has_git(workspace: str | None) -> bool | None:
+    return None if workspace is None else (Path(workspace) / ".git").exists()
 
 
-def _avatar_status(avatar: str | None) -> str:
-    if not avatar:
-        return "none"
-    if avatar.startswith("data:"):
-        return "data"
-    return "remote" if avatar.startswith(("http://", "https://")) else "local"
+def _model_names(agent: Agent, catalog: Catalog) -> dict[str, Any]:
+    names: dict[str, Any] = {"primary": "/".join(model_of(agent, catalog))}
+    if agent.fallbacks:
+        names["fallbacks"] = list(agent.fallbacks)
+    return names

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -19,10 +19,13 @@ from portico.agents.model.catalog import Catalog
 from portico.agents.model.runtime import Models
 from portico.agents.runtime import Abilities, AgentEvent, AgentRuntime, Failed, Prepared, Turn
 from portico.channels.model import InboundMessage
+from portico.protocol import keys
 from portico.protocol.errors import InvalidRequest
 from portico.tasks import Tasks
 
 log = structlog.get_logger()
+
+RuntimeSource = Literal["agent", "defaults", "model", "implicit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,12 @@ class Agent:
     """Somebody who answers.
 
     Attributes:
+        avatar: an address, or a path in the workspace.
+        workspace: its directory, which need not exist.
         model: `provider/model`, as configured; what the runtime makes of it is its business.
+        fallbacks: who is asked when the model cannot answer.
+        thinking: how long models think, unless a session says otherwise.
+        runtime_source: where its runtime was chosen.
         timeout_s: the longest one of its runs may take.
         made_from: what its runtime was made from; an equal value needs no other runtime.
     """
@@ -40,8 +48,12 @@ class Agent:
     name: str | None = None
     emoji: str | None = None
     avatar: str | None = None
+    theme: str | None = None
     workspace: str | None = None
     model: str | None = None
+    fallbacks: tuple[str, ...] = ()
+    thinking: str | None = None
+    runtime_source: RuntimeSource = "implicit"
     timeout_s: float = 600.0
     made_from: object = None
 
@@ -124,6 +136,20 @@ class Agents:
                 f'unknown agent id "{agent_id}"', details={"code": "UNKNOWN_AGENT_ID"}
             )
         return agent
+
+    def meant(self, agent_id: str | None, session_key: str | None, *, main_key: str) -> Agent:
+        """Return the agent a call means: the named one, the session's, or the default one.
+
+        Raises:
+            InvalidRequest: there is no such agent, or the key is malformed.
+        """
+        if agent_id is not None:
+            return self.get(keys.normalize_agent_id(agent_id))
+        if not session_key:
+            return self.get(None)
+        default = self.default_id
+        key = keys.canonical(session_key, default_agent=default, main_key=main_key)
+        return self.get(keys.agent_of(key, default_agent=default))
 
     def route(self, message: InboundMessage) -> str:
         """Return the id of the agent that answers a message from a channel."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from portico.agents.rpc import ModelSummary, models_of
+from portico.agents.rpc_models import ModelSummary, models_of
 from portico.agents.service import Agents
 from portico.chat import history
 from portico.chat.commands import COMMANDS, needs_admin

@@ -58,6 +58,7 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("heartbeat", None, replayed=False),
         EventSpec("exec.approval.requested", Scope.APPROVALS),
         EventSpec("exec.approval.resolved", Scope.APPROVALS),
+        EventSpec("config.changed", Scope.READ),
         EventSpec("device.pair.requested", Scope.PAIRING),
         EventSpec("device.pair.resolved", Scope.PAIRING),
     )

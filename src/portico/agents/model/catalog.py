@@ -110,6 +110,9 @@ class Catalog:
     Args:
         aliases: other names of models, by any case.
         params: settings of calls by `provider/model`.
+
+    Attributes:
+        used: the names that are given settings or an alias.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class Catalog:
         self._providers = {provider.name.lower(): provider for provider in providers}
         self._aliases = {alias.lower(): name for alias, name in (aliases or {}).items()}
         self._params = {name.lower(): dict(given) for name, given in (params or {}).items()}
+        self.used = tuple(params or ())
 
     def says_the_same_as(self, other: Catalog) -> bool:
         """Whether every name means the same there."""

@@ -33,6 +33,11 @@ class Cooldowns:
         """Whether a model rests now."""
         return self._until.get(choice.name, 0.0) > self._clock.monotonic_s()
 
+    def until_ms(self, choice: Choice) -> int | None:
+        """Return when a model's rest ends, `None`: it does not rest."""
+        left_s = self._until.get(choice.name, 0.0) - self._clock.monotonic_s()
+        return self._clock.now_ms() + int(left_s * 1000) if left_s > 0 else None
+
     def failed(self, choice: Choice, retry_after_s: float | None = None) -> None:
         """Let a model rest, for as long as its provider asked or longer each time."""
         failures = self._failures[choice.name] = self._failures.get(choice.name, 0) + 1

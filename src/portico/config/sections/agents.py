@@ -95,11 +95,14 @@ class RuntimeConfig(Section):
 class Identity(Section):
     """How an agent shows itself."""
 
-    not_used: ClassVar[frozenset[str]] = frozenset({"theme", "creature", "vibe"})
+    not_used: ClassVar[frozenset[str]] = frozenset({"creature", "vibe"})
 
     name: str | None = setting(None, "Display name.", reload="hot")
     emoji: str | None = setting(None, "One emoji.", reload="hot")
-    avatar: str | None = setting(None, "Image: URL, data URL or path.", reload="hot")
+    avatar: str | None = setting(
+        None, "Image: URL, data URL, or path in the workspace.", reload="hot"
+    )
+    theme: str | None = setting(None, "What it is like, in a few words.", reload="hot")
 
 
 class ModelUse(Section):

@@ -101,6 +101,12 @@ class Limits(Section):
         2_000, "Events kept for clients that reconnect with a cursor (0: none).", ge=0
     )
     replay_bytes: int = setting(8 * MIB, "Bytes those events may hold.", ge=0)
+    agent_file_max_bytes: int = setting(
+        2 * MIB, "Largest document of an agent: AGENTS.md and its kin.", ge=1024
+    )
+    workspace_file_max_bytes: int = setting(
+        4 * MIB, "Largest file that is shown of an agent's workspace.", ge=1024
+    )
     dedupe_ttl_ms: int = setting(
         86_400_000, "How long a call's idempotency key is remembered, across restarts.", ge=1
     )
