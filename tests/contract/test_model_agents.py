@@ -49,7 +49,9 @@ async def test_a_model_in_the_file_makes_a_model_agent(tmp_path: Path) -> None:
         answer = (await gateway.say("hi")).json()
         assert answer["reply"] == "Hello from the model."
         answer = (await gateway.say("again")).json()
-        asked = [(m["role"], m["content"]) for m in provider.requests[-1]["messages"]]
+        told, *asked = [(m["role"], m["content"]) for m in provider.requests[-1]["messages"]]
+        assert told[0] == "system"
+        assert "# AGENTS.md" in told[1]
         assert asked == [
             ("user", "hi"),
             ("assistant", "Hello from the model."),

@@ -1,7 +1,8 @@
 """An agent's instructions: the files of its workspace.
 
 Guarantees: at most `MAX_FILE_CHARS` of each file are read, from the workspace itself and nowhere
-else (a link that leads out of it is not followed); a missing file is no error.
+else (a link that leads out of it is not followed); a missing file is no error, and a form nobody
+has filled in says nothing.
 
 Source: OpenClaw workspace files.
 """
@@ -10,7 +11,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-FILES = ("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "MEMORY.md")
+from portico.agents.workspace.starter import is_untouched_form
+
+FILES = (
+    *("AGENTS.md", "SOUL.md", "IDENTITY.md", "USER.md", "TOOLS.md", "BOOTSTRAP.md"),
+    "MEMORY.md",
+)
 PRIVATE = frozenset({"USER.md", "MEMORY.md"})
 MAX_FILE_CHARS = 20_000
 
@@ -26,7 +32,7 @@ def instructions(workspace: str | None, *, name: str | None, with_private: bool 
         root = Path(workspace).expanduser()
         for file in FILES:
             text = "" if file in PRIVATE and not with_private else _read(root, file)
-            if text:
+            if text and not is_untouched_form(file, text):
                 parts.append(f"# {file}\n\n{text}")
     return "\n\n".join(parts)
 

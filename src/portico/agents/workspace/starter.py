@@ -46,3 +46,10 @@ STARTERS: Mapping[str, str] = {
     "IDENTITY.md": _IDENTITY,
     "USER.md": _USER,
 }
+
+_FORMS = frozenset({"IDENTITY.md", "USER.md"})
+
+
+def is_untouched_form(name: str, text: str) -> bool:
+    """Whether a document is still the empty form it began as."""
+    return name in _FORMS and text.strip() == STARTERS[name].strip()
