@@ -17,8 +17,7 @@ from portico import __version__
 from portico.agents.mcp.rpc import McpMethods
 from portico.agents.mcp.servers import McpServers
 from portico.agents.methods import agent_methods
-from portico.agents.skills.configured import build_skills
-from portico.agents.skills.rpc import SkillMethods
+from portico.agents.skills.configured import build_skill_methods, build_skills
 from portico.agents.tools.rpc import ToolMethods
 from portico.agents.workspace.starting import start_workspaces
 from portico.approvals.rpc import ApprovalMethods
@@ -504,9 +503,11 @@ class Gateway:
                 http_door=http_tools(self.config),
             ),
             McpMethods(self.mcp_servers),
-            SkillMethods(
+            *build_skill_methods(
+                self.live,
                 skills=self.skills,
                 agents=agents,
+                clock=self.clock,
                 main_key=self.main_key,
             ),
             ApprovalMethods(

@@ -65,7 +65,7 @@ async def run_program(
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=dict(env),
@@ -111,7 +111,8 @@ async def _read(
 
 async def _feed(process: asyncio.subprocess.Process, content: bytes) -> None:
     if process.stdin is not None:
-        with contextlib.suppress(ConnectionError):  # it does not want to read it
+        # It may not want to read it; a pipe that is closed already is a RuntimeError of uvloop.
+        with contextlib.suppress(ConnectionError, RuntimeError):
             process.stdin.write(content)
             await process.stdin.drain()
         process.stdin.close()

@@ -129,18 +129,9 @@ class Shelf:
         return Skill(said, folder, self.root.source, self._origin(folder))
 
     def _document(self, file: Path) -> Document | str:
-        if not file.resolve().is_relative_to(file.parent):
-            return "it is a link that leads out of its folder"
-        with file.open("rb") as stream:
-            content = stream.read(self._limits.max_file_bytes + 1)
-        if len(content) > self._limits.max_file_bytes:
-            return f"it is larger than {self._limits.max_file_bytes} bytes"
-        try:
-            return parse(content.decode(), folder_name=file.parent.name)
-        except UnicodeDecodeError:
-            return "it is not UTF-8 text"
-        except BrokenSkill as error:
-            return str(error)
+        return read_document(
+            file, folder_name=file.parent.name, max_bytes=self._limits.max_file_bytes
+        )
 
     def _origin(self, folder: Path) -> Origin | None:
         return read_origin(folder) if self.root.source == "openclaw-managed" else None
@@ -157,6 +148,26 @@ def look(shelves: Iterable[Shelf]) -> Found:
             skills.setdefault(skill.name, skill)
     by_name = sorted(skills.values(), key=lambda skill: skill.name)
     return Found(tuple(by_name), tuple(troubles))
+
+
+def read_document(file: Path, *, folder_name: str | None, max_bytes: int) -> Document | str:
+    """Return what a SKILL.md declares, or what is wrong with it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not file.resolve().is_relative_to(file.parent):
+        return "it is a link that leads out of its folder"
+    with file.open("rb") as stream:
+        content = stream.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        return f"it is larger than {max_bytes} bytes"
+    try:
+        return parse(content.decode(), folder_name=folder_name)
+    except UnicodeDecodeError:
+        return "it is not UTF-8 text"
+    except BrokenSkill as error:
+        return str(error)
 
 
 def read_origin(folder: Path) -> Origin | None:

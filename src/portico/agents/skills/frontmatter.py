@@ -35,8 +35,11 @@ class BrokenSkill(Exception):
     """It cannot be used; the text says why."""
 
 
-def parse(text: str, *, folder_name: str) -> Document:
+def parse(text: str, *, folder_name: str | None) -> Document:
     """Return what a SKILL.md declares.
+
+    Args:
+        folder_name: what the name should be, and is when none is given.
 
     Raises:
         BrokenSkill: it declares too little, or something that makes no sense.
@@ -47,12 +50,14 @@ def parse(text: str, *, folder_name: str) -> Document:
     warnings: list[str] = []
     fields = _fields(found[1], warnings)
     name = _text(fields, "name") or folder_name
+    if name is None:
+        raise BrokenSkill("it has no name")
     if not is_skill_name(name):
         raise BrokenSkill(
             f"its name {name[:80]!r} is not lower-case letters, digits and single hyphens, "
             "at most 64 of them"
         )
-    if name != folder_name:
+    if folder_name not in {None, name}:
         warnings.append(f"its folder is called {folder_name!r}, and should be called {name!r}")
     return Document(
         name=name,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portico.agents.skills.folders import FolderLimits
-from portico.agents.skills.installers import InstallerSettings
+from portico.agents.skills.installing.rules import InstallRules
 from portico.agents.skills.model import Needs, Skill
 
 
@@ -73,7 +73,7 @@ class SkillSettings:
     limits: FolderLimits = field(default_factory=FolderLimits)
     max_listed: int = 150
     max_list_chars: int = 18_000
-    installers: InstallerSettings = field(default_factory=InstallerSettings)
+    install: InstallRules = field(default_factory=InstallRules)
 
     def entry(self, skill: Skill) -> Entry:
         """Return what was said about a skill."""

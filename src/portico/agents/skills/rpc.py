@@ -71,7 +71,7 @@ class SkillMethods:
             workspace_dir=str(inventory.workspace or ""),
             managed_skills_dir=str(self._skills.managed),
             skills=tuple(
-                skill_shown(standing, settings.installers, platform)
+                skill_shown(standing, settings.install.installers, platform)
                 for standing in inventory.standings
             ),
             agent_id=inventory.agent_id,

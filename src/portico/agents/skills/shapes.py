@@ -5,7 +5,7 @@ Source: OpenClaw gateway protocol, "skills.status"; `issues` and `command` are o
 
 from __future__ import annotations
 
-from portico.agents.skills.installers import InstallerSettings, Option, options
+from portico.agents.skills.installing.installers import InstallerSettings, Option, options
 from portico.agents.skills.model import Needs, Trouble
 from portico.agents.skills.readiness import Standing
 from portico.protocol.validation import Result

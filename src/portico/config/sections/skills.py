@@ -52,6 +52,24 @@ class SkillInstall(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset({"allowUnsafe"})
 
+    allow_uploaded_archives: bool = setting(
+        False,
+        "Archives that clients upload; they are not used before they are enabled.",
+        reload="hot",
+    )
+    allow_paths: bool = setting(
+        False, "Folders and archives of the gateway's machine.", reload="hot"
+    )
+    allow_urls: tuple[str, ...] = setting(
+        (),
+        "Where archives may be downloaded from: host or host/path, sub-domains included. They "
+        "are not used before they are enabled.",
+        reload="hot",
+    )
+    max_files: int = setting(256, "Files of one skill.", reload="hot", ge=1)
+    max_bytes: int = setting(
+        8_388_608, "Bytes of one skill, and of its archive.", reload="hot", ge=1_000
+    )
     allow_installers: tuple[Literal["brew", "node", "uv", "go"], ...] = setting(
         (), "Package managers that may get the programs a skill needs.", reload="hot"
     )

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from portico.agents.skills.installers import InstallerSettings, Option, options, run_option
+from portico.agents.skills.installing.installers import (
+    InstallerSettings,
+    Option,
+    options,
+    run_option,
+)
 from portico.agents.skills.model import Document, Gating, Installer, Skill
 from portico.programs import ProgramMissing
 

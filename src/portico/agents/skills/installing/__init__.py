@@ -1,0 +1,1 @@
+"""Putting skills on this machine, and getting the programs they need."""
