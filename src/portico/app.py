@@ -7,7 +7,7 @@ them in the reverse; nothing here decides anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,6 @@ from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
-from portico.channels.accounts.service import Accounts
-from portico.channels.doors import Doors
-from portico.channels.manifest import find_manifests
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
 from portico.chat.rpc import ChatMethods
@@ -40,7 +37,6 @@ from portico.events.hub import Hub
 from portico.events.presence import Presence, StateVersion
 from portico.fetch import Fetcher, FetchSettings
 from portico.ids import new_id
-from portico.inbox.channels import ChannelIntake
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.routing import Router
 from portico.inbox.service import Inbox
@@ -90,7 +86,7 @@ from portico.wiring import (
     socket_limits,
     vouched_for,
 )
-from portico.wiring_channels import AccountRules, account_settings, build_notices
+from portico.wiring_channels import ChannelParts
 from portico.wiring_tools import add_built_in_tools
 
 if TYPE_CHECKING:
@@ -247,14 +243,24 @@ class Gateway:
             metrics=self.metrics,
         )
         self.message_door = message_door = message_api_policy(config)
-        doors = {"webchat": OPEN_DOOR, "openai": OPEN_DOOR, "http": message_door}
-        entries = self._loaded.channel_accounts
-        self.account_rules = AccountRules(entries, agents=self.agents, doors=doors.get)
+        residents = {"webchat": OPEN_DOOR, "openai": OPEN_DOOR, "http": message_door}
+        self.channels = ChannelParts(
+            self.live,
+            store=store,
+            clock=clock,
+            tasks=self.tasks,
+            outbox=self.outbox,
+            registry=self.senders,
+            agents=self.agents,
+            residents=residents.get,
+            owner=self.boot_id,
+            alone=self.alone,
+        )
         self.inbox = Inbox(
             store=store,
             clock=clock,
             lanes=ConfiguredLanes(self.turns, config.messages.queue),
-            policies=self.account_rules.policy_of,
+            policies=self.channels.rules.policy_of,
             vouched_for=vouched_for(config),
             route=Router(
                 agent_for=self.agents.route,
@@ -263,23 +269,7 @@ class Gateway:
             ).route,
             metrics=self.metrics,
         )
-        self.doors = Doors()
-        self.accounts = Accounts(
-            entries,
-            manifests=find_manifests,
-            store=store,
-            clock=clock,
-            tasks=self.tasks,
-            intake=ChannelIntake(self.inbox, self.account_rules.agent_of),
-            registry=self.senders,
-            doors=self.doors,
-            owner=self.boot_id,
-            alone=self.alone,
-            settings=account_settings(config, self._loaded.paths.state_dir),
-            notices=build_notices(config, self.outbox, self.tasks),
-            on_ready=self.outbox.account_ready,
-        )
-        self.live.follow("channels", stage=self._stage_channels)
+        self.accounts = self.channels.build_accounts(self.inbox)
         self.chat = ChatService(
             inbox=self.inbox,
             turns=self.turns,
@@ -303,13 +293,6 @@ class Gateway:
             sessions=self.sessions,
             turns=self.turns,
         )
-
-    def _stage_channels(self, loaded: LoadedConfig) -> Callable[[], None]:
-        def commit() -> None:
-            self.account_rules.apply(loaded.channel_accounts)
-            self.accounts.apply(loaded.channel_accounts)
-
-        return commit
 
     def _build_control_plane(self) -> None:
         self.health = HealthService(
@@ -398,7 +381,7 @@ class Gateway:
             metrics=self.metrics,
             below={
                 "/integrations/": ChannelDoors(
-                    self.doors, gate=gate, is_channel=self.senders.is_known
+                    self.channels.doors, gate=gate, is_channel=self.senders.is_known
                 )
             },
         )
@@ -460,6 +443,7 @@ class Gateway:
                 "turns": lambda: self.turns.forget(before_ms=before_ms()),
                 "deliveries": lambda: self.outbox.forget(before_ms=before_ms()),
                 "messages": lambda: self.inbox.forget(before_ms=before_ms()),
+                "pairing requests": lambda: self.channels.pairings.forget(before_ms=before_ms()),
                 "channel events": lambda: self.accounts.forget(before_ms=before_ms()),
                 "approvals": lambda: self.approvals.forget(before_ms=before_ms()),
             },
@@ -523,6 +507,7 @@ class Gateway:
             ),
             UsageMethods(store=self.store, clock=self.clock, sessions=sessions),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
+            *self.channels.methods(),
         ):
             registry.add(feature)
         return registry

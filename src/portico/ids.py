@@ -24,6 +24,7 @@ SessionId = NewType("SessionId", str)
 SessionKey = NewType("SessionKey", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_TYPED = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"  # without 0 1 I L O
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 
@@ -45,3 +46,8 @@ def new_uuid() -> str:
 def new_secret(size_bytes: int = 32) -> str:
     """Return `size_bytes` random bytes as unpadded base64url."""
     return secrets.token_urlsafe(size_bytes)
+
+
+def new_code(length: int = 8) -> str:
+    """Return a code that a person types: letters and digits that look like no others."""
+    return "".join(secrets.choice(_TYPED) for _ in range(length))

@@ -11,20 +11,34 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from portico.channels.access.policy import AccessPolicy, ClosedPolicy, NoPairing, Pairing
+from portico.channels.access.life import HOUR_MS, MINUTE_MS, PairingRules
+from portico.channels.access.pairing import Pairings
+from portico.channels.access.policy import AccessPolicy, ClosedPolicy, Pairing
+from portico.channels.access.rpc import PairingMethods
 from portico.channels.accounts.life import RestartRules
+from portico.channels.accounts.login import Logins
 from portico.channels.accounts.notices import LifecycleNotices
-from portico.channels.accounts.service import AccountSettings
+from portico.channels.accounts.service import Accounts, AccountSettings
 from portico.channels.admission import Policy
+from portico.channels.doors import Doors
+from portico.channels.manifest import find_manifests
 from portico.channels.model import InboundMessage, Peer, ReplyRoute
+from portico.channels.registry import ChannelRegistry
+from portico.channels.rpc import ChannelMethods
+from portico.clock import Clock
+from portico.inbox.channels import ChannelIntake
+from portico.inbox.service import Inbox
 from portico.outbox.service import Outbox
 from portico.protocol import keys
+from portico.store import Store, Work
 from portico.tasks import Tasks
 
 if TYPE_CHECKING:
     from portico.agents.service import Agents
     from portico.config.channels import AccountEntry
+    from portico.config.live import LiveConfig
     from portico.config.model import PorticoConfig
+    from portico.config.service import LoadedConfig
 
 log = structlog.get_logger()
 
@@ -74,6 +88,34 @@ def build_notices(config: PorticoConfig, outbox: Outbox, tasks: Tasks) -> Lifecy
     )
 
 
+def pairing_rules(config: PorticoConfig) -> PairingRules:
+    """Return the numbers of pairing."""
+    limits = config.channels.defaults.pairing
+    return PairingRules(
+        ttl_ms=limits.code_minutes * MINUTE_MS,
+        pending=limits.pending,
+        per_hour=limits.per_hour,
+        wrong_codes=limits.wrong_codes,
+        lock_ms=limits.lock_minutes * MINUTE_MS,
+        rejected_ms=limits.rejected_hours * HOUR_MS,
+    )
+
+
+class Answers:
+    """Lets pairing put its answers into the outbox."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def enqueue(self, route: ReplyRoute, text: str, *, now: int) -> Work[None]:
+        """Insert a message, inside a transaction."""
+        yield from self._outbox.enqueue(route, text, run_id=None, session_key=None, now=now)
+
+    def wake(self) -> None:
+        """Something was committed."""
+        self._outbox.wake()
+
+
 class AccountRules:
     """The rules of every account: who may write, and which agent answers."""
 
@@ -83,7 +125,7 @@ class AccountRules:
         *,
         agents: Agents,
         doors: Callable[[str], Policy | None],
-        pairing: Pairing | None = None,
+        pairing: Pairing,
     ) -> None:
         """Read the rules.
 
@@ -92,7 +134,7 @@ class AccountRules:
         """
         self._agents = agents
         self._doors = doors
-        self._pairing = pairing or NoPairing()
+        self._pairing = pairing
         self._closed = ClosedPolicy()
         self._policies: dict[tuple[str, str], AccessPolicy] = {}
         self._entries: dict[tuple[str, str], AccountEntry] = {}
@@ -126,3 +168,96 @@ class AccountRules:
             log.warning("channel.unknown_agent", channel=key[0], account=key[1], agent=wanted)
             return None
         return known.agent_id
+
+
+class ChannelParts:
+    """Everything about channels: constructed here, in two steps around the inbox."""
+
+    def __init__(
+        self,
+        live: LiveConfig,
+        *,
+        store: Store,
+        clock: Clock,
+        tasks: Tasks,
+        outbox: Outbox,
+        registry: ChannelRegistry,
+        agents: Agents,
+        residents: Callable[[str], Policy | None],
+        owner: str,
+        alone: bool,
+    ) -> None:
+        """Read the rules that the inbox asks for.
+
+        Args:
+            residents: the policy of channels that have no accounts (`webchat`, `http` …).
+        """
+        self._live = live
+        self._store = store
+        self._clock = clock
+        self._tasks = tasks
+        self._outbox = outbox
+        self._registry = registry
+        self._owner = owner
+        self._alone = alone
+        self.doors = Doors()
+        self.pairings = Pairings(
+            store=store,
+            clock=clock,
+            answers=Answers(outbox),
+            rules=lambda: pairing_rules(live.loaded.require()),
+        )
+        self.rules = AccountRules(
+            live.loaded.channel_accounts,
+            agents=agents,
+            doors=residents,
+            pairing=self.pairings,
+        )
+
+    def build_accounts(self, inbox: Inbox) -> Accounts:
+        """Construct the accounts: known to the outbox from now on, and with a way in."""
+        loaded = self._live.loaded
+        config = loaded.require()
+        self.accounts = Accounts(
+            loaded.channel_accounts,
+            manifests=find_manifests,
+            store=self._store,
+            clock=self._clock,
+            tasks=self._tasks,
+            intake=ChannelIntake(inbox, self.rules.agent_of),
+            registry=self._registry,
+            doors=self.doors,
+            owner=self._owner,
+            alone=self._alone,
+            settings=account_settings(config, loaded.paths.state_dir),
+            notices=build_notices(config, self._outbox, self._tasks),
+            on_ready=self._outbox.account_ready,
+        )
+        self._live.follow("channels", stage=self._stage)
+        return self.accounts
+
+    def methods(self) -> list[object]:
+        """Return the features with RPC methods."""
+        logins = Logins(self.accounts, store=self._store, tasks=self._tasks)
+        return [
+            ChannelMethods(
+                accounts=self.accounts,
+                logins=logins,
+                store=self._store,
+                clock=self._clock,
+                default_account=self._default_account,
+            ),
+            PairingMethods(pairings=self.pairings, accounts=self.accounts),
+        ]
+
+    def _stage(self, loaded: LoadedConfig) -> Callable[[], None]:
+        def commit() -> None:
+            self.rules.apply(loaded.channel_accounts)
+            self.accounts.apply(loaded.channel_accounts)
+
+        return commit
+
+    def _default_account(self, channel: str) -> str:
+        from portico.config.channels import default_account_of
+
+        return default_account_of(self._live.loaded.require().channels, channel)

@@ -190,7 +190,7 @@ def _account(written: _Written, account: str, own: Any, where: KeyPath) -> Accou
     enabled = shared.get("enabled") is not False and own.get("enabled") is not False
     unresolved = tuple(issue for issue in written.broken if _concerns(issue, written.where, where))
     config, problems = _validated(written, own, where)
-    problems = unresolved + problems
+    problems = unresolved or problems
     return AccountEntry(channel, account, enabled, None if problems else config, problems)
 
 

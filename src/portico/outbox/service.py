@@ -104,7 +104,13 @@ class Outbox:
             log.warning("outbox.drain_deadline", in_flight=len(self._in_flight))
 
     def enqueue(
-        self, route: ReplyRoute, text: str, *, run_id: str, session_key: str, now: int
+        self,
+        route: ReplyRoute,
+        text: str,
+        *,
+        run_id: str | None,
+        session_key: str | None,
+        now: int,
     ) -> Work[bool]:
         """Insert an answer, inside the transaction that ends its turn."""
         if self._senders.is_mailbox(route.channel):

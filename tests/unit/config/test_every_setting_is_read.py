@@ -23,6 +23,7 @@ from tests.support.certificates import write_pair
 WAIT_S = 60
 EVERY_MESSAGE = "read for every message, none of which is sent here"
 EVERY_ACCOUNT = "read for every account of a channel, when the file is checked"
+EVERY_STRANGER = "read when a stranger writes to an account"
 FROM_THE_TREE = "the command line reads it from the tree, without importing the model"
 
 # Section.field: why the start of a gateway does not read it.
@@ -35,6 +36,18 @@ READ_ELSEWHERE = {
     "RemoteGateway.password": FROM_THE_TREE,
     "ChannelDefaults.dm_policy": EVERY_ACCOUNT,
     "ChannelDefaults.group_policy": EVERY_ACCOUNT,
+    "ChannelDefaults.pairing": EVERY_STRANGER,
+    **{
+        f"PairingLimits.{name}": EVERY_STRANGER
+        for name in (
+            "code_minutes",
+            "pending",
+            "per_hour",
+            "wrong_codes",
+            "lock_minutes",
+            "rejected_hours",
+        )
+    },
     "QueueSettings.mode": EVERY_MESSAGE,
     "QueueSettings.cap": EVERY_MESSAGE,
     "QueueSettings.drop": EVERY_MESSAGE,

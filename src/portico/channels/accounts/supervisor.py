@@ -45,6 +45,7 @@ from portico.channels.doors import Doors
 from portico.channels.manifest import Manifest, MissingExtra
 from portico.clock import Clock
 from portico.config.channels import AccountEntry
+from portico.protocol.errors import InvalidRequest
 from portico.store import Store
 from portico.tasks import Tasks
 
@@ -162,6 +163,22 @@ class Supervisor:
             self.seen, desired=self.desired, observed=self.state.value, failures=self.failures
         )
 
+    async def make_idle(self) -> tuple[RunningAccount, Run]:
+        """Return an account that does not run, to log in or out; the caller closes its context.
+
+        Raises:
+            InvalidRequest: it cannot be made.
+        """
+        if (missing := self._broken()) is not None:
+            raise InvalidRequest(missing)
+        run = self._context(Begun(self.seen.generation, self.seen.fence, self.seen.cursor, 0))
+        try:
+            make = await asyncio.to_thread(self.manifest.load)
+            return make(run), run
+        except Exception as error:
+            await run.close(None, within_s=self._around.rules.teardown_s)
+            raise InvalidRequest(f"{type(error).__name__}: {error}") from error
+
     # -- what others want ------------------------------------------------------------------------
 
     def recall(self, row: AccountRow) -> None:
@@ -234,10 +251,13 @@ class Supervisor:
             await self._tear_down()
 
     def _missing(self) -> str | None:
-        entry = self.entry
-        if entry.config is None:
-            return "; ".join(f"{issue.path} {issue.message}" for issue in entry.problems)
-        return entry.config.missing
+        broken, config = self._broken(), self.entry.config
+        return broken if config is None else config.missing
+
+    def _broken(self) -> str | None:
+        if self.entry.config is not None:
+            return None
+        return "; ".join(f"{issue.path} {issue.message}" for issue in self.entry.problems)
 
     async def _try(self) -> None:
         """One run, from the claim to the wait after its end."""

@@ -115,6 +115,21 @@ class Restarts(Section):
     )
 
 
+class PairingLimits(Section):
+    """What strangers may cost."""
+
+    code_minutes: int = setting(60, "How long a pairing code is good.", reload="hot", ge=1)
+    pending: int = setting(10, "Requests of one account that may wait.", reload="hot", ge=1)
+    per_hour: int = setting(30, "New requests of one account in an hour.", reload="hot", ge=1)
+    wrong_codes: int = setting(
+        5, "Wrong codes in a row that lock approving by code.", reload="hot", ge=1
+    )
+    lock_minutes: int = setting(60, "How long it is locked.", reload="hot", ge=1)
+    rejected_hours: int = setting(
+        24, "How long a rejected person is not answered.", reload="hot", ge=0
+    )
+
+
 class Notify(Section):
     """Where lifecycle notices go: a chat of the operator on one of the channels."""
 
@@ -134,6 +149,7 @@ class ChannelDefaults(Section):
 
     dm_policy: DmPolicy | None = setting(None, "dmPolicy where an account sets none.")
     group_policy: GroupPolicy | None = setting(None, "groupPolicy where an account sets none.")
+    pairing: PairingLimits = group(PairingLimits, "Strangers who ask to write.")
     restart: Restarts = group(Restarts, "Starting again after a failure.")
     notify: Notify = group(Notify, "Telling the operator.")
     lease_ms: int = setting(
