@@ -16,6 +16,7 @@ import jsonschema_rs
 import pytest
 
 from tests.e2e.gateway import GatewayProcess
+from tests.support.skills import write_skill
 
 WAIT_S = 40
 
@@ -152,3 +153,15 @@ def test_exported_protocol_knows_every_advertised_method(
     text = portico("protocol", "export", "--format", "typescript").stdout
     for name in advertised:
         assert f'"{name}": {{ params: ' in text
+
+
+def test_skills(gateway: GatewayProcess, portico: Terminal, tmp_path: Path) -> None:
+    source = write_skill(tmp_path, "hat", "A hat.")
+    assert portico.json("skills", "install", str(source))["name"] == "hat"
+    found = portico.json("skills", "info", "hat")
+    assert (found["source"], found["modelVisible"]) == ("openclaw-managed", True)
+    assert portico.json("skills", "disable", "hat")["running"] is True
+    assert portico.json("skills", "info", "hat")["disabled"] is True
+    assert "hat" in portico.json("skills", "check")["disabled"]
+    assert portico("skills", "remove", "hat").returncode == 0
+    assert portico("skills", "info", "hat").returncode == 5
