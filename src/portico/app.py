@@ -25,6 +25,7 @@ from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
+from portico.automation.cron.assembly import build_cron
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
 from portico.chat.rpc import ChatMethods
@@ -76,6 +77,7 @@ from portico.wiring import (
     auth_settings,
     build_agents,
     build_toolbox,
+    cron_settings,
     exec_policy,
     http_tools,
     mcp_servers,
@@ -243,7 +245,8 @@ class Gateway:
             metrics=self.metrics,
         )
         self.message_door = message_door = message_api_policy(config)
-        residents = {"webchat": OPEN_DOOR, "openai": OPEN_DOOR, "http": message_door}
+        residents = dict.fromkeys(("webchat", "openai", "cron"), OPEN_DOOR)
+        residents["http"] = message_door
         self.channels = ChannelParts(
             self.live,
             store=store,
@@ -292,6 +295,24 @@ class Gateway:
             senders=self.senders,
             sessions=self.sessions,
             turns=self.turns,
+        )
+        self._build_automation()
+
+    def _build_automation(self) -> None:
+        self.cron = build_cron(
+            store=self.store,
+            clock=self.clock,
+            hub=self.hub,
+            tasks=self.tasks,
+            agents=self.agents,
+            senders=self.senders,
+            sessions=self.sessions,
+            inbox=self.inbox,
+            turns=self.turns,
+            outbox=self.outbox,
+            boot_id=self.boot_id,
+            alone=self.alone,
+            settings=cron_settings(self.config),
         )
 
     def _build_control_plane(self) -> None:
@@ -446,6 +467,8 @@ class Gateway:
                 "pairing requests": lambda: self.channels.pairings.forget(before_ms=before_ms()),
                 "channel events": lambda: self.accounts.forget(before_ms=before_ms()),
                 "approvals": lambda: self.approvals.forget(before_ms=before_ms()),
+                "cron.runs": lambda: self.cron.retention.forget_runs(before_ms=before_ms()),
+                "cron.sessions": self.cron.retention.forget_sessions,
             },
             tasks=self.tasks,
         )
@@ -508,6 +531,7 @@ class Gateway:
             UsageMethods(store=self.store, clock=self.clock, sessions=sessions),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
             *self.channels.methods(),
+            self.cron.methods,
         ):
             registry.add(feature)
         return registry
@@ -554,6 +578,7 @@ class Gateway:
         await self.outbox.start()
         await self.approvals.start()
         await self.turns.start()
+        await self.cron.scheduler.start()
         await self.health.start()
         await self.plane.start()
         self.accounts.start()
@@ -591,6 +616,7 @@ class Gateway:
         self.readiness.drain()
         drain_s = self.config.gateway.shutdown.drain_ms / 1000
         log.info("gateway.draining", deadline_s=drain_s, running=self.turns.running)
+        self.cron.scheduler.drain()
         await self.turns.drain(drain_s)
         await self.outbox.drain(drain_s)
         self.approvals.detach()

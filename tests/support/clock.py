@@ -6,7 +6,7 @@ START_MS = 1_800_000_000_000
 
 
 class FakeClock:
-    """Both of its hands move together, and only when told."""
+    """Both of its hands move together, and only when told; unless somebody sets the clock."""
 
     def __init__(self, now_ms: int = START_MS) -> None:
         self._now_ms = now_ms
@@ -21,3 +21,7 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self._now_ms += round(seconds * 1000)
         self._monotonic_s += seconds
+
+    def set(self, now_ms: int) -> None:
+        """Set the wall clock, as a person or a time server does; no time passes."""
+        self._now_ms = now_ms

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from portico.channels.contract import Channel
 
-MAILBOXES = frozenset({"webchat", "http", "openai", "agent"})
+MAILBOXES = frozenset({"webchat", "http", "openai", "agent", "cron"})
 DEFAULT_ACCOUNT = "default"
 
 

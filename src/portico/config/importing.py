@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from portico.config.sections.base import Section
 
 _REASONS: dict[str, str] = {
-    "cron": "scheduled jobs are not part of Portico yet",
     "hooks": "inbound hooks are not part of Portico yet",
     "plugins": "OpenClaw plugins do not run in Portico",
     "skills": "skills are not part of Portico yet",

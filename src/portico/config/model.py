@@ -22,6 +22,7 @@ from portico.config.sections.agents import (
     RuntimeConfig,
 )
 from portico.config.sections.approvals import Approvals
+from portico.config.sections.automation import Cron, RunLog
 from portico.config.sections.base import Section, group, setting
 from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
 from portico.config.sections.channels import AccountConfig, ChannelDefaults, Channels
@@ -46,7 +47,7 @@ OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
     worktreeRoot worktreeAcceleration security broadcast attachments tts commands
-    cron transcripts hooks discovery talk cloudWorkers desktop memory
+    transcripts hooks discovery talk cloudWorkers desktop memory
     plugins surfaces proxy
     """.split()
 )
@@ -74,6 +75,7 @@ class PorticoConfig(Section):
     messages: Messages = group(Messages, "How messages are handled.")
     channels: Channels = group(Channels, "The doors people write through.")
     approvals: Approvals = group(Approvals, "When a person decides whether an agent may act.")
+    cron: Cron = group(Cron, "Jobs that run on a schedule.")
     store: Store = group(Store, "Where the rows live.")
     logging: Logging = group(Logging, "The log.")
 
@@ -108,6 +110,7 @@ __all__ = [
     "ChannelDefaults",
     "Channels",
     "ControlUi",
+    "Cron",
     "Gateway",
     "GatewayMessages",
     "Http",
@@ -123,6 +126,7 @@ __all__ = [
     "PorticoConfig",
     "QueueSettings",
     "RateLimit",
+    "RunLog",
     "RuntimeConfig",
     "SessionSettings",
     "SkillEntry",

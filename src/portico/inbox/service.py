@@ -233,15 +233,26 @@ class Inbox:
         accepted = await self._store.write(
             self._take, message, request, routing, judge, beside, self._clock.now_ms()
         )
+        self.begin(message, accepted)
+        return accepted
+
+    def admit(
+        self, message: InboundMessage, request: TurnRequest, routing: Routing
+    ) -> Work[Accepted]:
+        """The work of `take`, for whoever commits it with something of its own; then `begin`."""
+        judge = self._policies(message.channel, message.account)
+        return self._take(message, request, routing, judge, None, self._clock.now_ms())
+
+    def begin(self, message: InboundMessage, accepted: Accepted) -> None:
+        """Act on what `admit` committed."""
         outcome = "duplicate" if accepted.duplicate else accepted.verdict.value
         self._counted.inc(message.channel, outcome)
         if accepted.effect is not None:
             accepted.effect.committed()
         if accepted.turn is not None:
             self._lanes.begin(accepted.turn)
-        return accepted
 
-    def _take(  # noqa: PLR0917  # called by `take` alone, through the store
+    def _take(  # noqa: PLR0917  # called by `take` and `admit` alone
         self,
         message: InboundMessage,
         request: TurnRequest,

@@ -139,20 +139,40 @@ class Outbox:
         Args:
             delivery_id: the id it must have; accepting it again changes nothing.
         """
-        now = self._clock.now_ms()
         delivery_id = await self._store.write(
-            outbox_store.enqueue,
+            self.insert,
             route,
             text,
             media=media,
-            run_id=None,
+            session_key=session_key,
+            now=self._clock.now_ms(),
+            delivery_id=delivery_id,
+        )
+        self.wake()
+        return delivery_id
+
+    def insert(
+        self,
+        route: ReplyRoute,
+        text: str,
+        *,
+        session_key: str | None,
+        now: int,
+        media: tuple[str, ...] = (),
+        run_id: str | None = None,
+        delivery_id: str | None = None,
+    ) -> Work[str]:
+        """The work of `send`, for whoever commits it with something of its own; then `wake`."""
+        return outbox_store.enqueue(
+            route,
+            text,
+            media=media,
+            run_id=run_id,
             session_key=session_key,
             expires_at=self._expires_at(now),
             now=now,
             delivery_id=delivery_id,
         )
-        self.wake()
-        return delivery_id
 
     def wake(self) -> None:
         """Look for due deliveries now."""

@@ -59,6 +59,7 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("exec.approval.requested", Scope.APPROVALS),
         EventSpec("exec.approval.resolved", Scope.APPROVALS),
         EventSpec("config.changed", Scope.READ),
+        EventSpec("cron", Scope.READ),
         EventSpec("device.pair.requested", Scope.PAIRING),
         EventSpec("device.pair.resolved", Scope.PAIRING),
     )

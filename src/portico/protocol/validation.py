@@ -156,6 +156,9 @@ def _struct_problems(kind: inspect.StructType, value: Any, path: str) -> Iterato
         yield _at(path, "must be object")
         return
     fields = {field.encode_name: field for field in kind.fields}
+    if kind.tag_field is not None:
+        yield from _tag_problems([kind], value, path)
+        value = {name: member for name, member in value.items() if name != kind.tag_field}
     missing = [name for name, field in fields.items() if field.required and name not in value]
     if missing:
         yield _at(path, f"must have required property '{missing[0]}'")
@@ -168,10 +171,28 @@ def _struct_problems(kind: inspect.StructType, value: Any, path: str) -> Iterato
             yield from _problems(field.type, value[name], f"{path}/{name}")
 
 
+def _tag_problems(
+    kinds: list[inspect.StructType], value: dict[str, Any], path: str
+) -> Iterator[str]:
+    """Say what is wrong with the member that tells which of some structs is meant."""
+    tag = str(kinds[0].tag_field)
+    if tag not in value:
+        yield _at(path, f"must have required property '{tag}'")
+    elif value[tag] not in {kind.tag for kind in kinds}:
+        yield _at(f"{path}/{tag}", _CONSTANT if len(kinds) == 1 else _ENUM)
+
+
 def _union_problems(kind: inspect.UnionType, value: Any, path: str) -> Iterator[str]:
     if value is None and any(isinstance(t, inspect.NoneType) for t in kind.types):
         return
     concrete = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
+    tagged = [t for t in concrete if isinstance(t, inspect.StructType) and t.tag_field is not None]
+    if tagged and isinstance(value, dict):
+        meant = [t for t in tagged if value.get(str(t.tag_field)) == t.tag]
+        if not meant:
+            yield from _tag_problems(tagged, value, path)
+            return
+        concrete = [*meant]
     attempts = [list(_problems(t, value, path)) for t in concrete]
     if attempts and all(attempts):
         yield from min(attempts, key=len)

@@ -18,6 +18,14 @@ class Inner(Params, frozen=True):
     word: str
 
 
+class Circle(Params, frozen=True, tag_field="kind", tag="circle"):
+    size: int
+
+
+class Square(Params, frozen=True, tag_field="kind", tag="square"):
+    side: int
+
+
 class Everything(Params, frozen=True):
     need: str
     also: int = 0
@@ -36,6 +44,8 @@ class Everything(Params, frozen=True):
     inner: Inner | None = None
     either: int | str | None = None
     unset: int | msgspec.UnsetType = msgspec.UNSET
+    form: Circle | Square | None = None
+    only: Circle | None = None
 
 
 @pytest.mark.parametrize(
@@ -55,6 +65,13 @@ class Everything(Params, frozen=True):
         ('{"need":"x","one":"x"}', "at /one: must be equal to constant"),
         ('{"need":"x","some":"x"}', "at /some: must be equal to one of the allowed values"),
         ('{"need":"x","size":0}', "at /size: must be >= 1"),
+        ('{"need":"x","form":{"size":1}}', "at /form: must have required property 'kind'"),
+        (
+            '{"need":"x","form":{"kind":"line"}}',
+            "at /form/kind: must be equal to one of the allowed values",
+        ),
+        ('{"need":"x","form":{"kind":"square","side":"a"}}', "at /form/side: must be integer"),
+        ('{"need":"x","only":{"kind":"square"}}', "at /only/kind: must be equal to constant"),
         ('{"need":"x","size":6}', "at /size: must be <= 5"),
         ('{"need":"x","code":"A"}', 'at /code: must match pattern "^[a-z]+$"'),
         ('{"need":"x","code":"aaaa"}', "at /code: must not have more than 3 characters"),

@@ -1,0 +1,1 @@
+"""Scheduled jobs: when they are due, what they run, and that each slot runs once."""
