@@ -20,6 +20,7 @@ from portico.approvals.rpc import ApprovalMethods
 from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals, ApprovalSettings
 from portico.auth.model import Principal
+from portico.automation.cron.assembly import CronSettings, build_cron
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
 from portico.chat.rpc import ChatMethods
@@ -207,6 +208,21 @@ class House:
             tasks=tasks,
             store_path="/somewhere/portico.sqlite",
         )
+        self.cron = build_cron(
+            store=store,
+            clock=clock,
+            hub=hub,
+            tasks=tasks,
+            agents=self.agents,
+            senders=self.senders,
+            sessions=self.sessions,
+            inbox=self.inbox,
+            turns=self.turns,
+            outbox=self.outbox,
+            boot_id="boot_test",
+            alone=True,
+            settings=CronSettings(max_jobs=5, min_interval_ms=100),
+        )
         self.registry = Registry()
         for feature in self._features():
             self.registry.add(feature)
@@ -230,6 +246,7 @@ class House:
             PolicyMethods(self.approvals.policy),
             ModelMethods(agents=agents),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
+            self.cron.methods,
             SystemMethods(
                 health=self.health,
                 presence=self.presence,
@@ -246,8 +263,10 @@ class House:
         await self.outbox.start()
         await self.approvals.start()
         await self.turns.start()
+        await self.cron.scheduler.start()
 
     async def stop(self) -> None:
+        self.cron.scheduler.drain()
         await self.turns.drain(5)
         await self.outbox.drain(5)
         await self.tasks.stop()
