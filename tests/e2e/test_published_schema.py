@@ -28,6 +28,8 @@ pytestmark = [
 # Real gateways send these too; the published objects are closed and do not list them.
 UNLISTED_IN_HELLO_AUTH = {"method"}
 UNLISTED_IN_AGENT_EVENT = {"sessionKey", "agentId", "sessionId"}
+# The installed package is older than the protocol that has it.
+UNLISTED_IN_FILE_ENTRY = {"hash"}
 # Whose parameters a client may send, and where they are described.
 PARAMS = {
     method: "".join(part.capitalize() for part in method.replace("-", ".").split(".")) + "Params"
@@ -40,6 +42,9 @@ PARAMS = {
         *("models.list", "logs.tail", "send"),
         *("skills.status", "skills.bins", "skills.install", "skills.update"),
         *("skills.upload.begin", "skills.upload.chunk", "skills.upload.commit"),
+        *("agents.create", "agents.update", "agents.delete"),
+        *("agents.files.list", "agents.files.get", "agents.files.set"),
+        *("agents.workspace.list", "agents.workspace.get"),
     )
 } | {
     "agent": "AgentParams",
@@ -126,6 +131,38 @@ def test_results(operator: Operator) -> None:
         wrong += problems("SessionRow", row)
     for entry in operator.call("system-presence"):
         wrong += problems("PresenceEntry", entry)
+    assert wrong == []
+
+
+def test_results_of_methods_on_agents(operator: Operator) -> None:
+    wrong = []
+    made = operator.call("agents.create", name="Schema", emoji="📐")
+    wrong += problems("AgentsCreateResult", made)
+    agent = {"agentId": "schema"}
+    listed = operator.call("agents.list")
+    for summary in listed["agents"]:
+        wrong += problems("AgentSummary", summary)
+    wrong += problems("AgentsListResult", listed)
+    wrong += problems("AgentIdentityResult", operator.call("agent.identity.get", **agent))
+    updated = operator.call("agents.update", **agent, name="Other", avatar="none.png")
+    wrong += problems("AgentsUpdateResult", updated)
+    wrong += problems("AgentIdentityResult", operator.call("agent.identity.get", **agent))
+    wrong += problems("AgentsFilesListResult", operator.call("agents.files.list", **agent))
+    for name in ("SOUL.md", "MEMORY.md"):
+        shown = operator.call("agents.files.get", **agent, name=name)
+        entry = without(UNLISTED_IN_FILE_ENTRY, shown["file"])
+        wrong += problems("AgentsFilesGetResult", {**shown, "file": entry})
+    written = operator.call("agents.files.set", **agent, name="USER.md", content="x")
+    entry = without(UNLISTED_IN_FILE_ENTRY, written["file"])
+    wrong += problems("AgentsFilesSetResult", {**written, "file": entry})
+    found = operator.call("agents.workspace.list", **agent, limit=2)
+    wrong += problems("AgentsWorkspaceListResult", found)
+    shown = operator.call("agents.workspace.get", **agent, path="USER.md")
+    wrong += problems("AgentsWorkspaceGetResult", shown)
+    for view in ("default", "configured", "provider-config", "all"):
+        models = operator.call("models.list", view=view)
+        wrong += problems("ModelsListResult", models)
+    wrong += problems("AgentsDeleteResult", operator.call("agents.delete", **agent))
     assert wrong == []
 
 
