@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -186,16 +187,11 @@ def build_agents(
     )
     agents = Agents.of(made.roster(live.loaded.require()), tasks=tasks)
 
-    def stage(new: LoadedConfig) -> Commit:
-        roster, layers = made.roster(new.require(), agents.roster), tool_layers(new.require())
+    def stage_policy(new: LoadedConfig) -> Commit:
+        return partial(toolbox.obey, tool_layers(new.require()))
 
-        def commit() -> None:
-            toolbox.obey(layers)
-            agents.replace(roster)
-
-        return commit
-
-    live.follow("agents", "bindings", "models", stage=stage)
+    live.follow("agents", stage=stage_policy)
+    made.follow(live, agents)
     return agents
 
 

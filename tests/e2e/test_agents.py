@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,3 +157,29 @@ def test_a_crash_in_the_middle_of_changes_leaves_a_whole_file(tmp_path: Path) ->
         assert json.dumps(sorted(listed))
     finally:
         gateway.kill()
+
+
+def test_the_command_line_asks_the_gateway_that_runs(gateway: GatewayProcess) -> None:
+    def portico(*words: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "portico", *words, "--json"],
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(gateway.state_dir),
+                "PORTICO_STATE_DIR": str(gateway.state_dir),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=40,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    assert portico("agents", "add", "Ops", "--bind", "http")["agentId"] == "ops"
+    with Operator(gateway) as operator:
+        assert says(operator, "ops", "hi", "one") == "Echo: hi"
+        assert operator.call("agents.bindings.list")["bindings"][0]["agentId"] == "ops"
+    assert portico("agents", "delete", "ops", "--yes")["removedBindings"] == 1
+    with Operator(gateway) as operator:
+        assert len(operator.call("agents.list")["agents"]) == 1

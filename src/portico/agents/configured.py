@@ -7,6 +7,7 @@ kept as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -22,12 +23,14 @@ from portico.agents.model.settings import AgentModel
 from portico.agents.model.tools import GuidanceFor, no_guidance
 from portico.agents.python import PythonRuntime
 from portico.agents.runtime import AgentRuntime
-from portico.agents.service import Agent, Roster, RuntimeSource
+from portico.agents.service import Agent, Agents, Roster, RuntimeSource
 from portico.agents.tools.toolbox import Toolbox
 from portico.channels.model import Peer
 from portico.clock import Clock
 
 if TYPE_CHECKING:
+    from portico.config import LoadedConfig
+    from portico.config.live import Commit, LiveConfig
     from portico.config.model import AgentEntry, ModelEntry, PorticoConfig, RuntimeConfig
     from portico.config.model import Binding as ConfiguredBinding
 
@@ -73,6 +76,14 @@ class ConfiguredAgents:
             bindings=build_bindings(config),
             models=models,
         )
+
+    def follow(self, live: LiveConfig, agents: Agents) -> None:
+        """Let the agents be those of the configuration, whenever it changes."""
+
+        def stage(new: LoadedConfig) -> Commit:
+            return partial(agents.replace, self.roster(new.require(), agents.roster))
+
+        live.follow("agents", "bindings", "models", stage=stage)
 
     def _models(self, catalog: Catalog, before: Roster | None) -> Models:
         if before is None or before.models is None:
