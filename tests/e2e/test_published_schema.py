@@ -25,6 +25,7 @@ pytestmark = [
         reason="the protocol package is not installed: `make e2e` or `make test` does it",
     ),
 ]
+NO_LONE_SURROGATES = r"^(?!\.{1,2}$)(?:[^\uD800-\uDFFF]|[\uD800-\uDBFF][\uDC00-\uDFFF])+$"
 # Real gateways send these too; the published objects are closed and do not list them.
 UNLISTED_IN_HELLO_AUTH = {"method"}
 UNLISTED_IN_AGENT_EVENT = {"sessionKey", "agentId", "sessionId"}
@@ -45,6 +46,9 @@ PARAMS = {
         *("agents.create", "agents.update", "agents.delete"),
         *("agents.files.list", "agents.files.get", "agents.files.set"),
         *("agents.workspace.list", "agents.workspace.get"),
+        *("exec.approval.get", "exec.approval.request", "exec.approval.resolve"),
+        *("exec.approvals.get", "exec.approvals.set"),
+        *("approval.get", "approval.history", "approval.resolve"),
     )
 } | {
     "agent": "AgentParams",
@@ -55,7 +59,9 @@ PARAMS = {
 
 @cache
 def published() -> dict[str, Any]:
-    return dict(json.loads(SCHEMA.read_text()))
+    text = SCHEMA.read_text()
+    # A pattern in JavaScript's UTF-16, which regular expressions elsewhere cannot say.
+    return dict(json.loads(text.replace(json.dumps(NO_LONE_SURROGATES), json.dumps("."))))
 
 
 @cache
@@ -163,6 +169,32 @@ def test_results_of_methods_on_agents(operator: Operator) -> None:
         models = operator.call("models.list", view=view)
         wrong += problems("ModelsListResult", models)
     wrong += problems("AgentsDeleteResult", operator.call("agents.delete", **agent))
+def test_approvals(gateway: GatewayProcess, operator: Operator) -> None:
+    wrong = problems("ExecApprovalsSnapshot", operator.call("exec.approvals.get"))
+    rules = {"security": "allowlist", "allowlist": [{"pattern": "/bin/ls", "argPattern": "^-l$"}]}
+    file = {"version": 1, "defaults": {"ask": "always"}, "agents": {"main": rules}}
+    base = {"baseHash": operator.call("exec.approvals.get")["hash"]}
+    kept = operator.call("exec.approvals.set", file=file, **base)
+    wrong += problems("ExecApprovalsSnapshot", kept)
+    assert kept["file"] == file
+    with Operator(gateway) as reviewer:
+        for decision in ("allow-once", "allow-always", "deny", None):
+            request = {"command": "ls", "agentId": "main", "sessionKey": SESSION, "host": "gateway"}
+            limit = {"timeoutMs": 60_000 if decision else 1}
+            asked = operator.send("exec.approval.request", twoPhase=True, **request, **limit)
+            key = operator.answer(asked)["id"]
+            pending = reviewer.call("approval.get", id=key)
+            wrong += problems("ApprovalGetResult", pending)
+            if decision:
+                resolved = reviewer.call("approval.resolve", id=key, kind="exec", decision=decision)
+                wrong += problems("ApprovalResolveResult", resolved)
+            operator.answer(asked)
+            wrong += problems("ApprovalGetResult", reviewer.call("approval.get", id=key))
+    nobody = operator.call("exec.approval.request", command="ls")
+    wrong += problems("ApprovalGetResult", operator.call("approval.get", id=nobody["id"]))
+    history = operator.call("approval.history", limit=3)
+    assert len(history["items"]) == 3
+    wrong += problems("ApprovalHistoryResult", history)
     assert wrong == []
 
 
