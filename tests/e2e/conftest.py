@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.gateway import GatewayProcess
+from tests.e2e.pages import browser, open_page
+
+__all__ = ["browser", "gateway", "open_page", "start_gateway"]
 
 StartGateway = Callable[..., GatewayProcess]
 

@@ -158,16 +158,19 @@ export class GatewayClient {
     if (waiting === undefined) return
     this.pending.delete(id)
     clearTimeout(waiting.timer)
-    if (frame['ok'] === true) waiting.resolve(asObject(frame['payload']))
+    const payload = frame['payload']
+    // A few methods answer with a bare list.
+    if (frame['ok'] === true) waiting.resolve(Array.isArray(payload) ? { items: payload } : asObject(payload))
     else waiting.reject(toGatewayError(frame['error']))
   }
 
   private async shakeHands(challenge: JsonObject): Promise<void> {
     const socket = this.socket
+    const before = this.parts.now()
     try {
       const payload = await this.call('connect', this.connectParams(challenge), HANDSHAKE_TIMEOUT_MS)
       if (socket !== this.socket) return
-      const hello = readHello(payload)
+      const hello = readHello(payload, (asNumber(challenge['ts']) ?? before) - before)
       this.connected = true
       this.attempt = 0
       this.silenceLimitMs = hello.tickIntervalMs * 2 + 1000

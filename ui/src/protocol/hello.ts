@@ -12,12 +12,14 @@ export interface Hello {
   readonly defaultAgentId: string
   readonly mainSessionKey: string
   readonly tickIntervalMs: number
+  /** The gateway's clock minus ours. */
+  readonly clockAheadMs: number
 }
 
 const strings = (value: unknown): Set<string> =>
   new Set(asArray(value).filter((item): item is string => typeof item === 'string'))
 
-export function readHello(payload: JsonObject): Hello {
+export function readHello(payload: JsonObject, clockAheadMs = 0): Hello {
   const server = asObject(payload['server'])
   const snapshot = asObject(payload['snapshot'])
   const defaults = asObject(snapshot['sessionDefaults'])
@@ -33,5 +35,6 @@ export function readHello(payload: JsonObject): Hello {
     defaultAgentId: agentId,
     mainSessionKey: asString(defaults['mainSessionKey']) ?? `agent:${agentId}:main`,
     tickIntervalMs: asNumber(asObject(payload['policy'])['tickIntervalMs']) ?? 30_000,
+    clockAheadMs,
   }
 }

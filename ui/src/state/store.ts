@@ -7,6 +7,7 @@ import { loadDeviceIdentity } from '../protocol/device'
 import { isMissingCredential, needsPassword } from '../protocol/errors'
 import { randomId } from '../protocol/ids'
 import { asString, type JsonObject } from '../protocol/json'
+import { Approvals, linkedApproval } from './approvals'
 import { Chats } from './chats'
 import { forgetSecret, loadSecret, saveSecret, takeTokenFromAddress, type Places } from './credentials'
 import { Gateway } from './gateway'
@@ -30,6 +31,7 @@ export class Store {
   readonly health: Health
   readonly sessions: Sessions
   readonly chats: Chats
+  readonly approvals: Approvals
   private readonly client: GatewayClient
   private mainKey = 'agent:main:main'
   private agentId = 'main'
@@ -44,12 +46,16 @@ export class Store {
       random: Math.random,
       onState: (state) => this.stateChanged(state),
       onEvent: (name, payload) => this.eventCame(name, payload),
-      onGap: () => this.chats.resync(),
+      onGap: () => this.caughtUp(),
     })
     const gateway = new Gateway(() => this.client)
     this.health = new Health(gateway)
     this.sessions = new Sessions(gateway)
     this.chats = new Chats(gateway, Date.now)
+    const link = linkedApproval(location.href, document.baseURI)
+    if (link !== undefined) history.replaceState(null, '', link.rest)
+    this.approvals = new Approvals(gateway, link?.id)
+    this.approvals.onNews = (text) => this.announce(text)
     this.chats.onReplyEnd = (key, text, failed) => this.replyEnded(key, text, failed)
   }
 
@@ -149,6 +155,7 @@ export class Store {
     if (this.chats.currentKey.value === '') this.chats.open(this.places.session.getItem(LAST_SESSION) ?? this.mainKey)
     else this.chats.resync()
     void this.sessions.connected()
+    void this.approvals.connected(hello)
     if (again) this.announce('Connected again')
   }
 
@@ -156,7 +163,16 @@ export class Store {
     if (name === 'chat') this.chats.chatEvent(payload)
     else if (name === 'session.tool' || (name === 'agent' && payload['stream'] === 'tool')) this.chats.toolEvent(payload)
     else if (name === 'sessions.changed') this.sessionChanged(payload)
+    else if (name === 'exec.approval.requested') this.approvals.requested(payload)
+    else if (name === 'exec.approval.resolved') this.approvals.resolved(payload)
     else if (name === 'health') this.health.changed(payload)
+  }
+
+  /** Events were lost on the way: read again what they would have said. */
+  private caughtUp(): void {
+    this.chats.resync()
+    const hello = this.hello.value
+    if (hello !== undefined) void this.approvals.connected(hello)
   }
 
   private sessionChanged(payload: JsonObject): void {

@@ -4,6 +4,7 @@ import type { JSX } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { activeReply, isQueued, waitingMessages, type ChatState, type Entry, type UserEntry } from '../state/chat-model'
 import { titleFromKey } from '../state/sessions'
+import { Approvals } from './approvals'
 import { Composer } from './composer'
 import { useStore } from './context'
 import { Icon } from './icons'
@@ -21,6 +22,7 @@ export function Chat(): JSX.Element {
     <main class="chat" aria-labelledby="chat-title">
       <h1 class="offscreen" id="chat-title">{row?.title ?? titleFromKey(key)}</h1>
       <Scroller key={key} chat={chat} />
+      <Approvals />
       <Composer />
     </main>
   )
