@@ -80,6 +80,7 @@ def test_a_card_can_be_answered_by_keyboard_alone(
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
         assert agent.answer(two)["decision"] == "deny"
+        expect(cards(page)).to_have_count(1)
         expect(cards(page).get_by_role("button", name="Deny")).to_be_focused()
         page.keyboard.press("Tab")
         page.keyboard.press("Space")
