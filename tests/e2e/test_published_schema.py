@@ -169,6 +169,8 @@ def test_results_of_methods_on_agents(operator: Operator) -> None:
         models = operator.call("models.list", view=view)
         wrong += problems("ModelsListResult", models)
     wrong += problems("AgentsDeleteResult", operator.call("agents.delete", **agent))
+
+
 def test_approvals(gateway: GatewayProcess, operator: Operator) -> None:
     wrong = problems("ExecApprovalsSnapshot", operator.call("exec.approvals.get"))
     rules = {"security": "allowlist", "allowlist": [{"pattern": "/bin/ls", "argPattern": "^-l$"}]}
