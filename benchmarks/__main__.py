@@ -27,6 +27,7 @@ NAMES = (
     "rpc",
     "chat",
     "messages",
+    "openai",
     "broadcast",
     "idle",
     "sessions",

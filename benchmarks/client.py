@@ -164,3 +164,24 @@ class Http(asyncio.Protocol):
     def close(self) -> None:
         """Hang up."""
         self._transport.close()
+
+
+class HttpStream(Http):
+    """The same for answers that are streams of events."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:  # type: ignore[explicit-override]  # typing has it since 3.12
+        """Take a chunked answer whose last event is `[DONE]`."""
+        data = self._rest = self._rest + data
+        refused = len(data) > 16 and b" 200 " not in data[:16]
+        if not refused and not data.endswith(b"\r\n0\r\n\r\n"):
+            return
+        self._rest = b""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
+            return
+        if refused or b"data: [DONE]" not in data[-64:]:
+            waiting.set_exception(ConnectionError(data.decode("latin-1")[-600:]))
+        else:
+            waiting.set_result(data)

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from benchmarks.client import Http, WebSocket, text_frame
+from benchmarks.client import Http, HttpStream, WebSocket, text_frame
 from benchmarks.process import cpu_s, private_kb, resident_kb
 
 CONNECTING_AT_ONCE = 16
@@ -33,7 +33,8 @@ class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         token: the gateway's; empty for the bare server, which challenges nobody.
         operations: how many to measure; a tenth as many, at least 20, warm up first.
         depth: requests in flight on each connection.
-        path: for `http`.
+        path: for `http` and `complete`.
+        model, stream: for `complete`.
     """
 
     scenario: str
@@ -47,6 +48,8 @@ class Job(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     params: msgspec.Raw = msgspec.Raw(b"{}")
     path: str = "/"
     caps: list[str] = []
+    model: str = ""
+    stream: bool = False
 
 
 class Cost(msgspec.Struct, kw_only=True):
@@ -175,13 +178,28 @@ class Load:
         return cost
 
     async def http(self) -> Cost:
-        """Post to `path` on each connection, one request at a time."""
+        """Post messages to `path` on each connection, one request at a time."""
+        numbers = itertools.count()
+        return await self._posting(Http, lambda n: _message(f"bench{n}", next(numbers)))
+
+    async def complete(self) -> Cost:
+        """Ask for chat completions on each connection, one at a time."""
+        messages = [{"role": "user", "content": "How is the weather today?"}]
+        body = msgspec.json.encode(
+            {
+                "model": self._job.model,
+                "messages": messages,
+                "stream": self._job.stream,
+            }
+        )
+        return await self._posting(HttpStream if self._job.stream else Http, lambda _: body)
+
+    async def _posting(self, kind: type[Http], body: Callable[[int], bytes]) -> Cost:
         loop, job = asyncio.get_running_loop(), self._job
         opened = [
-            (await loop.create_connection(Http, "127.0.0.1", job.port))[1]
+            (await loop.create_connection(kind, "127.0.0.1", job.port))[1]
             for _ in range(job.connections)
         ]
-        numbers = itertools.count()
 
         async def run(operations: int) -> None:
             left = iter(range(operations))
@@ -189,8 +207,7 @@ class Load:
 
         async def keep_posting(number: int, left: Any) -> None:
             for _ in left:
-                body = _message(f"bench{number}", next(numbers))
-                await self._timed(opened[number].post(_post(job, body)))
+                await self._timed(opened[number].post(_post(job, body(number))))
 
         cost = await self.measure(run, job.operations)
         for connection in opened:
