@@ -88,6 +88,7 @@ from portico.wiring import (
     socket_limits,
     vouched_for,
 )
+from portico.wiring_budgets import build_budgets
 from portico.wiring_channels import ChannelParts
 from portico.wiring_tools import add_built_in_tools
 
@@ -228,6 +229,7 @@ class Gateway:
             policy=RetryPolicy(),
             metrics=self.metrics,
         )
+        self.budgets = build_budgets(self.live, store=store, clock=clock, metrics=self.metrics)
         self.turns = Turns(
             store=store,
             clock=clock,
@@ -242,6 +244,7 @@ class Gateway:
                 max_concurrent=config.agents.defaults.max_concurrent,
                 live_text_ms=config.gateway.limits.live_text_ms,
             ),
+            budgets=self.budgets,
             metrics=self.metrics,
         )
         self.message_door = message_door = message_api_policy(config)
@@ -465,6 +468,7 @@ class Gateway:
                 "deliveries": lambda: self.outbox.forget(before_ms=before_ms()),
                 "messages": lambda: self.inbox.forget(before_ms=before_ms()),
                 "pairing requests": lambda: self.channels.pairings.forget(before_ms=before_ms()),
+                "budgets": lambda: self.budgets.forget(before_ms=before_ms()),
                 "channel events": lambda: self.accounts.forget(before_ms=before_ms()),
                 "approvals": lambda: self.approvals.forget(before_ms=before_ms()),
                 "cron.runs": lambda: self.cron.retention.forget_runs(before_ms=before_ms()),

@@ -32,6 +32,7 @@ from portico.sessions import transcript
 from portico.sessions.model import Entry
 from portico.store import Store, Work, statement
 from portico.tasks import Tasks
+from portico.turns.budgeting import Budgets
 from portico.turns.model import Enqueued, NewTurn, TurnRow
 from portico.turns.service import TurnLimits, Turns
 from tests.support.clock import FakeClock
@@ -227,6 +228,7 @@ class Path:
         retry: RetryPolicy | None = None,
         policy: DoorPolicy = OPEN_DOOR,
         senders: Senders | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self.store = store
         self.clock = clock or FakeClock()
@@ -261,6 +263,7 @@ class Path:
             owner=owner,
             alone=alone,
             limits=limits or TurnLimits(live_text_ms=5),
+            budgets=budgets,
         )
         self.lanes = Lanes(self.turns)
         self.inbox = Inbox(

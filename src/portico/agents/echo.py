@@ -50,7 +50,7 @@ class EchoRuntime:
     """Echoes, in streamed chunks."""
 
     name = "echo"
-    abilities = Abilities(resumable=True)
+    abilities = Abilities(resumable=True, is_metered=False)
 
     async def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
         """Answer `Echo: <text>`, or what the directives ask for."""

@@ -244,7 +244,7 @@ class Final:
     is_untrusted: bool = False
 
 
-ErrorKind = Literal["refusal", "timeout", "rate_limit", "context_length", "unknown"]
+ErrorKind = Literal["refusal", "timeout", "rate_limit", "context_length", "budget", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +277,12 @@ class Abilities:
     Attributes:
         resumable: running a turn again from its start, after a crash, does no harm.
         steerable: takes messages while it runs.
+        is_metered: its answers may cost tokens, so that budgets reserve for them.
     """
 
     resumable: bool = False
     steerable: bool = False
+    is_metered: bool = True
 
 
 class AgentRuntime(Protocol):

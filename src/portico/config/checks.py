@@ -68,6 +68,7 @@ def startup_issues(config: PorticoConfig) -> tuple[Issue, ...]:
         *_bind_issues(config),
         *_proxy_issues(config),
         *_tls_issues(config),
+        *_budget_issues(config),
     )
 
 
@@ -77,6 +78,23 @@ def file_issues(paths: ConfigPaths) -> tuple[Issue, ...]:
         *_permission_issues(paths.config_file, 0o600, "chmod 600"),
         *_permission_issues(paths.state_dir, 0o700, "chmod 700"),
     )
+
+
+def _budget_issues(config: PorticoConfig) -> Iterator[Issue]:
+    from portico.config.sections.agents import normal_agent_id
+
+    known = {entry.id for entry in config.agents.roster()}
+    for place, limit in enumerate(config.budgets.limits):
+        if limit.scope != "agent" or limit.id is None:
+            continue
+        if normal_agent_id(limit.id) not in known:
+            yield Issue(
+                Severity.WARNING,
+                f"budgets.limits[{place}].id",
+                f'there is no agent "{limit.id}": this limit applies to nobody',
+                "name one of: " + ", ".join(sorted(known)),
+                "budget.agent",
+            )
 
 
 def _mode_issues(config: PorticoConfig) -> Iterator[Issue]:

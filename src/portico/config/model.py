@@ -25,6 +25,7 @@ from portico.config.sections.approvals import Approvals
 from portico.config.sections.automation import Cron, RunLog
 from portico.config.sections.base import Section, group, setting
 from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
+from portico.config.sections.budgets import Budgets
 from portico.config.sections.channels import AccountConfig, ChannelDefaults, Channels
 from portico.config.sections.conversation import Messages, QueueSettings, SessionSettings
 from portico.config.sections.gateway import (
@@ -76,6 +77,7 @@ class PorticoConfig(Section):
     channels: Channels = group(Channels, "The doors people write through.")
     approvals: Approvals = group(Approvals, "When a person decides whether an agent may act.")
     cron: Cron = group(Cron, "Jobs that run on a schedule.")
+    budgets: Budgets = group(Budgets, "How much may be spent.")
     store: Store = group(Store, "Where the rows live.")
     logging: Logging = group(Logging, "The log.")
 

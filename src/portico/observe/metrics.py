@@ -148,6 +148,14 @@ class Metrics:
         self.deliveries = Counter(
             "portico_deliveries", "Deliveries settled, by state.", ("channel", "state")
         )
+        self.budget_refusals = Counter(
+            "portico_budget_refusals", "Turns not begun for want of a budget.", ("scope",)
+        )
+        self.budget_notices = Counter(
+            "portico_budget_notices",
+            "Budgets that came near their end (warning) or to it (exhausted) in a window.",
+            ("kind", "scope"),
+        )
         self.store_group_size = Histogram(
             "portico_store_group_size", "Works that shared a commit.", buckets=GROUP_SIZES
         )

@@ -26,6 +26,7 @@ from portico.agents.runtime import (
     ToolStarted,
     TurnRequest,
 )
+from portico.budgets.model import Spender
 from portico.turns.ending import Said, Superseded
 from portico.turns.life import TurnState
 from portico.turns.meter import Meter
@@ -69,6 +70,19 @@ class ActiveRun:
         self.final: Final | Failed | None = None
         self._driving = False
         self._superseded = False
+
+    @property
+    def spender(self) -> Spender:
+        """Who pays for it."""
+        row = self.row
+        return Spender(
+            run_id=row.run_id,
+            agent_id=row.agent_id,
+            session_key=row.session_key,
+            channel=row.reply_route.channel,
+            is_metered=self.runtime.abilities.is_metered,
+            timeout_s=self.timeout_s,
+        )
 
     def cancel(self, reason: str) -> None:
         """Stop the run; its end is committed as cancelled, unless it has finished already."""

@@ -1,21 +1,22 @@
 """What the end of a run is made of: its result, its transcript, the one transaction.
 
-Guarantees: `commit_end` writes the transcript, the turn's end, its delivery and the claim of the
-lane's next turn together, guarded by the fence; a turn whose session was deleted meanwhile still
-ends.
+Guarantees: `commit_end` writes the transcript, the turn's end, its delivery, what its budgets are
+charged and the claim of the lane's next turn together, guarded by the fence; a turn whose session
+was deleted meanwhile still ends.
 
 Not here: when and how often it is tried (run.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
 from portico.agents.runtime import ContextCompacted, Failed, Final, Usage
+from portico.budgets.model import Notice
 from portico.channels.model import ReplyRoute
 from portico.sessions import transcript
 from portico.sessions.model import Entry
@@ -80,7 +81,8 @@ class Said:
             text = self.text if self.final.text is None else self.final.text
             stop = self.final.stop_reason
         elif isinstance(self.final, Failed):
-            error, kind, stop = self.final.message, self.final.kind, "error"
+            error, kind = self.final.message, self.final.kind
+            stop = "budget" if kind == "budget" else "error"
         if state is TurnState.CANCELLED:
             error, kind, stop = None, None, self.cancelled_by or "aborted"
         return TurnResult(
@@ -102,6 +104,7 @@ class Ending:
 
     Attributes:
         entry: the transcript entry of the answer, when there is one.
+        notices: what the operator is to be told of budgets.
         delivers: whether something is now waiting in the outbox.
         following: the turn that follows in the lane, claimed by the same transaction.
     """
@@ -110,6 +113,7 @@ class Ending:
     entry: Entry | None
     delivers: bool
     following: TurnRow | None
+    notices: Sequence[Notice] = ()
 
 
 def commit_end(
@@ -118,10 +122,14 @@ def commit_end(
     said: Said,
     *,
     outbox: Outbox,
+    settle: Callable[[Usage], Work[Sequence[Notice]]],
     next_claim: Callable[[], Work[TurnRow | None]],
     now: int,
 ) -> Work[Ending]:
     """End a running turn.
+
+    Args:
+        settle: the work that charges what was used.
 
     Raises:
         Superseded: another owner has it; nothing is written.
@@ -138,11 +146,12 @@ def commit_end(
         delivers = yield from outbox.enqueue(
             row.reply_route, say, run_id=row.run_id, session_key=row.session_key, now=now
         )
+    notices = yield from settle(result.usage)
     following = yield from next_claim()
     ended = msgspec.structs.replace(
         row, state=state, result=result, ended_at=now, owner=None, lease_until=None
     )
-    return Ending(ended, entry, delivers, following)
+    return Ending(ended, entry, delivers, following, notices)
 
 
 def claim_nothing() -> Work[TurnRow | None]:

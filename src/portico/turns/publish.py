@@ -26,6 +26,9 @@ from portico.events.hub import Hub
 from portico.turns.life import TurnState
 from portico.turns.model import TurnResult, TurnRow
 
+# The protocol's error kinds have none for a budget; `stopReason` says it.
+_KINDS = {"budget": "rate_limit"}
+
 
 def assistant_message(text: str, timestamp_ms: int) -> dict[str, Any]:
     """Return an assistant message in the shape the wire shows."""
@@ -112,7 +115,7 @@ class RunPublisher:
                 result.text,
                 ended_at,
                 errorMessage=result.error,
-                errorKind=result.error_kind or "unknown",
+                errorKind=_KINDS.get(result.error_kind or "", result.error_kind) or "unknown",
                 stopReason=result.stop_reason,
             )
 

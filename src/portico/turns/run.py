@@ -30,6 +30,7 @@ from portico.store import Store, Work
 from portico.store.patience import until_written
 from portico.turns import store as turn_store
 from portico.turns.active import INTERNAL_ERROR, ActiveRun, StoreAway
+from portico.turns.budgeting import Budgets
 from portico.turns.clean import clean
 from portico.turns.ending import Ending, Outbox, Said, Superseded, claim_nothing, commit_end
 from portico.turns.feed import Feeds, Started
@@ -50,12 +51,20 @@ class Runner:
     """
 
     def __init__(
-        self, *, store: Store, clock: Clock, feeds: Feeds, outbox: Outbox, patience_s: float
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        feeds: Feeds,
+        outbox: Outbox,
+        budgets: Budgets,
+        patience_s: float,
     ) -> None:
         self._store = store
         self._clock = clock
         self._feeds = feeds
         self._outbox = outbox
+        self._budgets = budgets
         self._patience_s = patience_s
 
     async def run(self, run: ActiveRun, next_claim: Callable[[], Work[TurnRow | None]]) -> Ending:
@@ -83,6 +92,9 @@ class Runner:
         return await self._finish(run, state, claim_nothing)
 
     async def _consume(self, run: ActiveRun) -> None:
+        if (refusal := await self._admit(run)) is not None:
+            run.final = Failed(refusal, "budget")
+            return
         if run.row.attempts > 1:
             run.carried.extend(await self._store.read(turn_store.taken, run.row.run_id))
         events = run.runtime.run(self._turn(run))
@@ -90,6 +102,14 @@ class Runner:
             await self._follow(run, events)
         finally:
             await _close(events, run)
+
+    async def _admit(self, run: ActiveRun) -> str | None:
+        """Reserve what the run may need; return why not.
+
+        Raises:
+            StoreAway: it could not be reserved; the runtime must not begin.
+        """
+        return await self._before_acting(lambda: self._budgets.admit(run.spender), run, "a budget")
 
     async def _follow(self, run: ActiveRun, events: AsyncIterator[AgentEvent]) -> None:
         feed = self._feeds.open(run.row.run_id)
@@ -113,14 +133,19 @@ class Runner:
             Superseded: another owner has the turn; the tool must not act.
             StoreAway: it could not be recorded; the tool must not act.
         """
-        try:
-            is_ours = await self._until_written(
-                lambda: self._store.write(turn_store.mark_unsafe, run.row), run, "a tool call"
-            )
-        except Exception as error:
-            raise StoreAway("a tool call could not be recorded") from error
+        is_ours = await self._before_acting(
+            lambda: self._store.write(turn_store.mark_unsafe, run.row), run, "a tool call"
+        )
         if not is_ours:
             raise Superseded
+
+    async def _before_acting(
+        self, write: Callable[[], Awaitable[T]], run: ActiveRun, what: str
+    ) -> T:
+        try:
+            return await self._until_written(write, run, what)
+        except Exception as error:
+            raise StoreAway(f"{what} could not be recorded") from error
 
     def _turn(self, run: ActiveRun) -> Turn:
         row = run.row
@@ -182,6 +207,7 @@ class Runner:
         ending = await self._commit(run, state, next_claim, now)
         run.publisher.ended(ending.row.state, ending.row.result or TurnResult(), now)
         self._feeds.close(run.row.run_id, ending.row)
+        self._budgets.tell(ending.notices)
         if ending.delivers:
             self._outbox.wake()
         return ending
@@ -212,7 +238,13 @@ class Runner:
 
         def work() -> Work[Ending]:
             return commit_end(
-                run.row, state, said, outbox=self._outbox, next_claim=next_claim, now=now
+                run.row,
+                state,
+                said,
+                outbox=self._outbox,
+                settle=lambda usage: self._budgets.settle(run.spender, usage, now=now),
+                next_claim=next_claim,
+                now=now,
             )
 
         async def attempt() -> Ending:

@@ -21,6 +21,7 @@ import msgspec
 import structlog
 
 from portico.agents.runtime import AgentRuntime
+from portico.budgets.model import Spender
 from portico.clock import Clock
 from portico.events.hub import Hub
 from portico.observe.metrics import Metrics
@@ -30,6 +31,7 @@ from portico.tasks import Tasks
 from portico.turns import leases, spending
 from portico.turns import store as turn_store
 from portico.turns.active import ActiveRun
+from portico.turns.budgeting import Budgets, Unlimited
 from portico.turns.ending import Ending, Outbox, Superseded
 from portico.turns.feed import Feeds, RunFeed
 from portico.turns.life import TurnState, after_owner_died
@@ -102,8 +104,10 @@ class Turns:
         owner: str,
         alone: bool,
         limits: TurnLimits,
+        budgets: Budgets | None = None,
         metrics: Metrics | None = None,
     ) -> None:
+        self._budgets = budgets or Unlimited()
         self._metrics = metrics or Metrics()
         self._store = store
         self._clock = clock
@@ -122,6 +126,7 @@ class Turns:
             clock=clock,
             feeds=self._feeds,
             outbox=outbox,
+            budgets=self._budgets,
         )
         self._active: dict[str, ActiveRun] = {}  # by session key
         self._claiming = 0  # slots taken by claims on their way
@@ -224,7 +229,15 @@ class Turns:
 
     def record(self, session: Session, spent: Spent) -> Work[None]:
         """The work that keeps what was spent for a session outside its turns."""
-        return spending.record(session, spent, now=self._clock.now_ms())
+        now = self._clock.now_ms()
+        run_id = yield from spending.record(session, spent, now=now)
+        spender = Spender(
+            run_id=run_id,
+            agent_id=session.agent_id,
+            session_key=session.key,
+            channel=session.channel,
+        )
+        yield from self._budgets.charge(spender, spent.usage, now=now)
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -530,7 +543,7 @@ class Turns:
         )
         log.info("turn.orphan", run_id=row.run_id, becomes=state.value, attempts=row.attempts)
         if state is TurnState.QUEUED:
-            await self._store.write(leases.requeue, row)
+            await self._store.write(self._requeue, row)
             return
         try:
             ending = await self._runner.close(run, state, INTERRUPTED)
@@ -538,6 +551,10 @@ class Turns:
             log.info("turn.orphan_taken", run_id=row.run_id)
             return
         self._tell(ending)
+
+    def _requeue(self, row: TurnRow) -> Work[None]:
+        if (yield from leases.requeue(row)):
+            yield from self._budgets.release(row.run_id)
 
     async def _close_feeds(self) -> None:
         """Close the feeds of runs that ended elsewhere, so that nobody follows them for ever."""

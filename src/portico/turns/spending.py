@@ -44,8 +44,9 @@ _RECORD = statement(
 )
 
 
-def record(session: Session, spent: Spent, *, now: int) -> Work[None]:
-    """Note what was spent for a session."""
+def record(session: Session, spent: Spent, *, now: int) -> Work[str]:
+    """Note what was spent for a session; return the id of the run it is kept as."""
+    run_id = new_id("run")
     route = ReplyRoute(channel="internal", account="default", peer=Peer("direct", session.key))
     usage = spent.usage
     result = TurnResult(
@@ -56,7 +57,7 @@ def record(session: Session, spent: Spent, *, now: int) -> Work[None]:
         model=spent.model,
     )
     yield _RECORD(
-        run_id=new_id("run"),
+        run_id=run_id,
         session_key=session.key,
         session_id=session.session_id,
         agent_id=session.agent_id,
@@ -71,3 +72,4 @@ def record(session: Session, spent: Spent, *, now: int) -> Work[None]:
         output_tokens=usage.output,
         cost_usd=usage.cost_usd,
     )
+    return run_id

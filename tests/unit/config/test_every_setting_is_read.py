@@ -101,6 +101,7 @@ def everything_on(directory: Path) -> dict[str, Any]:
         "skills": {"entries": {"hat": {"enabled": True}}},
         "mcp": {"servers": {"far": {"url": "http://127.0.0.1:1/mcp"}, "near": {"command": "/no"}}},
         "tools": {"byChannel": {"http": {"deny": ["exec"]}}},
+        "budgets": {"limits": [{"scope": "agent", "id": "a", "tokens": 10**6, "usd": 5}]},
         "models": {
             "providers": {
                 "lab": {"baseUrl": "http://127.0.0.1:1/v1", "models": [{"id": "m", "cost": {}}]}

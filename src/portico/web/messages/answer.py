@@ -48,6 +48,8 @@ def failure_of(row: TurnRow) -> Failure | None:
         return None
     status, kind, message = known
     said = row.result.error if row.result else None
+    if row.state is _S.FAILED and row.result is not None and row.result.error_kind == "budget":
+        status, kind = 429, "budget_exhausted"
     if row.state in {_S.FAILED, _S.TIMED_OUT, _S.INTERRUPTED} and said:
         message = said  # a sentence for the person; the runner keeps internal text out of it
     return Failure(status, ApiError(kind, message))

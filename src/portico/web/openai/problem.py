@@ -103,11 +103,13 @@ _TYPES: tuple[tuple[type[GatewayError], str, str | None], ...] = (
     (InvalidRequest, "invalid_request_error", None),
 )
 
+_NO_QUOTA = "insufficient_quota"  # the SDKs' users know it: it is not worth trying again
 _BY_KIND: dict[str, tuple[int, str, str | None]] = {
     "rate_limit": (429, "rate_limited", "rate_limit_exceeded"),
     "context_length": (400, "invalid_request_error", "context_length_exceeded"),
     "refusal": (400, "invalid_request_error", "content_policy_violation"),
     "timeout": (504, "api_error", "timeout"),
+    "budget": (429, _NO_QUOTA, _NO_QUOTA),
 }
 
 
@@ -159,7 +161,8 @@ def failed(row: TurnRow) -> Response | None:
     if found is None:
         return None
     status, error = found
-    headers = retry_after(1000) if status in {429, 503} else {}
+    again = status in {429, 503} and error.type != _NO_QUOTA
+    headers = retry_after(1000) if again else {}
     if row.started_at is not None:
         headers["x-should-retry"] = "false"
     return json_response(OpenAIErrorBody(error=error), status, headers)
