@@ -275,7 +275,7 @@ class Gateway:
             ).route,
             metrics=self.metrics,
         )
-        self.accounts = self.channels.build_accounts(self.inbox)
+        self.accounts = self.channels.build_accounts(self.inbox, self.turns)
         self.chat = ChatService(
             inbox=self.inbox,
             turns=self.turns,

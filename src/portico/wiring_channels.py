@@ -5,12 +5,13 @@ Not here: what accounts do (`channels`), what happens to a message (`inbox`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
+from portico.agents.runtime import AgentEvent
 from portico.channels.access.life import HOUR_MS, MINUTE_MS, PairingRules
 from portico.channels.access.pairing import Pairings
 from portico.channels.access.policy import AccessPolicy, ClosedPolicy, Pairing
@@ -21,6 +22,7 @@ from portico.channels.accounts.notices import LifecycleNotices
 from portico.channels.accounts.service import Accounts, AccountSettings
 from portico.channels.admission import Policy
 from portico.channels.doors import Doors
+from portico.channels.live import LiveReplies
 from portico.channels.manifest import find_manifests
 from portico.channels.model import InboundMessage, Peer, ReplyRoute
 from portico.channels.registry import ChannelRegistry
@@ -32,6 +34,8 @@ from portico.outbox.service import Outbox
 from portico.protocol import keys
 from portico.store import Store, Work
 from portico.tasks import Tasks
+from portico.turns.feed import Ended, Started
+from portico.turns.service import Turns
 
 if TYPE_CHECKING:
     from portico.agents.service import Agents
@@ -114,6 +118,33 @@ class Answers:
     def wake(self) -> None:
         """Something was committed."""
         self._outbox.wake()
+
+
+class FollowedRuns:
+    """Lets channels follow the runs of this process."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    async def follow(self, run_id: str) -> AsyncIterator[AgentEvent | None]:
+        """Yield a run's steps, `None` first when it begins, until it has ended."""
+        row = await self._turns.find(run_id)
+        feed = None if row is None else self._turns.follow(row)
+        if feed is None:
+            return
+        async for _, step in feed.follow():
+            if isinstance(step, Started):
+                yield None
+            elif isinstance(step, Ended):
+                return
+            else:
+                yield step
+
+    async def has_answer(self, run_id: str) -> bool:
+        """Whether an ended run has something to say."""
+        row = await self._turns.find(run_id)
+        result = None if row is None else row.result
+        return result is not None and bool(result.text or result.error)
 
 
 class AccountRules:
@@ -214,7 +245,7 @@ class ChannelParts:
             pairing=self.pairings,
         )
 
-    def build_accounts(self, inbox: Inbox) -> Accounts:
+    def build_accounts(self, inbox: Inbox, turns: Turns) -> Accounts:
         """Construct the accounts: known to the outbox from now on, and with a way in."""
         loaded = self._live.loaded
         config = loaded.require()
@@ -231,6 +262,7 @@ class ChannelParts:
             alone=self._alone,
             settings=account_settings(config, loaded.paths.state_dir),
             notices=build_notices(config, self._outbox, self._tasks),
+            live=LiveReplies(runs=FollowedRuns(turns), clock=self._clock, tasks=self._tasks),
             on_ready=self._outbox.account_ready,
         )
         self._live.follow("channels", stage=self._stage)

@@ -170,6 +170,9 @@ class Senders:
     def is_mailbox(self, channel: str) -> bool:
         return channel == "webchat"
 
+    def pieces(self, channel: str, account: str, text: str) -> list[str]:
+        return [text]
+
 
 @dataclass
 class Runtimes:

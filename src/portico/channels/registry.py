@@ -7,6 +7,7 @@ never sends them, though somebody may be sent a message there.
 from __future__ import annotations
 
 from portico.channels.contract import Channel
+from portico.channels.text.split import split_markdown
 
 MAILBOXES = frozenset({"webchat", "http", "openai", "agent", "cron"})
 DEFAULT_ACCOUNT = "default"
@@ -30,6 +31,13 @@ class ChannelRegistry:
     def find(self, channel: str, account: str) -> Channel | None:
         """Return the account's sender; `None` when it is not configured."""
         return self._accounts.get((channel, account))
+
+    def pieces(self, channel: str, account: str, text: str) -> list[str]:
+        """Return a text as the messages it takes on an account."""
+        limit = getattr(self._accounts.get((channel, account)), "text_limit", None)
+        if limit is None or len(text) <= limit:
+            return [text]
+        return split_markdown(text, limit) or [text]
 
     def is_known(self, channel: str) -> bool:
         """Whether the channel has any account."""

@@ -56,6 +56,10 @@ class Senders(Protocol):
         """Whether answers on this channel are read from the transcript, not sent."""
         ...
 
+    def pieces(self, channel: str, account: str, text: str) -> list[str]:
+        """Return a text as the messages it takes on an account."""
+        ...
+
 
 class Outbox:
     """Sends what is due."""
@@ -115,14 +119,7 @@ class Outbox:
         """Insert an answer, inside the transaction that ends its turn."""
         if self._senders.is_mailbox(route.channel):
             return False
-        yield from outbox_store.enqueue(
-            route,
-            text,
-            run_id=run_id,
-            session_key=session_key,
-            expires_at=self._expires_at(now),
-            now=now,
-        )
+        yield from self.insert(route, text, run_id=run_id, session_key=session_key, now=now)
         return True
 
     async def send(
@@ -137,9 +134,10 @@ class Outbox:
         """Accept a message of somebody else than a turn; return its delivery id once committed.
 
         Args:
-            delivery_id: the id it must have; accepting it again changes nothing.
+            delivery_id: the id it must have; accepting it again changes nothing. Of a text that
+                takes several messages it is the first one's.
         """
-        delivery_id = await self._store.write(
+        first = await self._store.write(
             self.insert,
             route,
             text,
@@ -149,7 +147,7 @@ class Outbox:
             delivery_id=delivery_id,
         )
         self.wake()
-        return delivery_id
+        return first
 
     def insert(
         self,
@@ -163,16 +161,20 @@ class Outbox:
         delivery_id: str | None = None,
     ) -> Work[str]:
         """The work of `send`, for whoever commits it with something of its own; then `wake`."""
-        return outbox_store.enqueue(
-            route,
-            text,
-            media=media,
-            run_id=run_id,
-            session_key=session_key,
-            expires_at=self._expires_at(now),
-            now=now,
-            delivery_id=delivery_id,
-        )
+        first = delivery_id
+        for number, piece in enumerate(self._senders.pieces(route.channel, route.account, text)):
+            made = yield from outbox_store.enqueue(
+                route,
+                piece,
+                media=media if number == 0 else (),
+                run_id=run_id,
+                session_key=session_key,
+                expires_at=self._expires_at(now),
+                now=now,
+                delivery_id=first if number == 0 or first is None else f"{first}.{number + 1}",
+            )
+            first = first or made
+        return first or ""
 
     def wake(self) -> None:
         """Look for due deliveries now."""

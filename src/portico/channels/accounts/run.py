@@ -17,7 +17,7 @@ import structlog
 from portico.channels.accounts import store as account_store
 from portico.channels.contract import HttpDoor, Received, Superseded
 from portico.channels.doors import Doors
-from portico.channels.model import ChannelEvent, InboundMessage
+from portico.channels.model import ChannelEvent, InboundMessage, ReplyRoute
 from portico.clock import Clock
 from portico.store import Store, Work
 from portico.tasks import Tasks
@@ -50,6 +50,10 @@ class Listener(Protocol):
 
     def nudge(self) -> None:
         """Something has failed."""
+        ...
+
+    def admitted(self, route: ReplyRoute, run_id: str) -> None:
+        """A message will be answered."""
         ...
 
 
@@ -112,6 +116,8 @@ class Run:
         received = await self._intake.take(whole, beside=lambda: self._guard(cursor))
         self._came(cursor)
         self.received_ms = self.clock.now_ms()
+        if received.run_id is not None and not received.duplicate:
+            self._listener.admitted(whole.reply_route, received.run_id)
         return received
 
     async def note(self, event: ChannelEvent, *, cursor: str | None = None) -> bool:

@@ -24,7 +24,9 @@ from portico.channels.accounts.run import Intake
 from portico.channels.accounts.store import AccountRow
 from portico.channels.accounts.supervisor import Supervisor, Surroundings
 from portico.channels.doors import Doors
+from portico.channels.live import LiveReplies
 from portico.channels.manifest import Manifest
+from portico.channels.model import ReplyRoute
 from portico.channels.registry import ChannelRegistry
 from portico.clock import Clock
 from portico.config.channels import AccountEntry
@@ -84,6 +86,7 @@ class Accounts:
         alone: bool,
         settings: AccountSettings,
         notices: Notices | None = None,
+        live: LiveReplies | None = None,
         on_ready: Callable[[str, str], None] = lambda _channel, _account: None,
     ) -> None:
         """Take note of the accounts; nothing is imported, read or started.
@@ -101,6 +104,7 @@ class Accounts:
         self._alone = alone
         self._settings = settings
         self._notices = notices
+        self._live = live
         self._on_ready = on_ready
         self._around = Surroundings(
             store=store,
@@ -226,6 +230,11 @@ class Accounts:
         """An account has received for long enough to be called well."""
         if self._notices is not None:
             self._notices.healthy(account)
+
+    def admitted(self, account: Supervisor, route: ReplyRoute, run_id: str) -> None:
+        """A message will be answered."""
+        if self._live is not None:
+            self._live.watch(account, route, run_id)
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -42,7 +42,9 @@ from portico.channels.contract import (
     RunningAccount,
 )
 from portico.channels.doors import Doors
+from portico.channels.live import PreviewGate
 from portico.channels.manifest import Manifest, MissingExtra
+from portico.channels.model import ReplyRoute
 from portico.clock import Clock
 from portico.config.channels import AccountEntry
 from portico.protocol.errors import InvalidRequest
@@ -58,7 +60,11 @@ Ended = tuple[End, str | None]
 
 
 class Watcher(Protocol):
-    """Who is told of every change of state."""
+    """Who is told of every change of state, and of messages that will be answered."""
+
+    def admitted(self, account: Supervisor, route: ReplyRoute, run_id: str) -> None:
+        """A message will be answered."""
+        ...
 
     def changed(self, account: Supervisor, before: AccountState) -> None:
         """An account is in another state now."""
@@ -99,6 +105,7 @@ class Supervisor:
         self.state = S.OFF
         self.failures = 0
         self.seen = AccountRow(channel=entry.channel, account=entry.account)
+        self.previews = PreviewGate()
         self._around = around
         self._run: Run | None = None
         self._account: RunningAccount | None = None
@@ -125,6 +132,18 @@ class Supervisor:
         return self._account if self.state is S.CONNECTED else None
 
     @property
+    def shows_previews(self) -> bool:
+        """Whether answers are shown while they grow."""
+        return self.entry.config is not None and self.entry.config.streaming != "off"
+
+    @property
+    def text_limit(self) -> int:
+        """The longest text of one message."""
+        most, config = self.manifest.text_limit, self.entry.config
+        wanted = None if config is None else config.text_chunk_limit
+        return most if wanted is None else min(most, wanted)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether it should run."""
         return self.entry.enabled and self.desired == "running"
@@ -149,7 +168,8 @@ class Supervisor:
         live = self.live
         if live is None:
             raise NotReady(f"{self.channel}:{self.account} is {self.state}")
-        receipt = await live.send(message)
+        async with self.previews.final(message.run_id):
+            receipt = await live.send(message)
         self._note(sent_at=self._around.clock.now_ms())
         return receipt
 
@@ -231,6 +251,10 @@ class Supervisor:
             self._connected_s = None
             self._note(last_error=reason)
             self._become(S.LOST)
+
+    def admitted(self, route: ReplyRoute, run_id: str) -> None:
+        """A message will be answered."""
+        self._around.watcher.admitted(self, route, run_id)
 
     # -- the life --------------------------------------------------------------------------------
 

@@ -79,6 +79,11 @@ class AccountConfig(Section):
     text_chunk_limit: int | None = setting(
         None, "Longest message in characters; unset: what the channel takes.", reload="hot", ge=64
     )
+    streaming: Literal["partial", "off"] = setting(
+        "partial",
+        "partial: where the channel can, answers are shown while they grow.",
+        reload="hot",
+    )
     media_max_mb: float = setting(20, "Largest file, either way, in MB.", reload="hot", gt=0)
 
     @property
