@@ -438,3 +438,21 @@ async def test_deliveries_can_be_listed_and_counted(store: Store) -> None:
         assert await store.read(outbox_store.counts) == {"failed": 1, "sent": 1}
         assert await path.outbox.wait_settled(sent, 0) == listed[0]
         assert await path.outbox.wait_settled("dlv_nothing", 0) is None
+
+
+async def test_a_long_text_leaves_as_several_messages_in_order(store: Store) -> None:
+    class Parts(Senders):
+        def pieces(self, channel: str, account: str, text: str) -> list[str]:
+            return text.split("|")
+
+    channel = FakeChannel()
+    async with Path(store, senders=Parts({"fake": channel}), retry=POLICY) as path:
+        for _ in range(2):  # the same again changes nothing
+            first = await path.outbox.send(
+                route(), "one|two|three", media=("m",), session_key=None, delivery_id="dlv_x"
+            )
+            assert first == "dlv_x"
+        await in_state(path, "dlv_x.3", "sent")
+    assert channel.texts == ["one", "two", "three"]
+    assert [message.media for message in channel.ledger] == [("m",), (), ()]
+    assert [message.delivery_id for message in channel.ledger] == ["dlv_x", "dlv_x.2", "dlv_x.3"]
