@@ -39,6 +39,7 @@ PARAMS = {
         *("sessions.list", "sessions.preview", "sessions.describe", "sessions.resolve"),
         *("sessions.create", "sessions.send", "sessions.patch", "sessions.reset"),
         *("sessions.delete", "sessions.compact", "sessions.abort", "sessions.usage"),
+        *("cron.add", "cron.list", "cron.runs", "cron.status"),
         *("sessions.messages.subscribe", "sessions.messages.unsubscribe"),
         *("models.list", "logs.tail", "send"),
         *("skills.status", "skills.bins", "skills.install", "skills.update"),
@@ -197,6 +198,48 @@ def test_approvals(gateway: GatewayProcess, operator: Operator) -> None:
     history = operator.call("approval.history", limit=3)
     assert len(history["items"]) == 3
     wrong += problems("ApprovalHistoryResult", history)
+def test_scheduled_jobs(operator: Operator) -> None:
+    payload = {"kind": "agentTurn", "message": "hi", "model": "portico/echo"}
+    schedule = {"kind": "cron", "expr": "0 7 * * *", "tz": "Europe/Berlin", "staggerMs": 1000}
+    added = operator.call(
+        "cron.add",
+        name="brief",
+        schedule=schedule,
+        sessionTarget="isolated",
+        wakeMode="now",
+        payload=payload,
+        agentId="main",
+        description="d",
+        displayName="Brief",
+        delivery={"mode": "announce", "channel": "webchat", "to": "main", "bestEffort": True},
+    )
+    run_id = operator.call("cron.run", id=added["id"])["runId"]
+    finished = operator.wait_event("cron", action="finished", runId=run_id)
+    declared = operator.call(
+        "cron.add",
+        name="rest",
+        sessionTarget="main",
+        wakeMode="next-heartbeat",
+        schedule={"kind": "at", "at": "2099-01-01T00:00:00Z"},
+        declarationKey="rest",
+        payload={"kind": "systemEvent", "text": "stretch"},
+    )
+    wrong = problems("CronAddResult", added) + problems("CronDeclarativeAddResult", declared)
+    wrong += problems("CronJob", finished["job"])
+    wrong += problems("CronJob", operator.call("cron.get", id=added["id"]))
+    patched = operator.call("cron.update", id=added["id"], patch={"enabled": False})
+    wrong += problems("CronJob", patched)
+    for job in operator.call("cron.list", includeDisabled=True)["jobs"]:
+        assert job.pop("effectiveAgentId") == "main"
+        wrong += problems("CronJob", job)
+    for entry in operator.call("cron.runs", scope="all")["entries"]:
+        wrong += problems("CronRunLogEntry", entry)
+    for job in (added, declared["job"]):
+        operator.call("cron.remove", id=job["id"])
+    with pytest.raises(Refused) as refused:
+        operator.call("cron.remove", id=added["id"])
+    wrong += problems("ErrorShape", refused.value.error)
+    wrong += problems("CronJobNotFoundErrorDetails", refused.value.error["details"])
     assert wrong == []
 
 
