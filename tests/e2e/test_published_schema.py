@@ -198,6 +198,9 @@ def test_approvals(gateway: GatewayProcess, operator: Operator) -> None:
     history = operator.call("approval.history", limit=3)
     assert len(history["items"]) == 3
     wrong += problems("ApprovalHistoryResult", history)
+    assert wrong == []
+
+
 def test_scheduled_jobs(operator: Operator) -> None:
     payload = {"kind": "agentTurn", "message": "hi", "model": "portico/echo"}
     schedule = {"kind": "cron", "expr": "0 7 * * *", "tz": "Europe/Berlin", "staggerMs": 1000}
