@@ -127,7 +127,7 @@ export class Sessions {
     this.list.value = this.list.value.filter((row) => row.key !== key)
   }
 
-  private async loadAgents(): Promise<void> {
+  async loadAgents(): Promise<void> {
     const response = await this.gateway.tryRequest('agents.list', {})
     this.agents.value = asArray(response?.['agents']).map((value) => {
       const agent = asObject(value)

@@ -28,6 +28,9 @@ export class Store {
   readonly hello = computed(() => (this.connection.value.phase === 'connected' ? this.connection.value.hello : undefined))
   readonly version = signal('')
   readonly drawerOpen = signal(false)
+  /** Counts the changes of the gateway's configuration: what was made from it is read again. */
+  readonly configVersion = signal(0)
+  readonly gateway: Gateway
   readonly health: Health
   readonly sessions: Sessions
   readonly chats: Chats
@@ -48,7 +51,7 @@ export class Store {
       onEvent: (name, payload) => this.eventCame(name, payload),
       onGap: () => this.caughtUp(),
     })
-    const gateway = new Gateway(() => this.client)
+    const gateway = this.gateway = new Gateway(() => this.client)
     this.health = new Health(gateway)
     this.sessions = new Sessions(gateway)
     this.chats = new Chats(gateway, Date.now)
@@ -104,6 +107,12 @@ export class Store {
   newSession(agentId: string = this.agentId): void {
     this.openSession(`agent:${agentId}:web-${randomId().slice(0, 8)}`)
     this.announce('New chat')
+  }
+
+  /** Whose conversation it is, where that is not plain: of every agent but the default one. */
+  agentName(id: string): string {
+    if (id === this.agentId) return ''
+    return this.sessions.agents.value.find((agent) => agent.id === id)?.name ?? id
   }
 
   async resetSession(key: string): Promise<void> {
@@ -166,6 +175,12 @@ export class Store {
     else if (name === 'exec.approval.requested') this.approvals.requested(payload)
     else if (name === 'exec.approval.resolved') this.approvals.resolved(payload)
     else if (name === 'health') this.health.changed(payload)
+    else if (name === 'config.changed') this.configChanged()
+  }
+
+  private configChanged(): void {
+    this.configVersion.value += 1
+    void this.sessions.loadAgents()
   }
 
   /** Events were lost on the way: read again what they would have said. */

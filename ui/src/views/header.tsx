@@ -2,6 +2,7 @@
 
 import type { JSX } from 'preact'
 import { nextTheme, theme } from '../state/theme'
+import { AgentsButton } from './agents'
 import { useNow } from './clock'
 import { useStore } from './context'
 import { HealthPanel } from './health'
@@ -26,6 +27,7 @@ export function Header(): JSX.Element {
       <Connection />
       <span class="bar-space" />
       <HealthPanel />
+      <AgentsButton />
       <ThemeButton />
       <button type="button" class="icon-button" aria-label="Log out" title="Log out" onClick={() => store.logOut()}>
         <Icon name="exit" />

@@ -94,6 +94,7 @@ interface RowProps {
 function Row({ row, now, ask }: RowProps): JSX.Element {
   const store = useStore()
   const current = store.chats.currentKey.value === row.key
+  const agent = store.agentName(row.agentId)
   const askReset = (): void => ask({
     title: 'Reset this conversation?',
     text: `“${row.title}” starts over: the agent forgets what was said so far.`,
@@ -114,8 +115,9 @@ function Row({ row, now, ask }: RowProps): JSX.Element {
           <span class="session-name">{row.title}</span>
           <time class="session-time">{row.updatedAt > 0 ? ago(row.updatedAt, now) : ''}</time>
         </span>
-        {(row.preview !== '' || row.channel !== '') && (
+        {(row.preview !== '' || row.channel !== '' || agent !== '') && (
           <span class="session-preview">
+            {agent !== '' && <span class="tag">{agent}</span>}
             {row.channel !== '' && <span class="tag">{row.channel}</span>}
             {row.preview}
           </span>

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 _AGENTS = """\
 # How you work
 
-This directory is yours. What stands in it you are told at the start of every conversation:
-AGENTS.md (how you work), SOUL.md (how you are), IDENTITY.md (who you are), USER.md (whom you help),
-MEMORY.md (what is worth keeping).
+This directory is yours. AGENTS.md, SOUL.md, IDENTITY.md, USER.md and MEMORY.md are told to you \
+at the start of every conversation.
 
 - Answer what was asked, then stop.
 - Say so when you do not know, and when you have not checked.
