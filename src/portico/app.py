@@ -90,7 +90,7 @@ from portico.wiring import (
 )
 from portico.wiring_budgets import build_budgets
 from portico.wiring_channels import ChannelParts
-from portico.wiring_tools import add_built_in_tools
+from portico.wiring_tools import add_built_in_tools, web_settings
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -287,12 +287,14 @@ class Gateway:
             is_channel=self.senders.is_known,
             settings=ChatSettings(dm_scope=config.session.dm_scope),
         )
+        self.web_fetcher = Fetcher(web_settings(config))
         add_built_in_tools(
             self.toolbox.registry,
             config,
             accounts=self.accounts,
             agents=self.agents,
             clock=clock,
+            fetcher=self.web_fetcher,
             inbox=self.inbox,
             outbox=self.outbox,
             senders=self.senders,
@@ -632,6 +634,7 @@ class Gateway:
         await self.accounts.stop()
         await self.tasks.stop()
         await self.fetcher.close()
+        await self.web_fetcher.close()
         await self.agents.close()
         await self.store.stop()
         log.info("gateway.stopped")

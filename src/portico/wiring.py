@@ -113,6 +113,7 @@ def tool_layers(config: PorticoConfig) -> LayersFor:
     """Return the policy: the gateway's layer, the agent's, the channel's; and untrusted text's."""
     tools, agents = config.tools, config.agents
     everybody = _rules("tools", tools)
+    off = _switched_off(config)
     channels = {
         name: _rules(f"tools.byChannel.{name}", it) for name, it in tools.by_channel.items()
     }
@@ -130,9 +131,15 @@ def tool_layers(config: PorticoConfig) -> LayersFor:
     def layers(agent_id: str, channel: str | None) -> Layers:
         own, untrusted = by_agent.get(agent_id) or by_agent[agents.default_id()]
         through = channels.get(channel or "")
-        return Layers((everybody, own, *((through,) if through else ())), untrusted)
+        return Layers((off, everybody, own, *((through,) if through else ())), untrusted)
 
     return layers
+
+
+def _switched_off(config: PorticoConfig) -> Rules:
+    """Return the layer that hides tools which are configured away, whoever asks."""
+    on = {"web_fetch": config.tools.web.fetch.enabled}
+    return Rules("off", deny=tuple(name for name, is_on in on.items() if not is_on))
 
 
 def _rules(name: str, given: ToolRules) -> Rules:

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from portico.agents.model.catalog import UnknownModel
+from portico.agents.tools.documents.reader import Reader
 from portico.agents.tools.roster import RosterTools
+from portico.agents.tools.web import WebLimits, WebTools
 from portico.channels.tools import AccountShown, ChannelTools
 from portico.channels.webchat import CHANNEL as WEBCHAT
 from portico.chat.tools import AgentTalk
+from portico.fetch import Fetcher, FetchSettings
 from portico.outbox.tools import MessageTools
 from portico.sessions.reach import Reach, ReachRules
 from portico.sessions.tools import SessionTools
@@ -37,6 +40,7 @@ def add_built_in_tools(
     accounts: Accounts,
     agents: Agents,
     clock: Clock,
+    fetcher: Fetcher,
     inbox: Inbox,
     outbox: Outbox,
     senders: ChannelRegistry,
@@ -44,7 +48,8 @@ def add_built_in_tools(
     turns: Turns,
 ) -> None:
     """Construct every built-in tool and register it."""
-    reach = Reach(sessions, reach_rules(config))
+    reach, reader = Reach(sessions, reach_rules(config)), Reader()
+    web = WebTools(fetcher=fetcher, reader=reader, limits=web_limits(config))
     for feature in (
         SessionTools(
             sessions=sessions,
@@ -64,6 +69,7 @@ def add_built_in_tools(
         RosterTools(agents, reaches=reach.rules.reaches_agent),
         ChannelTools(lambda: channel_accounts(accounts)),
         MessageTools(outbox=outbox, senders=senders, reach=reach),
+        web,
     ):
         registry.add(feature)
 
@@ -76,6 +82,25 @@ def reach_rules(config: PorticoConfig) -> ReachRules:
         agent_to_agent=tools.agent_to_agent.enabled,
         agents=tools.agent_to_agent.allow,
     )
+
+
+def web_settings(config: PorticoConfig) -> FetchSettings:
+    """Return what agents may read of the web."""
+    fetch = config.tools.web.fetch
+    private = fetch.allow_private
+    return FetchSettings(
+        allow_private=private is True,
+        private_hosts=() if isinstance(private, bool) else private,
+        timeout_s=fetch.timeout_seconds,
+        max_redirects=fetch.max_redirects,
+        headers={"user-agent": fetch.user_agent} if fetch.user_agent else {},
+    )
+
+
+def web_limits(config: PorticoConfig) -> WebLimits:
+    """Return how much of it they are shown."""
+    fetch = config.tools.web.fetch
+    return WebLimits(max_chars=fetch.max_chars, max_bytes=fetch.max_response_bytes)
 
 
 def context_window(agents: Agents, model: str) -> int | None:

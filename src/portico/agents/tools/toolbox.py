@@ -181,6 +181,9 @@ class TurnTools:
         return "There is no such tool."
 
 
+CUT = "\n[cut here]"
+
+
 class Toolbox:
     """Every agent's tools."""
 
@@ -274,9 +277,20 @@ def _plain(value: Any) -> Any:
 
 
 def shortened(value: Any, max_chars: int) -> Any:
-    """Return a value, or the beginning of its text when that is too long."""
+    """Return a value that fits: as it is, with its longest text cut, or the beginning of it all."""
     text = as_text(value)
-    return value if len(text) <= max_chars else f"{text[:max_chars]}\n[cut here]"
+    excess = len(text) - max_chars
+    if excess <= 0:
+        return value
+    if isinstance(value, dict):
+        name, longest = max(
+            ((name, item) for name, item in value.items() if isinstance(item, str)),
+            key=lambda item: len(item[1]),
+            default=("", ""),
+        )
+        if len(longest) > excess + len(CUT) + 1:
+            return {**value, name: f"{longest[: -(excess + len(CUT) + 1)]}{CUT}"}
+    return f"{text[:max_chars]}{CUT}"
 
 
 def as_content(done: Done) -> dict[str, Any]:

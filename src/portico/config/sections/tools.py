@@ -63,6 +63,38 @@ class AgentToAgent(Section):
     )
 
 
+class WebFetch(Section):
+    """Reading web addresses."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        provider maxCharsCap cacheTtlMinutes readability useTrustedEnvProxy ssrfPolicy firecrawl
+        """.split()
+    )
+
+    enabled: bool = setting(True, "Whether there is the tool web_fetch.", reload="hot")
+    max_chars: int = setting(40_000, "How much text of a page is shown.", ge=100)
+    max_response_bytes: int = setting(
+        5_000_000, "How much is downloaded; longer pages are cut there.", ge=1_000
+    )
+    timeout_seconds: float = setting(30.0, "Longest download.", gt=0)
+    max_redirects: int = setting(3, "How many redirects are followed.", ge=0, le=20)
+    user_agent: str | None = setting(None, "Sent as User-Agent instead of our own.")
+    allow_private: bool | tuple[str, ...] = setting(
+        False,
+        "Whether addresses inside your network may be read; a list: only those of these hosts and "
+        "their sub-domains.",
+    )
+
+
+class Web(Section):
+    """The web."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"search"})
+
+    fetch: WebFetch = group(WebFetch, "Reading web addresses.")
+
+
 class Tools(ToolRules):
     """The tools of every agent."""
 
@@ -87,6 +119,7 @@ class Tools(ToolRules):
         "write is untrusted.",
         reload="hot",
     )
+    web: Web = group(Web, "The web.")
     sessions: SessionTools = group(SessionTools, "Tools that reach other conversations.")
     agent_to_agent: AgentToAgent = group(
         AgentToAgent, "Agents that reach each other's conversations."

@@ -18,7 +18,14 @@ from portico.agents.tools.contract import (
 )
 from portico.agents.tools.policy import Rules
 from portico.agents.tools.registry import ToolRegistry
-from portico.agents.tools.toolbox import Layers, Toolbox, ToolLimits, ToolNotFound, TurnTools
+from portico.agents.tools.toolbox import (
+    Layers,
+    Toolbox,
+    ToolLimits,
+    ToolNotFound,
+    TurnTools,
+    as_text,
+)
 from portico.auth.model import Principal
 from portico.protocol.errors import Forbidden, Unavailable
 from portico.protocol.scopes import Role, Scope, expand
@@ -69,6 +76,16 @@ async def test_a_long_result_is_cut() -> None:
     assert done.error is None
     assert len(done.value) < 1_100
     assert done.value.endswith("[cut here]")
+
+
+async def test_of_an_object_the_longest_text_is_cut() -> None:
+    async def page(_call: ToolCall, _given: Mapping[str, Any]) -> Any:
+        return {"url": "https://a.example", "text": 'a "quoted" line\n' * 200, "length": 3200}
+
+    done = await turn_tools(named("page", page)).call("1", "page", {})
+    assert (done.value["url"], done.value["length"]) == ("https://a.example", 3200)
+    assert done.value["text"].endswith("[cut here]")
+    assert 400 < len(as_text(done.value)) <= 1_000
 
 
 async def test_a_call_knows_what_the_turn_has_read() -> None:

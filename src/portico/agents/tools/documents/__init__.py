@@ -1,0 +1,1 @@
+"""Documents from outside become text, in a process of their own."""
