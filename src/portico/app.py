@@ -293,6 +293,7 @@ class Gateway:
             config,
             accounts=self.accounts,
             agents=self.agents,
+            approvals=self.approvals,
             clock=clock,
             fetcher=self.web_fetcher,
             inbox=self.inbox,
@@ -300,6 +301,7 @@ class Gateway:
             senders=self.senders,
             sessions=self.sessions,
             turns=self.turns,
+            env=self._env,
         )
         self._build_automation()
 

@@ -2,7 +2,7 @@
 
 Guarantees: it gets only the environment and input it is given; after `timeout_s`, on cancellation,
 or when it writes more than is wanted, it and everything it started is killed; nothing of it is left
-when `run_program` returns or raises.
+when `run_program` returns or raises. What it leaves running in its process group ends with it.
 
 Not here: who may run what (the callers decide), programs that keep running.
 """
@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHUNK_BYTES = 65_536
+LINGER_S = 0.5
+"""How long what a program has left behind may keep its output open."""
 
 
 class ProgramMissing(Exception):
@@ -25,7 +27,12 @@ class ProgramMissing(Exception):
 
 
 class ProgramTooSlow(Exception):
-    """It did not end in time, and was killed."""
+    """It did not end in time, and was killed. It has written this much."""
+
+    def __init__(self, message: str, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        super().__init__(message)
+        self.stdout = stdout
+        self.stderr = stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Finished:
 
     Attributes:
         code: its exit code; negative: the signal that ended it.
-        is_cut: it wrote more than was wanted, and was killed.
+        is_cut: it wrote more than was wanted.
     """
 
     code: int
@@ -51,12 +58,15 @@ async def run_program(
     max_output_bytes: int,
     stdin: bytes = b"",
     cwd: Path | None = None,
+    may_say_more: bool = False,
 ) -> Finished:
     """Run a program and return how it ended, and what it wrote.
 
     Args:
         argv: the program, looked up on the path of `env`, and its arguments.
         max_output_bytes: of each of its outputs.
+        may_say_more: one that writes more goes on; of what it wrote, the beginning and the end are
+            returned. Else it is killed.
 
     Raises:
         ProgramMissing: it cannot be started.
@@ -65,7 +75,7 @@ async def run_program(
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=dict(env),
@@ -75,49 +85,116 @@ async def run_program(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ProgramMissing(f"{argv[0]}: {reason}") from None
+    running = _Running(process, max_output_bytes, may_say_more=may_say_more)
     limit = asyncio.timeout(timeout_s)
     try:
         async with limit:
-            return await _to_its_end(process, stdin, max_output_bytes)
+            return await running.to_its_end(stdin)
     except TimeoutError:
-        raise ProgramTooSlow(f"{argv[0]} did not end within {timeout_s:g} s") from None
+        message = f"{argv[0]} did not end within {timeout_s:g} s"
+        raise ProgramTooSlow(message, running.out.content, running.err.content) from None
     finally:
-        _kill(process)
+        running.kill()
         await process.wait()
 
 
-async def _to_its_end(process: asyncio.subprocess.Process, stdin: bytes, most: int) -> Finished:
-    out, err, _ = await asyncio.gather(
-        _read(process, process.stdout, most),
-        _read(process, process.stderr, most),
-        _feed(process, stdin),
-    )
-    code = await process.wait()
-    return Finished(code, out[:most], err[:most], is_cut=max(len(out), len(err)) > most)
+class _Output:
+    """What a program writes, as much of it as is wanted."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept = bytearray()
+        self.is_cut = False
+
+    def add(self, chunk: bytes) -> None:
+        self._kept += chunk
+        if len(self._kept) > 2 * self._most:
+            self._cut()
+
+    def _cut(self) -> None:
+        half = self._most // 2
+        self._kept = self._kept[: self._most - half] + self._kept[len(self._kept) - half :]
+        self.is_cut = True
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._kept) > self._most
+
+    @property
+    def content(self) -> bytes:
+        if self.is_full:
+            self._cut()
+        return bytes(self._kept)
+
+    @property
+    def beginning(self) -> bytes:
+        return bytes(self._kept[: self._most])
 
 
-async def _read(
-    process: asyncio.subprocess.Process, stream: asyncio.StreamReader | None, most: int
-) -> bytes:
-    """Read to the end; whoever writes too much is killed, which ends the stream."""
-    content = bytearray()
-    while stream is not None and (chunk := await stream.read(CHUNK_BYTES)):
-        if len(content) <= most:
-            content += chunk
-        if len(content) > most:
-            _kill(process)
-    return bytes(content)
+class _Running:
+    """A program that runs."""
 
+    def __init__(
+        self, process: asyncio.subprocess.Process, most: int, *, may_say_more: bool
+    ) -> None:
+        self._process = process
+        self._may_say_more = may_say_more
+        self._said_all = asyncio.Event()
+        self._open = 2
+        self.out, self.err = _Output(most), _Output(most)
 
-async def _feed(process: asyncio.subprocess.Process, content: bytes) -> None:
-    if process.stdin is not None:
-        # It may not want to read it; a pipe that is closed already is a RuntimeError of uvloop.
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            process.stdin.write(content)
-            await process.stdin.drain()
-        process.stdin.close()
+    async def to_its_end(self, stdin: bytes) -> Finished:
+        process = self._process
+        await asyncio.gather(
+            self._read(process.stdout, self.out),
+            self._read(process.stderr, self.err),
+            self._feed(stdin),
+            self._see_it_out(),
+        )
+        code, outputs = await process.wait(), (self.out, self.err)
+        if self._may_say_more:
+            out, err = (output.content for output in outputs)
+            return Finished(code, out, err, any(output.is_cut for output in outputs))
+        is_cut = any(output.is_full for output in outputs)
+        return Finished(code, self.out.beginning, self.err.beginning, is_cut)
 
+    async def _read(self, stream: asyncio.StreamReader | None, output: _Output) -> None:
+        """Read to the end; whoever writes too much is killed, which ends the stream."""
+        while stream is not None and (chunk := await stream.read(CHUNK_BYTES)):
+            if self._may_say_more or not output.is_full:
+                output.add(chunk)
+            if output.is_full and not self._may_say_more:
+                self.kill()
+        self._open -= 1
+        if not self._open:
+            self._said_all.set()
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    async def _feed(self, content: bytes) -> None:
+        stdin = self._process.stdin
+        if stdin is not None:
+            # It does not want to read it, or has ended (of which uvloop says so).
+            with contextlib.suppress(ConnectionError, RuntimeError):
+                stdin.write(content)
+                await stdin.drain()
+            stdin.close()
+
+    async def _see_it_out(self) -> None:
+        """Once it has ended, do not wait for what it left behind with its output still open."""
+        await self._process.wait()
+        if await self._has_said_all():
+            return
+        self.kill()
+        if not await self._has_said_all():  # it has left the group, too
+            for stream in (self._process.stdout, self._process.stderr):
+                if stream is not None:
+                    stream.feed_eof()
+
+    async def _has_said_all(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                await self._said_all.wait()
+        return self._said_all.is_set()
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from portico.config.live import Commit, LiveConfig
     from portico.config.model import PorticoConfig
     from portico.config.sections.conversation import QueueSettings
-    from portico.config.sections.tools import ToolRules
+    from portico.config.sections.tools import ExecRules, ToolRules
     from portico.web.openai.http import OpenAISettings
 
 log = structlog.get_logger()
@@ -113,13 +113,13 @@ def tool_layers(config: PorticoConfig) -> LayersFor:
     """Return the policy: the gateway's layer, the agent's, the channel's; and untrusted text's."""
     tools, agents = config.tools, config.agents
     everybody = _rules("tools", tools)
-    off = _switched_off(config)
     channels = {
         name: _rules(f"tools.byChannel.{name}", it) for name, it in tools.by_channel.items()
     }
     strangers = _rules("tools.untrusted", tools.untrusted)
     by_agent = {
         entry.id: (
+            _switched_off(config, entry.id),
             _rules(f"agents.{entry.id}.tools", entry.tools),
             strangers
             if entry.tools.untrusted is None
@@ -129,17 +129,27 @@ def tool_layers(config: PorticoConfig) -> LayersFor:
     }
 
     def layers(agent_id: str, channel: str | None) -> Layers:
-        own, untrusted = by_agent.get(agent_id) or by_agent[agents.default_id()]
+        off, own, untrusted = by_agent.get(agent_id) or by_agent[agents.default_id()]
         through = channels.get(channel or "")
         return Layers((off, everybody, own, *((through,) if through else ())), untrusted)
 
     return layers
 
 
-def _switched_off(config: PorticoConfig) -> Rules:
+def _switched_off(config: PorticoConfig, agent_id: str) -> Rules:
     """Return the layer that hides tools which are configured away, whoever asks."""
-    on = {"web_fetch": config.tools.web.fetch.enabled}
-    return Rules("off", deny=tuple(name for name, is_on in on.items() if not is_on))
+    is_on = {
+        "exec": exec_rules(config, agent_id).security != "deny",
+        "web_fetch": config.tools.web.fetch.enabled,
+    }
+    return Rules("off", deny=tuple(name for name, on in is_on.items() if not on))
+
+
+def exec_rules(config: PorticoConfig, agent_id: str) -> ExecRules:
+    """Return how an agent runs programs."""
+    entry = config.agents.resolve(agent_id)
+    own = None if entry is None else entry.tools.exec
+    return config.tools.exec if own is None else own
 
 
 def _rules(name: str, given: ToolRules) -> Rules:

@@ -5,11 +5,16 @@ Not here: what the tools do, who may use them (`agents/tools/policy.py`), tools 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.agents.model.catalog import UnknownModel
 from portico.agents.tools.documents.reader import Reader
+from portico.agents.tools.exec.judge import Judge
+from portico.agents.tools.exec.model import ExecSettings, SandboxSettings
+from portico.agents.tools.exec.tools import ExecTools
 from portico.agents.tools.roster import RosterTools
 from portico.agents.tools.web import WebLimits, WebTools
 from portico.channels.tools import AccountShown, ChannelTools
@@ -19,10 +24,12 @@ from portico.fetch import Fetcher, FetchSettings
 from portico.outbox.tools import MessageTools
 from portico.sessions.reach import Reach, ReachRules
 from portico.sessions.tools import SessionTools
+from portico.wiring import exec_rules
 
 if TYPE_CHECKING:
     from portico.agents.service import Agents
     from portico.agents.tools.registry import ToolRegistry
+    from portico.approvals.service import Approvals
     from portico.channels.accounts.service import Accounts
     from portico.channels.registry import ChannelRegistry
     from portico.clock import Clock
@@ -39,6 +46,7 @@ def add_built_in_tools(
     *,
     accounts: Accounts,
     agents: Agents,
+    approvals: Approvals,
     clock: Clock,
     fetcher: Fetcher,
     inbox: Inbox,
@@ -46,9 +54,21 @@ def add_built_in_tools(
     senders: ChannelRegistry,
     sessions: Sessions,
     turns: Turns,
+    env: Mapping[str, str],
 ) -> None:
-    """Construct every built-in tool and register it."""
+    """Construct every built-in tool and register it.
+
+    Args:
+        env: its `PATH` is where programs are looked for.
+    """
     reach, reader = Reach(sessions, reach_rules(config)), Reader()
+
+    def workspace_of(agent_id: str) -> Path | None:
+        agent = agents.find(agent_id)
+        return Path(agent.workspace) if agent is not None and agent.workspace else None
+
+    usual = exec_settings(config, "")
+    programs = {entry.id: exec_settings(config, entry.id) for entry in config.agents.roster()}
     web = WebTools(fetcher=fetcher, reader=reader, limits=web_limits(config))
     for feature in (
         SessionTools(
@@ -70,8 +90,38 @@ def add_built_in_tools(
         ChannelTools(lambda: channel_accounts(accounts)),
         MessageTools(outbox=outbox, senders=senders, reach=reach),
         web,
+        ExecTools(
+            settings_for=lambda agent_id: programs.get(agent_id, usual),
+            workspace_of=workspace_of,
+            judge=Judge(
+                policy=approvals.policy,
+                approvals=approvals,
+                patience_s=config.approvals.timeout_seconds,
+            ),
+            clock=clock,
+            search_path=env.get("PATH", os.defpath),
+        ),
     ):
         registry.add(feature)
+
+
+def exec_settings(config: PorticoConfig, agent_id: str) -> ExecSettings:
+    """Return how an agent runs programs."""
+    rules = exec_rules(config, agent_id)
+    box = rules.sandbox
+    return ExecSettings(
+        host="sandbox" if rules.host == "auto" else rules.host,
+        security=rules.security,
+        ask=rules.ask,
+        shell=rules.shell,
+        longest_s=rules.timeout_sec,
+        max_output_bytes=rules.max_output_bytes,
+        sandbox=SandboxSettings(
+            has_network=box.network,
+            is_read_only=box.workspace_access == "ro",
+            paths=box.paths,
+        ),
+    )
 
 
 def reach_rules(config: PorticoConfig) -> ReachRules:

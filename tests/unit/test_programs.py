@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -63,6 +64,49 @@ async def test_a_program_that_writes_too_much_is_killed() -> None:
     assert done.is_cut
     assert len(done.stdout) == 500
     assert done.code != 0
+
+
+async def test_one_that_may_say_more_goes_on_and_its_beginning_and_end_are_kept() -> None:
+    done = await run_program(
+        [sys.executable, "-c", "print('first'); print('x' * 1_000_000); print('last')"],
+        env=ENV,
+        timeout_s=20,
+        max_output_bytes=100,
+        may_say_more=True,
+    )
+    assert (done.code, done.is_cut, len(done.stdout)) == (0, True, 100)
+    assert done.stdout.startswith(b"first\nx")
+    assert done.stdout.endswith(b"x\nlast\n")
+    short = await run_program(
+        ["echo", "all"], env=ENV, timeout_s=20, max_output_bytes=100, may_say_more=True
+    )
+    assert (short.stdout, short.is_cut) == (b"all\n", False)
+
+
+async def test_one_that_is_too_slow_has_written_something() -> None:
+    with pytest.raises(ProgramTooSlow) as failed:
+        await python("import time; print('begun', flush=True); time.sleep(600)", timeout_s=2)
+    assert failed.value.stdout == b"begun\n"
+
+
+@pytest.mark.parametrize("leaves_the_group", [False, True])
+async def test_what_a_program_leaves_behind_holds_nobody_up(
+    tmp_path: Path, leaves_the_group: bool
+) -> None:
+    note = tmp_path / "pid"
+    program = (
+        "import subprocess, sys; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'], "
+        f"start_new_session={leaves_the_group}); "
+        f"open({str(note)!r}, 'w').write(str(child.pid)); print('done')"
+    )
+    done = await python(program, timeout_s=15)
+    assert (done.code, done.stdout) == (0, b"done\n")
+    child = int(note.read_text())
+    if leaves_the_group:
+        assert _runs(child)  # a daemon of its own is not ours to find
+        os.kill(child, signal.SIGKILL)
+    await eventually(lambda: not _runs(child))
 
 
 async def test_a_program_that_is_too_slow_is_killed_with_what_it_started(tmp_path: Path) -> None:

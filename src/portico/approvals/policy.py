@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -56,7 +56,17 @@ class Effective:
     ask_fallback: Security = "deny"
     auto_allow_skills: bool = False
 
+    def at_least(self, security: Security, ask: Ask) -> Effective:
+        """Return the rules, as strict as these are and as is asked for."""
+        return replace(
+            self,
+            security=min(self.security, security, key=_STRICTEST.index),
+            ask=max(self.ask, ask, key=_LEAST_ASKED.index),
+        )
 
+
+_STRICTEST: tuple[Security, ...] = ("deny", "allowlist", "full")
+_LEAST_ASKED: tuple[Ask, ...] = ("off", "on-miss", "always")
 BUILT_IN = Effective()
 
 
@@ -78,12 +88,23 @@ class ExecPolicy:
         """Where the file is."""
         return self._store.path
 
-    def check(self, agent_id: str, argv: Sequence[str]) -> Verdict:
-        """Say whether an agent may run a command, must ask, or may not."""
+    def check(
+        self,
+        agent_id: str,
+        argv: Sequence[str],
+        *,
+        security: Security = "full",
+        ask: Ask = "off",
+    ) -> Verdict:
+        """Say whether an agent may run a command, must ask, or may not.
+
+        Args:
+            security, ask: how strict the configuration is; the stricter of it and the file counts.
+        """
         file = self._file()
         if file is None or not argv:
             return "deny"
-        rules = effective(file, agent_id)
+        rules = effective(file, agent_id).at_least(security, ask)
         if rules.security == "deny":
             return "deny"
         if rules.ask == "always":

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portico.approvals.matching import RUNNERS, Program, exactly, fits, locate
-from portico.approvals.policy import ExecPolicy, effective
+from portico.approvals.policy import Ask, ExecPolicy, Security, effective
 from portico.approvals.policy_file import BrokenFile, PolicyFile
 from portico.protocol.errors import InvalidRequest, Unavailable
 from tests.support.clock import FakeClock
@@ -102,6 +102,24 @@ def test_security_and_ask(machine: Machine, security: str, ask: str, listed: str
     machine.allow(machine.bin / "tool", security=security, ask=ask)
     assert machine.check("tool") == listed
     assert machine.check("other") == other
+
+
+@pytest.mark.parametrize(
+    ("security", "ask", "listed", "other"),
+    [
+        ("full", "off", "allow", "ask"),  # the file asks: it is the stricter one
+        ("allowlist", "off", "allow", "ask"),
+        ("full", "always", "ask", "ask"),
+        ("deny", "off", "deny", "deny"),
+    ],
+)
+def test_the_stricter_of_file_and_configuration_counts(
+    machine: Machine, security: Security, ask: Ask, listed: str, other: str
+):
+    machine.allow(machine.bin / "tool", security="full" if security == "allowlist" else None)
+    check = machine.policy.check
+    assert check("main", ["tool"], security=security, ask=ask) == listed
+    assert check("main", ["other"], security=security, ask=ask) == other
 
 
 def test_an_agents_rules_come_before_everybodys_and_the_defaults(machine: Machine):

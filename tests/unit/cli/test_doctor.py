@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from portico.agents.tools.exec import sandbox
 from portico.cli.doctor import host_checks
 from portico.cli.doctor.model import Level, Patient
 from portico.config import load, remember_good, resolve_paths, set_value
@@ -151,3 +152,19 @@ def test_token_can_be_made_where_there_is_none(portico, state) -> None:
     assert portico("doctor", "--fix").code == 0
     set_value(paths, "gateway.port", 0, env=os.environ)
     assert "token" in paths.config_file.read_text()
+
+
+@pytest.mark.parametrize("host", ["auto", "gateway"])
+def test_programs_of_agents_need_a_sandbox_that_works(
+    portico, state, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    def found() -> dict[str, str]:
+        findings = portico("doctor", "--json").json["findings"]
+        return {one["check"]: one["level"] for one in findings if "tools" in one["check"]}
+
+    assert found() == {"tools.exec": "ok"}
+    monkeypatch.setattr(sandbox, "find_program", lambda: None)
+    portico("config", "set", "tools.exec.security", "allowlist")
+    portico("config", "set", "tools.exec.host", host)
+    wanted = {"auto": {"tools.sandbox": "warning"}, "gateway": {"tools.exec": "note"}}
+    assert found() == wanted[host]

@@ -32,6 +32,50 @@ class UntrustedRules(ToolRules):
     profile: Profile | None = setting("untrusted", "What there is at all.", reload="hot")
 
 
+class ExecSandbox(Section):
+    """What programs in the sandbox have."""
+
+    network: bool = setting(False, "They reach the network, and this machine over it.")
+    workspace_access: Literal["ro", "rw"] = setting(
+        "rw", "Whether they can change the workspace (rw) or only read it (ro)."
+    )
+    paths: tuple[str, ...] = setting((), "What else of this machine they can read.")
+
+
+class ExecRules(Section):
+    """Running programs."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        backgroundMs cleanupMs notifyOnExit notifyOnExitEmptySuccess applyPatch node pathPrepend
+        safeBins safeBinProfiles safeBinTrustedDirs strictInlineEval approvalRunningNoticeMs remote
+        mode autoReview
+        """.split()
+    )
+
+    security: Literal["deny", "allowlist", "full"] = setting(
+        "deny",
+        "deny: there is no tool exec; allowlist: what the policy file lists, and what a person "
+        "allows; full: whatever the policy file does not forbid.",
+    )
+    ask: Literal["off", "on-miss", "always"] = setting(
+        "on-miss",
+        "When a person is asked: never, for what is not listed, always. On this machine itself the "
+        "stricter of this and the policy file counts.",
+    )
+    host: Literal["auto", "sandbox", "gateway", "node"] = setting(
+        "auto",
+        "Where programs run. auto and sandbox: in bubblewrap, and nowhere without it; gateway: on "
+        "this machine, with the rights of this account; node: not offered.",
+    )
+    shell: bool = setting(False, "Give commands to /bin/sh, in place of splitting them into words.")
+    timeout_sec: float = setting(1800.0, "Longest run of a program, in seconds.", gt=0)
+    max_output_bytes: int = setting(
+        20_000, "What is kept of each output: its beginning and its end.", ge=1_000, le=1_000_000
+    )
+    sandbox: ExecSandbox = group(ExecSandbox, "What programs in the sandbox have.")
+
+
 class AgentTools(ToolRules):
     """One agent's tools: it may have less than all agents, not more."""
 
@@ -42,6 +86,7 @@ class AgentTools(ToolRules):
     untrusted: UntrustedRules | None = setting(
         None, "Instead of tools.untrusted, for this agent.", reload="hot"
     )
+    exec: ExecRules | None = setting(None, "Instead of tools.exec, for this agent.")
 
 
 class SessionTools(Section):
@@ -72,7 +117,7 @@ class WebFetch(Section):
         """.split()
     )
 
-    enabled: bool = setting(True, "Whether there is the tool web_fetch.", reload="hot")
+    enabled: bool = setting(True, "Whether there is the tool web_fetch.")
     max_chars: int = setting(40_000, "How much text of a page is shown.", ge=100)
     max_response_bytes: int = setting(
         5_000_000, "How much is downloaded; longer pages are cut there.", ge=1_000
@@ -119,6 +164,7 @@ class Tools(ToolRules):
         "write is untrusted.",
         reload="hot",
     )
+    exec: ExecRules = group(ExecRules, "Running programs.")
     web: Web = group(Web, "The web.")
     sessions: SessionTools = group(SessionTools, "Tools that reach other conversations.")
     agent_to_agent: AgentToAgent = group(
