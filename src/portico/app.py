@@ -300,6 +300,7 @@ class Gateway:
             outbox=self.outbox,
             senders=self.senders,
             sessions=self.sessions,
+            store=store,
             turns=self.turns,
             env=self._env,
         )

@@ -92,6 +92,8 @@ NOT_OVER_HTTP = (
     "fs_write",
     "fs_delete",
     "fs_move",
+    "write",
+    "edit",
     "apply_patch",
     "sessions_spawn",
     "sessions_send",
@@ -99,7 +101,10 @@ NOT_OVER_HTTP = (
     "gateway",
     "nodes",
 )
-"""What `POST /tools/invoke` refuses unless it is allowed. Source: OpenClaw, "/tools/invoke"."""
+"""What `POST /tools/invoke` refuses unless it is allowed.
+
+Source: OpenClaw, "/tools/invoke"; `write` and `edit` are what its `fs_write` is here.
+"""
 
 
 def build_toolbox(config: PorticoConfig) -> Toolbox:

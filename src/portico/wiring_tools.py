@@ -15,6 +15,10 @@ from portico.agents.tools.documents.reader import Reader
 from portico.agents.tools.exec.judge import Judge
 from portico.agents.tools.exec.model import ExecSettings, SandboxSettings
 from portico.agents.tools.exec.tools import ExecTools
+from portico.agents.tools.files.tools import FileTools
+from portico.agents.tools.files.workspaces import Workspaces
+from portico.agents.tools.media import MediaTools
+from portico.agents.tools.memory.tools import MemoryTools
 from portico.agents.tools.roster import RosterTools
 from portico.agents.tools.web import WebLimits, WebTools
 from portico.channels.tools import AccountShown, ChannelTools
@@ -24,6 +28,7 @@ from portico.fetch import Fetcher, FetchSettings
 from portico.outbox.tools import MessageTools
 from portico.sessions.reach import Reach, ReachRules
 from portico.sessions.tools import SessionTools
+from portico.turns.files import SentFiles
 from portico.wiring import exec_rules
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from portico.inbox.service import Inbox
     from portico.outbox.service import Outbox
     from portico.sessions.service import Sessions
+    from portico.store import Store
     from portico.turns.service import Turns
 
 
@@ -53,6 +59,7 @@ def add_built_in_tools(
     outbox: Outbox,
     senders: ChannelRegistry,
     sessions: Sessions,
+    store: Store,
     turns: Turns,
     env: Mapping[str, str],
 ) -> None:
@@ -67,6 +74,7 @@ def add_built_in_tools(
         agent = agents.find(agent_id)
         return Path(agent.workspace) if agent is not None and agent.workspace else None
 
+    workspaces = Workspaces(workspace_of)
     usual = exec_settings(config, "")
     programs = {entry.id: exec_settings(config, entry.id) for entry in config.agents.roster()}
     web = WebTools(fetcher=fetcher, reader=reader, limits=web_limits(config))
@@ -90,6 +98,15 @@ def add_built_in_tools(
         ChannelTools(lambda: channel_accounts(accounts)),
         MessageTools(outbox=outbox, senders=senders, reach=reach),
         web,
+        FileTools(workspaces),
+        MemoryTools(workspaces, clock),
+        MediaTools(
+            web=web,
+            attached=SentFiles(store),
+            workspaces=workspaces,
+            reader=reader,
+            max_chars=config.tools.web.fetch.max_chars,
+        ),
         ExecTools(
             settings_for=lambda agent_id: programs.get(agent_id, usual),
             workspace_of=workspace_of,

@@ -25,7 +25,7 @@ class SentFiles:
     async def find(self, session_id: str, name: str) -> Attachment | None:
         """Return the newest file of that name in a conversation; `None`: there is none.
 
-        Any file is `image`, `file` …: a kind names the newest of it, for files without a name.
+        A file without a name is called by its kind: `image`, `file` …
         """
         return await self._store.read(_find, session_id, name)
 

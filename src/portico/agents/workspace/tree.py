@@ -82,6 +82,23 @@ class Tree:
         self.root.mkdir(mode=_PRIVATE_DIRECTORY, parents=True)
         return True
 
+    def make(self, path: str) -> None:
+        """Make a directory and those on the way to it, where there are none.
+
+        Raises:
+            UnsafePath: something else is in its place.
+        """
+        self.create()
+        at = os.open(self.root, _DIRECTORY)
+        try:
+            for part in split(path):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, _PRIVATE_DIRECTORY, dir_fd=at)
+                at, before = _enter_or_refuse(at, part), at
+                os.close(before)
+        finally:
+            os.close(at)
+
     def stat(self, path: str) -> Entry | None:
         """Say what is at a path; `None`: nothing.
 
@@ -188,6 +205,13 @@ def _enter(at: int, part: str) -> int:
         ):
             raise UnsafePath("links are not followed") from None
         raise
+
+
+def _enter_or_refuse(at: int, part: str) -> int:
+    try:
+        return _enter(at, part)
+    except NotADirectoryError:
+        raise UnsafePath("a file is in the place of a directory") from None
 
 
 def _entry(path: str, found: os.stat_result) -> Entry:

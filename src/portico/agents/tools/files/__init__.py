@@ -1,0 +1,1 @@
+"""Files of agents' workspaces, for tools."""

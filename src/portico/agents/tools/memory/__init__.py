@@ -1,0 +1,1 @@
+"""What agents note for later, as Markdown files in their workspaces."""
