@@ -33,6 +33,7 @@ MAX_PATTERN_CHARS = 4_096
 MAX_ARGUMENTS_CHARS = 131_072
 _WILDCARD = re.compile(r"[*?]")
 _GLOB = re.compile(r"\*\*/?|\*|\?")
+NOTHING = "(?!)"
 _NO_ARGUMENTS = "\0\0"
 
 # Shells, interpreters and what exists to start another program, by their names without version
@@ -116,8 +117,12 @@ def fits(
 
 
 def exactly(arguments: Sequence[str]) -> str:
-    """Return the argument pattern that these arguments alone match."""
-    return f"^{_escape(_joined(arguments))}$"
+    """Return the argument pattern that these arguments alone match.
+
+    Two empty arguments cannot be told from none: theirs matches nothing.
+    """
+    text = _joined(arguments)
+    return NOTHING if arguments and text == _NO_ARGUMENTS else f"^{_escape(text)}$"
 
 
 def _at_home(pattern: str) -> str:
