@@ -113,9 +113,11 @@ class Fetcher:
 
         for _ in range(self._settings.max_redirects + 1):
             parts = check_url(url, allowed_domains=self._settings.allowed_domains)
-            address = await self._public_address(parts)
+            place = await pinned(
+                parts, resolve=self._resolve, may_be_private=self._may_be_private(parts)
+            )
             try:
-                found = await self._get(parts, address, limit)
+                found = await self._get(parts, place, limit)
             except httpx2.HTTPError as error:
                 raise FetchRefused("the url could not be downloaded") from error
             if isinstance(found, Fetched):
@@ -123,33 +125,17 @@ class Fetcher:
             url = urljoin(url, found)
         raise FetchRefused("the url redirects too often")
 
-    async def _public_address(self, parts: SplitResult) -> str:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        try:
-            addresses = await self._resolve(parts.hostname or "", port)
-        except OSError:
-            raise FetchRefused("the url's host is not known") from None
-        if not addresses:
-            raise FetchRefused("the url's host is not known")
-        if not self._may_be_private(parts) and not all(map(is_public, addresses)):
-            raise FetchRefused("the url leads to an address that is not public")
-        return addresses[0]
-
     def _may_be_private(self, parts: SplitResult) -> bool:
         hosts = self._settings.private_hosts
         return self._settings.allow_private or any(_is_under(parts, host) for host in hosts)
 
-    async def _get(self, parts: SplitResult, address: str, limit: _Limit) -> Fetched | str:
+    async def _get(self, parts: SplitResult, place: Pinned, limit: _Limit) -> Fetched | str:
         """Return the file, or where the server sends us."""
-        host = parts.hostname or ""
-        shown = f"[{address}]" if ":" in address else address
-        port = "" if parts.port is None else f":{parts.port}"
-        pinned = urlunsplit((parts.scheme, f"{shown}{port}", parts.path or "/", parts.query, ""))
         request = self._http().build_request(
             "GET",
-            pinned,
-            headers={"host": f"[{host}]{port}" if ":" in host else f"{host}{port}"},
-            extensions={"sni_hostname": host},
+            place.url,
+            headers={"host": place.host},
+            extensions={"sni_hostname": place.name},
         )
         response = await self._http().send(request, stream=True)
         try:
@@ -181,6 +167,41 @@ class Fetcher:
                 },
             )
         return self._client
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A URL with the address that was checked in place of the name.
+
+    Attributes:
+        host: for the header `Host`.
+        name: for TLS.
+    """
+
+    url: str
+    host: str
+    name: str
+
+
+async def pinned(parts: SplitResult, *, resolve: Resolve, may_be_private: bool) -> Pinned:
+    """Look a URL's host up once, check what it leads to, and hold on to that.
+
+    Raises:
+        FetchRefused: it is not known, or leads inside our network and may not.
+    """
+    name = parts.hostname or ""
+    try:
+        addresses = await resolve(name, parts.port or (443 if parts.scheme == "https" else 80))
+    except OSError:
+        raise FetchRefused("the url's host is not known") from None
+    if not addresses:
+        raise FetchRefused("the url's host is not known")
+    if not may_be_private and not all(map(is_public, addresses)):
+        raise FetchRefused("the url leads to an address that is not public")
+    address = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
+    port = "" if parts.port is None else f":{parts.port}"
+    url = urlunsplit((parts.scheme, f"{address}{port}", parts.path or "/", parts.query, ""))
+    return Pinned(url, f"[{name}]{port}" if ":" in name else f"{name}{port}", name)
 
 
 async def resolve_host(host: str, port: int) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portico.agents.service import Agents
 from portico.agents.skills.folders import FolderLimits
@@ -20,7 +20,12 @@ from portico.agents.skills.rpc import SkillMethods
 from portico.agents.skills.service import Skills
 from portico.agents.skills.tools import SkillTools
 from portico.agents.skills.updating import SkillUpdateMethods
+from portico.agents.todo.tools import TodoTools
+from portico.agents.tools.registry import ToolRegistry
 from portico.agents.tools.toolbox import Toolbox
+from portico.agents.webhooks.sender import WebhookSender
+from portico.agents.webhooks.tools import SKILL as WEBHOOKS
+from portico.agents.webhooks.tools import WebhookTools
 from portico.clock import Clock
 from portico.config.keypath import get_at, parse_path
 from portico.fetch import Fetched, Fetcher, FetchSettings
@@ -49,7 +54,7 @@ def build_skills(
         clock=clock,
         changed=changed,
     )
-    toolbox.registry.add(SkillTools(skills))
+    add_skill_tools(toolbox.registry, skills=skills, workspace_of=workspace_of, clock=clock)
 
     def stage(new: LoadedConfig) -> Commit:
         settings = skill_settings(new.require())
@@ -57,6 +62,27 @@ def build_skills(
 
     live.follow("skills", "agents", stage=stage)
     return skills
+
+
+def add_skill_tools(
+    registry: ToolRegistry,
+    *,
+    skills: Skills,
+    workspace_of: Callable[[str], str | None],
+    clock: Clock,
+) -> None:
+    """Construct the tools that bundled skills work with, and register them."""
+
+    def webhooks() -> Mapping[str, Any] | None:
+        entry = skills.settings.entries.get(WEBHOOKS) or Entry()
+        return None if entry.enabled is False else entry.config
+
+    for feature in (
+        SkillTools(skills),
+        TodoTools(workspace_of=workspace_of, clock=clock),
+        WebhookTools(config=webhooks, sender=WebhookSender(clock=clock), clock=clock),
+    ):
+        registry.add(feature)
 
 
 def build_skill_methods(

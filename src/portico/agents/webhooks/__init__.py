@@ -1,0 +1,1 @@
+"""Calling the webhooks the operator has named."""

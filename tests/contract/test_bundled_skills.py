@@ -1,0 +1,148 @@
+"""Each bundled skill, followed step by step by an agent with the real tools of a whole gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portico.agents.skills.folders import FolderLimits, Root, Shelf
+from portico.agents.skills.frontmatter import body
+from portico.agents.skills.service import BUNDLED
+from portico.channels.webhook.signature import prove
+from tests.fakes.receiver import Answer, Receiver
+from tests.support.following import Script, Sent, calls, following, says
+
+NAMES = {"assign-task", "dispatch-webhook", "task-capture"}
+FOUND = Shelf(Root(BUNDLED, "openclaw-bundled"), FolderLimits()).look()
+
+
+def test_every_bundled_skill_is_in_order() -> None:
+    assert FOUND.troubles == ()
+    assert {skill.name for skill in FOUND.skills} == NAMES
+
+
+@pytest.mark.parametrize("skill", FOUND.skills, ids=lambda skill: skill.name)
+async def test_the_tools_a_bundled_skill_names_are_there(tmp_path: Path, skill: Any) -> None:
+    async with following(tmp_path, Script()) as led:
+        there = {tool.name for tool in led.gateway.toolbox.registry.declared()}
+    text = body(skill.file.read_text())
+    assert set(skill.document.allowed_tools) <= there
+    assert all(name in text for name in skill.document.allowed_tools)
+    assert len(text) < 20_000
+
+
+def was_told(sent: Sent, skill: str) -> None:
+    assert f"- {skill}: " in sent.instructions
+
+
+async def test_task_capture(tmp_path: Path) -> None:
+    script = Script(
+        calls("skill_read", name="task-capture"),
+        calls("tasks", action="add", texts=["Send Ann the lease, signed", "Book a table for six"]),
+        says(lambda sent: "Noted: " + "; ".join(t["id"] for t in sent.results[-1]["tasks"])),
+    )
+    async with following(tmp_path, script) as led:
+        assert await led.say("I have to send Ann the lease and book a table") == "Noted: t1; t2"
+        was_told(script.sent[0], "task-capture")
+        assert '"action": "add"' in script.sent[1].results[0]
+        file = tmp_path / "work" / "main" / "TASKS.md"
+        assert "- [ ] Send Ann the lease, signed ^t1\n" in file.read_text()
+        file.write_text(file.read_text().replace("- [ ] Book", "- [ ] By hand\n- [ ] Book"))
+        script.then(
+            calls("tasks", action="list", search="ann"),
+            calls(
+                "tasks",
+                lambda sent: {"action": "done", "ids": [sent.results[-1]["tasks"][0]["id"]]},
+            ),
+            says(lambda sent: f"{sent.results[-1]['open']} left"),
+        )
+        assert await led.say("I sent it") == "2 left"
+        assert "- [x] Send Ann the lease, signed · done 20" in file.read_text()
+        assert "- [ ] By hand ^t3\n" in file.read_text()
+
+
+async def test_dispatch_webhook(tmp_path: Path) -> None:
+    secret = "a-secret-of-some-length"
+    async with Receiver(Answer(503), Answer(202)) as receiver:
+        target = {"url": f"{receiver.url}/deploy", "secret": secret, "allowPrivate": True}
+        entries = {"dispatch-webhook": {"config": {"targets": {"deploys": target}}}}
+        script = Script(
+            calls("skill_read", name="dispatch-webhook"),
+            calls("webhooks_list"),
+            calls(
+                "webhook_send",
+                lambda sent: {
+                    "target": sent.results[-1][0]["name"],
+                    "event": "deploy.requested",
+                    "data": {"service": "shop", "version": "1.4.2"},
+                    "idempotencyKey": "deploy-shop-1.4.2",
+                },
+            ),
+            says(lambda sent: f"{sent.results[-1]['outcome']} {sent.results[-1]['eventId']}"),
+        )
+        async with following(tmp_path, script, skills={"entries": entries}) as led:
+            answer = await led.say("Deploy the shop, 1.4.2")
+            assert answer == "done deploy-shop-1.4.2"
+            was_told(script.sent[0], "dispatch-webhook")
+            told = str(script.sent[-1].messages)
+            assert secret not in told
+            assert receiver.url not in told
+            now_s = led.gateway.clock.now_ms() // 1000
+    first, second = receiver.calls
+    assert second.json["data"] == {"service": "shop", "version": "1.4.2"}
+    assert prove(secret, second.headers, second.body, now_s=now_s, tolerance_s=60)
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == "deploy-shop-1.4.2"
+
+
+async def test_dispatch_webhook_is_not_offered_without_targets(tmp_path: Path) -> None:
+    script = Script(says("hi"))
+    async with following(tmp_path, script) as led:
+        await led.say("hi")
+        status = await led.call("skills.status")
+    assert "dispatch-webhook" not in script.sent[0].instructions
+    (shown,) = (one for one in status["skills"] if one["name"] == "dispatch-webhook")
+    assert shown["missing"]["config"] == ["skills.entries.dispatch-webhook.config.targets"]
+
+
+async def test_assign_task(tmp_path: Path) -> None:
+    order = "Task: Find the price of a hat.\nWanted: one number."
+    script = Script(
+        calls("skill_read", name="assign-task"),
+        calls("agents_list"),
+        calls(
+            "sessions_send",
+            lambda sent: {
+                "agentId": next(
+                    one["id"]
+                    for one in sent.results[-1]["agents"]
+                    if one["reachable"] and one["id"] == "research"
+                ),
+                "message": order,
+                "timeoutSeconds": 20,
+            },
+        ),
+        says(lambda sent: f"research says: {sent.results[-1]['reply']}"),
+    )
+    research = Script(says("12 euros"))
+    rules = {"agentToAgent": {"enabled": True}, "sessions": {"visibility": "all"}}
+    async with following(tmp_path, script, others={"research": research}, tools=rules) as led:
+        assert await led.say("Let research find the price") == "research says: 12 euros"
+        was_told(script.sent[0], "assign-task")
+    assert order in research.sent[0].asked
+
+
+async def test_assign_task_without_an_agent_that_can_be_reached(tmp_path: Path) -> None:
+    rules = {"agentToAgent": {"enabled": False}}
+    script = Script(
+        calls("skill_read", name="assign-task"),
+        calls("agents_list"),
+        calls("sessions_send", agentId="research", message="Task: x"),
+        says(lambda sent: str(sent.results[-1])),
+    )
+    async with following(tmp_path, script, others={"research": Script()}, tools=rules) as led:
+        said = await led.say("Let research do it")
+    reachable = {one["id"]: one["reachable"] for one in script.sent[2].results[1]["agents"]}
+    assert reachable["research"] is False
+    assert "research" in said
