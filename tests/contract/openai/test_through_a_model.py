@@ -29,6 +29,7 @@ def thinking_with(provider: FakeProvider) -> dict[str, Any]:
     return {
         "models": {"providers": {"lab": lab}},
         "agents": {"list": [{"id": "main", "model": "lab/m", "runtime": {"type": "model"}}]},
+        "tools": {"deny": ["*"]},  # what the caller brings is looked at here
     }
 
 
