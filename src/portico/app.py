@@ -570,7 +570,7 @@ class Gateway:
     def _config_snapshot(self) -> dict[str, Any]:
         from portico.config import load, snapshot
 
-        now = load(self._loaded.paths, env=self._env)
+        now = load(self._loaded.paths, env=self._env, overrides=self._loaded.overrides)
         return snapshot(now, applied_hash=self.applied_hash)
 
     @property
@@ -610,6 +610,9 @@ class Gateway:
         self.tasks.start(first, name="agents.workspaces")
 
     def _config_changed(self, loaded: LoadedConfig) -> None:
+        from portico.config import remember_good
+
+        self.tasks.start(asyncio.to_thread(remember_good, loaded), name="config.remember")
         path, now = str(loaded.paths.config_file), self.clock.now_ms()
         self.hub.publish("config.changed", {"path": path, "hash": loaded.hash, "ts": now})
 

@@ -14,9 +14,10 @@ import pyjson5
 import pytest
 
 from portico.app import Gateway
-from portico.config import load, resolve_paths
+from portico.config import load, load_or_last_good, resolve_paths
 from portico.protocol.errors import GatewayError, InvalidRequest
 from portico.rpc.call import Call
+from tests.fakes.provider import FakeProvider, Say
 from tests.support.house import ALL_SCOPES, principal
 from tests.support.waiting import eventually
 
@@ -181,6 +182,36 @@ async def test_an_agent_is_given_a_model_and_loses_it(tmp_path: Path) -> None:
         await call("agents.update", agentId="thinker", model=None)
         (_, thinker) = (await call("agents.list"))["agents"]
         assert thinker["agentRuntime"]["id"] == "echo"
+
+
+async def test_a_turn_keeps_the_model_it_began_with(tmp_path: Path) -> None:
+    async with FakeProvider() as provider:
+        models = [{"id": "old"}, {"id": "new"}]
+        lab = {"baseUrl": provider.url, "apiKey": "k", "models": models}
+        text = json.dumps({"models": {"providers": {"lab": lab}}})
+        async with running(tmp_path, text) as call:
+            await call("agents.create", name="T", model="lab/old")
+            provider.plan(Say("one two three four five six seven eight", pause_s=0.1))
+            said = call.says("t", "first", "r1")
+            first = call.gateway.tasks.start(said, name="first")
+            await eventually(lambda: provider.requests)
+            await call("agents.update", agentId="t", model="lab/new")
+            assert await call.says("main", "meanwhile", "r2") == "Echo: meanwhile"
+            assert not first.done()
+            assert await first == "one two three four five six seven eight"
+            await call.says("t", "second", "r3")
+            assert [request["model"] for request in provider.requests] == ["old", "new"]
+
+
+async def test_the_last_good_copy_is_what_runs(tmp_path: Path) -> None:
+    async with running(tmp_path) as call:
+        await call("agents.create", name="Ops")
+        paths = call.gateway.live.loaded.paths
+        await eventually(lambda: paths.last_good.read_text() == call.text)
+    paths.config_file.write_text("{ broken")
+    loaded = load_or_last_good(paths, env={})
+    assert loaded.from_last_good
+    assert loaded.require().agents.resolve("ops") is not None
 
 
 async def test_main_can_be_changed_before_it_is_written(call: Calls, tmp_path: Path) -> None:
