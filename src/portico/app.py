@@ -40,6 +40,7 @@ from portico.fetch import Fetcher, FetchSettings
 from portico.ids import new_id
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.routing import Router
+from portico.inbox.rpc import InboxMethods
 from portico.inbox.service import Inbox
 from portico.observe.metrics import Metrics
 from portico.observe.readiness import Readiness
@@ -59,6 +60,7 @@ from portico.system.health import HealthService
 from portico.system.housekeeping import Housekeeping
 from portico.system.rpc import SystemMethods, SystemSettings
 from portico.tasks import Tasks
+from portico.turns.rpc import LaneMethods
 from portico.turns.service import TurnLimits, Turns
 from portico.web.app import WebSettings, build_web
 from portico.web.channels import ChannelDoors
@@ -540,6 +542,8 @@ class Gateway:
             UsageMethods(store=self.store, clock=self.clock, sessions=sessions),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
             *self.channels.methods(),
+            InboxMethods(inbox=self.inbox, runs=turns, store=self.store),
+            LaneMethods(turns=turns, store=self.store),
             self.cron.methods,
         ):
             registry.add(feature)

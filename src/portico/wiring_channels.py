@@ -21,6 +21,7 @@ from portico.channels.accounts.login import Logins
 from portico.channels.accounts.notices import LifecycleNotices
 from portico.channels.accounts.service import Accounts, AccountSettings
 from portico.channels.admission import Policy
+from portico.channels.configuring import ChannelConfigMethods
 from portico.channels.doors import Doors
 from portico.channels.live import LiveReplies
 from portico.channels.manifest import find_manifests
@@ -279,6 +280,7 @@ class ChannelParts:
                 clock=self._clock,
                 default_account=self._default_account,
             ),
+            ChannelConfigMethods(self._live),
             PairingMethods(pairings=self.pairings, accounts=self.accounts),
         ]
 

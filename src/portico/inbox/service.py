@@ -25,10 +25,13 @@ from portico.channels.admission import Effect, Policy, Verdict
 from portico.channels.model import DropPolicy, InboundMessage, QueueMode, ReplyRoute
 from portico.clock import Clock
 from portico.ids import new_id
+from portico.inbox import console
+from portico.inbox.console import MessageRow
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.tables import messages
 from portico.observe.metrics import Metrics
-from portico.protocol.errors import Forbidden, IdempotencyMismatch
+from portico.protocol import keys
+from portico.protocol.errors import Forbidden, IdempotencyMismatch, InvalidRequest
 from portico.sessions import transcript
 from portico.store import Store, Work, one, statement
 
@@ -354,6 +357,77 @@ class Inbox:
             duplicate=True,
             is_retold=row["fingerprint"] != fingerprint,
             reason=row["reason"],
+        )
+
+    async def answer_after_all(
+        self, message: MessageRow, asked: TurnRequest | None, *, reason: str
+    ) -> str:
+        """Put a message that was not answered into its lane; return the new run's id.
+
+        Args:
+            asked: what its run was asked, when it had one.
+
+        Raises:
+            InvalidRequest: somebody else just did.
+            Overloaded: the lane is full.
+        """
+        run_id = new_id("run")
+        turn = await self._store.write(
+            self._admit, message, asked, run_id, reason, self._clock.now_ms()
+        )
+        if turn is None:
+            raise InvalidRequest(f"message {message.message_id} changed meanwhile; look again")
+        self._lanes.begin(turn)
+        return run_id
+
+    def _admit(
+        self,
+        message: MessageRow,
+        asked: TurnRequest | None,
+        run_id: str,
+        reason: str,
+        now: int,
+    ) -> Work[Any]:
+        if not (yield from console.admit(message, run_id, reason)):
+            return None
+        key, route = message.session_key or "", message.reply_route
+        agent_id = keys.agent_of(key, default_agent="main")
+        yield from transcript.open_session(
+            key,
+            agent_id=agent_id,
+            channel=message.channel,
+            chat_type=message.peer_kind,
+            created_via="channel",
+            now=now,
+            reply_route=msgspec.json.encode(route).decode(),
+        )
+        request = asked or self._request_of(message)
+        fingerprint = hashlib.blake2b(run_id.encode(), digest_size=16).hexdigest()
+        routing = Routing(key, agent_id, run_id)
+        return (
+            yield from self._lanes.enqueue(
+                Admitted(run_id, routing, request, route, fingerprint, message.channel)
+            )
+        )
+
+    def _request_of(self, message: MessageRow) -> TurnRequest:
+        body, route = message.body, message.reply_route
+        told = InboundMessage(
+            channel=message.channel,
+            account=message.account,
+            event_key=message.message_id,
+            peer=route.peer,
+            sender=message.sender,
+            text=str(body.get("text", "")),
+        )
+        return TurnRequest(
+            text=told.text,
+            parts=tuple(body.get("parts", ())),
+            sender=message.sender,
+            sender_name=body.get("senderName"),
+            received_at_ms=message.received_at,
+            message_id=message.message_id,
+            is_untrusted=not self._vouched_for(told),
         )
 
     async def forget(self, *, before_ms: int) -> int:

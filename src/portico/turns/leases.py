@@ -74,6 +74,19 @@ _OVERDUE = statement(
 )
 
 
+_OPEN = statement(
+    select(turns)
+    .where(or_(c.state == "queued", c.state == "running"))
+    .order_by(c.queued_at, c.position)
+    .limit(bindparam("count"))
+)
+
+
+def open_turns(*, count: int) -> Work[list[TurnRow]]:
+    """Return what runs and waits in all lanes, longest waiting first."""
+    return [turn_from_row(row) for row in (yield _OPEN(count=count))]
+
+
 def ready_lanes(count: int) -> Work[list[str]]:
     """Return session keys whose lane is idle and has something waiting, longest waiting first."""
     rows = yield _READY_LANES(count=count)

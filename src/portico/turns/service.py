@@ -361,6 +361,10 @@ class Turns:
         """Return a turn, in whatever state."""
         return await self._store.read(turn_store.find, run_id)
 
+    async def find_all(self, run_ids: list[str]) -> dict[str, TurnRow | None]:
+        """Return turns by run id."""
+        return await self._store.read(turn_store.find_all, run_ids)
+
     async def open_in_lane(self, session_key: str) -> list[TurnRow]:
         """Return what runs and waits for a session, in order."""
         return await self._store.read(turn_store.open_in_lane, session_key)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from portico.agents.runtime import AgentRuntime
 from portico.config.edit import Change
 from portico.protocol.errors import GatewayError
 from portico.protocol.scopes import ALL_SCOPES
@@ -110,14 +111,16 @@ class Room:
 
 
 @asynccontextmanager
-async def room(folder: Path, **webhook: Any) -> AsyncIterator[Room]:
+async def room(
+    folder: Path, *, runtime: AgentRuntime | None = None, **webhook: Any
+) -> AsyncIterator[Room]:
     async with Partner("") as partner:
         written = settings(channels={"webhook": {**partner.settings(), **webhook}})
         file = folder / "portico.json"  # what an edit changes
         file.write_text(json.dumps(written))
         file.chmod(0o600)
         async with (
-            house(folder, written) as there,
+            house(folder, written, runtime=runtime) as there,
             listening(there.gateway) as url,
         ):
             partner.door = f"{url}/integrations/webhook/default"
