@@ -26,12 +26,13 @@ from portico.approvals.service import Approvals
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
 from portico.automation.cron.assembly import build_cron
+from portico.budgets.rpc import BudgetMethods
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
 from portico.chat.rpc import ChatMethods
 from portico.chat.runs import AgentRunMethods
 from portico.chat.service import ChatService, ChatSettings
-from portico.chat.usage import UsageMethods
+from portico.chat.usage.rpc import UsageMethods
 from portico.clock import SystemClock
 from portico.config.live import LiveConfig
 from portico.events.hub import Hub
@@ -439,6 +440,7 @@ class Gateway:
         return openai_endpoints(
             runs,
             agents=self.agents,
+            budgets=self.budgets,
             main_key=self.main_key,
             tasks=self.tasks,
             settings=settings,
@@ -539,7 +541,14 @@ class Gateway:
             SessionMethods(
                 sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=self.clock
             ),
-            UsageMethods(store=self.store, clock=self.clock, sessions=sessions),
+            UsageMethods(
+                store=self.store,
+                clock=self.clock,
+                sessions=sessions,
+                agents=agents,
+                budgets=self.budgets,
+            ),
+            BudgetMethods(budgets=self.budgets, clock=self.clock),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
             *self.channels.methods(),
             InboxMethods(inbox=self.inbox, runs=turns, store=self.store),

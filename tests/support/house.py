@@ -21,12 +21,15 @@ from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals, ApprovalSettings
 from portico.auth.model import Principal
 from portico.automation.cron.assembly import CronSettings, build_cron
+from portico.budgets.model import Plan
+from portico.budgets.rpc import BudgetMethods
+from portico.budgets.service import Budgets
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
 from portico.chat.rpc import ChatMethods
 from portico.chat.runs import AgentRunMethods
 from portico.chat.service import ChatService, ChatSettings
-from portico.chat.usage import UsageMethods
+from portico.chat.usage.rpc import UsageMethods
 from portico.clock import SystemClock
 from portico.events.hub import Hub, Subscription
 from portico.events.presence import Presence, PresenceEntry, StateVersion
@@ -124,7 +127,14 @@ def principal(*scopes: str, subject: str = "tester", device_id: str | None = Non
 class House:
     """The conversation side of a gateway, without its doors."""
 
-    def __init__(self, folder: Path, store: Store, *, agents: list[Agent] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        *,
+        agents: list[Agent] | None = None,
+        budgets: Plan | None = None,
+    ) -> None:
         self.failures: list[BaseException] = []
         self.clock = clock = SystemClock()
         self.store = store
@@ -174,6 +184,7 @@ class House:
             alone=True,
             policy=RetryPolicy(),
         )
+        self.budgets = Budgets(store=store, clock=clock, plan=budgets or Plan())
         self.turns = Turns(
             store=store,
             clock=clock,
@@ -185,6 +196,7 @@ class House:
             owner="test",
             alone=True,
             limits=TurnLimits(live_text_ms=1),
+            budgets=self.budgets,
         )
         self.inbox = Inbox(store=store, clock=clock, lanes=Lanes(self.turns))
         self.idempotency = StoredIdempotency(store, clock)
@@ -236,7 +248,14 @@ class House:
             AgentRunMethods(
                 chat=chat, turns=turns, sessions=sessions, agents=agents, clock=self.clock
             ),
-            UsageMethods(store=self.store, clock=self.clock, sessions=sessions),
+            UsageMethods(
+                store=self.store,
+                clock=self.clock,
+                sessions=sessions,
+                agents=agents,
+                budgets=self.budgets,
+            ),
+            BudgetMethods(budgets=self.budgets, clock=self.clock),
             SessionReadMethods(sessions=sessions, clock=self.clock),
             SessionMethods(
                 sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=self.clock

@@ -151,26 +151,31 @@ class Plan:
     limits: Sequence[Limit] = ()
     estimate: Amount = field(default_factory=Amount)
     reservation_ms: int = 3_600_000
+    _by_subject: dict[tuple[Scope, Period], dict[str | None, Limit]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        for limit in self.limits:
+            self._by_subject.setdefault((limit.scope, limit.period), {})[limit.id] = limit
 
     def due(self, spender: Spender, now_ms: int) -> list[Due]:
-        """Return the limits that apply, in the order in which their counters are locked.
-
-        A limit with an id stands in for the general one of its scope and period.
-        """
+        """Return the limits that apply, in the order in which their counters are locked."""
+        if not self.limits:
+            return []
         subjects = subjects_of(spender)
-        chosen: dict[tuple[Scope, Period], Limit] = {}
-        for limit in self.limits:
-            subject = subjects.get(limit.scope)
-            if subject is None or limit.id not in {None, subject}:
-                continue
-            known = chosen.get((limit.scope, limit.period))
-            if known is None or known.id is None:
-                chosen[limit.scope, limit.period] = limit
-        found = (
-            Due(limit, Counter(limit.scope, subjects[limit.scope], window_of(limit, now_ms)))
-            for limit in chosen.values()
-        )
+        found: list[Due] = []
+        for scope, period in self._by_subject:
+            subject = subjects.get(scope)
+            limit = None if subject is None else self.limit_of(scope, subject, period)
+            if subject is not None and limit is not None:
+                found.append(Due(limit, Counter(scope, subject, window_of(limit, now_ms))))
         return sorted(found, key=lambda due: due.counter)
+
+    def limit_of(self, scope: Scope, subject: str, period: Period) -> Limit | None:
+        """Return the limit that counts for a subject: its own, else the general one."""
+        by_subject = self._by_subject.get((scope, period), {})
+        return by_subject.get(subject) or by_subject.get(None)
 
 
 def window_of(limit: Limit, now_ms: int) -> Window:

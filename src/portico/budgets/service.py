@@ -29,6 +29,7 @@ from portico.budgets.model import (
     window_of,
 )
 from portico.budgets.store import Decision, Standing
+from portico.budgets.windows import Window
 from portico.clock import Clock
 from portico.observe.metrics import Metrics
 from portico.store import Store, Work
@@ -39,11 +40,12 @@ FORGET_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
-    """One budget of one subject, as it stands."""
+class Balances:
+    """One limit in its window now: who has spent, most first."""
 
     limit: Limit
-    standing: Standing
+    window: Window
+    standings: Sequence[Standing]
 
 
 class Budgets:
@@ -87,6 +89,12 @@ class Budgets:
         self._metrics.budget_refusals.inc(decision.refusal.due.limit.scope)
         return decision.refusal.sentence()
 
+    async def pay(self, spender: Spender, usage: Usage) -> None:
+        """Charge what was used outside a turn, and tell the operator what it brings about."""
+        now = self._clock.now_ms()
+        if self.plan.due(spender, now):
+            self.tell(await self._store.write(self.settle, spender, usage, now=now))
+
     def settle(self, spender: Spender, usage: Usage, *, now: int) -> Work[Sequence[Notice]]:
         """The work that replaces a run's reservation by what it used; part of the run's end."""
         dues = self.plan.due(spender, now)
@@ -128,28 +136,25 @@ class Budgets:
 
     # -- looking ---------------------------------------------------------------------------------
 
-    async def balances(self, *, most: int) -> list[Balance]:
-        """Return every budget as it stands; of those for each one, `most` that spent most."""
+    async def balances(self, *, most: int) -> list[Balances]:
+        """Return every limit as it stands; of those for each one, `most` that spent most."""
         now = self._clock.now_ms()
-        own = {(limit.scope, limit.period, limit.id) for limit in self.plan.limits if limit.id}
-        found: list[Balance] = []
-        for limit in self.plan.limits:
-            single = "" if limit.scope == "gateway" else limit.id
-            standings = await self._store.read(
-                budget_store.standings,
-                limit.scope,
-                window_of(limit, now),
-                subject=single,
-                count=most,
-                now=now,
-            )
-            found += [
-                Balance(limit, standing)
-                for standing in standings
-                if single is not None
-                or (limit.scope, limit.period, standing.counter.subject) not in own
+        return [await self._balances(limit, most, now) for limit in self.plan.limits]
+
+    async def _balances(self, limit: Limit, most: int, now: int) -> Balances:
+        window = window_of(limit, now)
+        single = "" if limit.scope == "gateway" else limit.id
+        standings = await self._store.scan(
+            budget_store.standings, limit.scope, window, subject=single, count=most, now=now
+        )
+        if single is None:  # who has a limit of his own is shown there
+            limit_of = self.plan.limit_of
+            standings = [
+                one
+                for one in standings
+                if limit_of(limit.scope, one.counter.subject, limit.period) is limit
             ]
-        return found
+        return Balances(limit, window, standings)
 
     async def reset(self, limit: Limit, subject: str) -> bool:
         """Let a budget count from nothing again in this window; `False`: nothing was spent."""

@@ -269,7 +269,11 @@ def standings(
         of_scope=scope, of_start=window.starts_at, of_end=window.ends_at, count=count, now=now
     )
     return [
-        Standing(_counter(row), _amount(row), Amount(row["held_tokens"], row["held_nano_usd"]))
+        Standing(
+            _counter(row),
+            _amount(row),
+            Amount(int(row["held_tokens"]), int(row["held_nano_usd"])),  # sums are decimals
+        )
         for row in rows
     ]
 

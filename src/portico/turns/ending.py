@@ -9,6 +9,7 @@ Not here: when and how often it is tried (run.py).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -90,6 +91,7 @@ class Said:
             stop_reason=stop,
             usage=self.usage,
             calls=self.model_calls,
+            tools=dict(Counter(tool.name for tool in self.tools)),
             provider=self.provider,
             model=self.model,
             error=error,

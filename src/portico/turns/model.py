@@ -38,6 +38,7 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     Attributes:
         text: the answer, or what there was of it; `None`: nothing to show.
         requested: tools the caller was asked to run; their results come as the next turn.
+        tools: how often each tool was called.
         error: a sentence for the person, when there is no answer; never internal text.
     """
 
@@ -45,6 +46,7 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     stop_reason: str | None = None
     usage: Usage = Usage()
     calls: int = 0
+    tools: dict[str, int] = msgspec.field(default_factory=dict)
     provider: str | None = None
     model: str | None = None
     error: str | None = None

@@ -132,6 +132,12 @@ class Catalog:
         mine = (self._providers, self._aliases, self._params)
         return mine == (other._providers, other._aliases, other._params)
 
+    def providers(self) -> list[ProviderSpec]:
+        """Every provider the file names, and those everybody knows that there is a key for."""
+        return [
+            one for one in self._providers.values() if one.is_configured or one.api_key is not None
+        ]
+
     def listed(self) -> list[Choice]:
         """Every model the configuration lists, in its order."""
         return [Choice(one, model) for one in self._providers.values() for model in one.models]

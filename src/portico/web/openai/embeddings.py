@@ -8,9 +8,12 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Sequence
+from typing import Protocol
 
-from portico.agents.runtime import EmbeddingRefused, EmbeddingRuntime
+from portico.agents.runtime import EmbeddingRefused, EmbeddingRuntime, Usage
 from portico.agents.service import Agents
+from portico.budgets.model import Spender
+from portico.ids import new_id
 from portico.protocol.errors import GatewayError
 from portico.web.openai.model import (
     Embedding,
@@ -21,6 +24,19 @@ from portico.web.openai.model import (
 from portico.web.openai.problem import AnswerFailed, Refused
 
 MAX_TEXTS = 2_048
+CHANNEL = "openai"
+
+
+class Payer(Protocol):
+    """The budgets, as far as embeddings need them."""
+
+    async def admit(self, spender: Spender) -> str | None:
+        """Return, for the person, why nothing may be spent."""
+        ...
+
+    async def pay(self, spender: Spender, usage: Usage) -> None:
+        """Charge what was used."""
+        ...
 
 
 async def embed(
@@ -29,25 +45,37 @@ async def embed(
     *,
     model: str,
     asked: EmbeddingRequest,
+    budgets: Payer,
     agent_model: str | None = None,
 ) -> EmbeddingList:
     """Answer a request for embeddings.
 
     Args:
+        budgets: asked before and charged after; nothing is reserved, a call uses little.
         agent_model: the embedding model the caller wants in place of the agent's.
 
     Raises:
         InvalidRequest: the request cannot be understood, or the agent cannot embed.
-        AnswerFailed: its model could not.
+        AnswerFailed: its model could not, or a budget is used up.
     """
+    spender = Spender(
+        run_id=new_id("emb"),
+        agent_id=agent_id,
+        session_key=f"agent:{agent_id}:embeddings",
+        channel=CHANNEL,
+        is_metered=False,
+    )
     texts = _texts(asked.input)
     runtime = agents.runtime_for(agent_id)
     if not isinstance(runtime, EmbeddingRuntime):
         raise _unavailable("embeddings are not available for this agent")
+    if (refusal := await budgets.admit(spender)) is not None:
+        raise AnswerFailed(refusal, kind="budget")
     try:
         made = await runtime.embed(texts, asked.dimensions, model=agent_model)
     except EmbeddingRefused as error:
         raise _refusal(error) from None
+    await budgets.pay(spender, made.usage)
     packed = asked.encoding_format == "base64"
     tokens = made.usage.input
     return EmbeddingList(

@@ -22,7 +22,7 @@ from portico.web.connection import CLIENT_GONE, EventStream, unless_gone
 from portico.web.endpoint import Answer, Endpoint, HttpCall
 from portico.web.openai.asking import Reader, check_scopes, wanted_model
 from portico.web.openai.chat import ChatAnswer, ProgressStyle
-from portico.web.openai.embeddings import embed
+from portico.web.openai.embeddings import Payer, embed
 from portico.web.openai.model import (
     ChatCompletion,
     ChatRequest,
@@ -56,14 +56,22 @@ class OpenAISettings:
 
 
 def openai_endpoints(
-    runs: OpenAIRuns, *, agents: Agents, main_key: str, tasks: Tasks, settings: OpenAISettings
+    runs: OpenAIRuns,
+    *,
+    agents: Agents,
+    budgets: Payer,
+    main_key: str,
+    tasks: Tasks,
+    settings: OpenAISettings,
 ) -> list[Endpoint]:
     """Return the endpoints that are enabled; models and embeddings when any other is."""
     targets = Targets(agents, main_key=main_key)
     reader = Reader(
         targets=targets, runs=runs, max_images=settings.max_images, max_urls=settings.max_urls
     )
-    doors = _Doors(runs, agents, targets, reader, tasks)
+    doors = _Doors(
+        runs, agents=agents, budgets=budgets, targets=targets, reader=reader, tasks=tasks
+    )
     table: list[Endpoint] = []
     if settings.chat_body_bytes is not None:
         table.append(_chat_endpoint(doors, settings.chat_body_bytes))
@@ -79,10 +87,18 @@ class _Doors:
     """The handlers."""
 
     def __init__(
-        self, runs: OpenAIRuns, agents: Agents, targets: Targets, reader: Reader, tasks: Tasks
+        self,
+        runs: OpenAIRuns,
+        *,
+        agents: Agents,
+        budgets: Payer,
+        targets: Targets,
+        reader: Reader,
+        tasks: Tasks,
     ) -> None:
         self._runs = runs
         self._agents = agents
+        self._budgets = budgets
         self._targets = targets
         self._reader = reader
         self._tasks = tasks
@@ -136,6 +152,7 @@ class _Doors:
             self._targets.chosen(headers, asked.model) or self._agents.default_id,
             model=asked.model or OWNER,
             asked=asked,
+            budgets=self._budgets,
             agent_model=wanted_model(headers, principal),
         )
         return json_response(made)

@@ -1,0 +1,1 @@
+"""What runs used, by whom and when; and how providers and budgets stand."""
