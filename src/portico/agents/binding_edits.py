@@ -6,7 +6,7 @@ not changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from portico.agents.bindings import DEFAULT_ACCOUNT
 from portico.agents.editing import edit
 from portico.agents.entries import binding, unbinding
 from portico.agents.service import Agents
+from portico.config.channels import default_account_of
 from portico.config.edit import Change
 from portico.config.live import LiveConfig
 from portico.config.model import BindingMatch
@@ -38,11 +39,13 @@ class BindingEditor:
         Raises:
             InvalidRequest: there is no such agent, a match makes no sense, or another agent has it.
         """
-        wanted = {identity_of(match): match for match in matches}
+        checked = [(_checked(match), match) for match in matches]
         added: list[Match] = []
 
         def decide(loaded: LoadedConfig) -> Sequence[Change]:
-            owners = {_identity(one.match): one.agent_id for one in loaded.require().bindings}
+            identity = _identity_in(loaded)
+            wanted = {identity(known): match for known, match in checked}
+            owners = {identity(one.match): one.agent_id for one in loaded.require().bindings}
             for key, match in wanted.items():
                 owner = owners.get(key, agent_id)
                 if owner != agent_id:
@@ -63,15 +66,17 @@ class BindingEditor:
         Raises:
             InvalidRequest: a match makes no sense.
         """
-        wanted = None if matches is None else {identity_of(match) for match in matches}
+        checked = None if matches is None else [_checked(match) for match in matches]
         count = 0
 
         def decide(loaded: LoadedConfig) -> Sequence[Change]:
             nonlocal count
+            identity = _identity_in(loaded)
+            wanted = None if checked is None else {identity(match) for match in checked}
             places = [
                 place
                 for place, one in enumerate(loaded.require().bindings)
-                if one.agent_id == agent_id and (wanted is None or _identity(one.match) in wanted)
+                if one.agent_id == agent_id and (wanted is None or identity(one.match) in wanted)
             ]
             count = len(places)
             return unbinding(loaded, places)
@@ -80,24 +85,26 @@ class BindingEditor:
         return count
 
 
-def identity_of(match: Match) -> tuple[Any, ...]:
-    """Return what makes two matches the same.
-
-    Raises:
-        InvalidRequest: it makes no sense.
-    """
+def _checked(match: Match) -> BindingMatch:
     try:
-        return _identity(BindingMatch.model_validate(match))
+        return BindingMatch.model_validate(match)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = "/".join(str(step) for step in problem["loc"])
         raise InvalidRequest(f"invalid match: at /{where}: {problem['msg']}") from None
 
 
-def _identity(match: BindingMatch) -> tuple[Any, ...]:
-    peer = None if match.peer is None else (match.peer.kind, match.peer.id)
-    account = match.account_id or DEFAULT_ACCOUNT
-    return (match.channel, account, peer, match.guild_id, match.team_id, frozenset(match.roles))
+def _identity_in(loaded: LoadedConfig) -> Callable[[BindingMatch], tuple[Any, ...]]:
+    """What makes two matches the same, in a configuration that says which accounts there are."""
+    channels = loaded.require().channels
+
+    def identity(match: BindingMatch) -> tuple[Any, ...]:
+        peer = None if match.peer is None else (match.peer.kind, match.peer.id)
+        account = match.account_id or default_account_of(channels, match.channel)
+        roles = frozenset(match.roles)
+        return (match.channel, account, peer, match.guild_id, match.team_id, roles)
+
+    return identity
 
 
 def described(match: Match) -> str:

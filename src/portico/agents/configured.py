@@ -6,14 +6,14 @@ kept as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 import structlog
 
-from portico.agents.bindings import DEFAULT_ACCOUNT, Binding
+from portico.agents.bindings import Binding
 from portico.agents.echo import EchoRuntime
 from portico.agents.http import HttpRuntime
 from portico.agents.model.catalog import BUILT_IN, Api, Catalog, ModelSpec, Price, ProviderSpec
@@ -27,6 +27,7 @@ from portico.agents.service import Agent, Agents, Roster, RuntimeSource
 from portico.agents.tools.toolbox import Toolbox
 from portico.channels.model import Peer
 from portico.clock import Clock
+from portico.config.channels import default_account_of
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -83,7 +84,7 @@ class ConfiguredAgents:
         def stage(new: LoadedConfig) -> Commit:
             return partial(agents.replace, self.roster(new.require(), agents.roster))
 
-        live.follow("agents", "bindings", "models", stage=stage)
+        live.follow("agents", "bindings", "channels", "models", stage=stage)
 
     def _models(self, catalog: Catalog, before: Roster | None) -> Models:
         if before is None or before.models is None:
@@ -154,15 +155,16 @@ def _agent_model(config: PorticoConfig, entry: AgentEntry, state_dir: Path) -> A
 
 def build_bindings(config: PorticoConfig) -> tuple[Binding, ...]:
     """Return which agent answers what comes in through channels."""
-    return tuple(_binding(one) for one in config.bindings if one.type == "route")
+    default = partial(default_account_of, config.channels)
+    return tuple(_binding(one, default) for one in config.bindings if one.type == "route")
 
 
-def _binding(configured: ConfiguredBinding) -> Binding:
+def _binding(configured: ConfiguredBinding, default_account: Callable[[str], str]) -> Binding:
     match = configured.match
     return Binding(
         agent_id=configured.agent_id,
         channel=match.channel,
-        account=match.account_id or DEFAULT_ACCOUNT,
+        account=match.account_id or default_account(match.channel),
         peer=None if match.peer is None else Peer(match.peer.kind, match.peer.id),
         guild_id=match.guild_id,
         team_id=match.team_id,

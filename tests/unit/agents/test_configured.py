@@ -115,3 +115,13 @@ async def test_closing_one_agent_leaves_the_others_their_connections() -> None:
         await two.close()
         assert held
         assert all(client.is_closed() for client in held)
+
+
+def test_no_account_means_the_channels_default_one() -> None:
+    channels = {"telegram": {"defaultAccount": "second", "accounts": {"first": {}, "second": {}}}}
+    bindings = [
+        {"agentId": "main", "match": {"channel": "telegram"}},
+        {"agentId": "main", "match": {"channel": "discord"}},
+    ]
+    roster = builder().roster(config({}, channels=channels, bindings=bindings))
+    assert [one.account for one in roster.bindings] == ["second", "default"]
