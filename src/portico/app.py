@@ -325,6 +325,7 @@ class Gateway:
             alone=self.alone,
             settings=cron_settings(self.config),
         )
+        self.toolbox.registry.add(self.cron.tools)
 
     def _build_control_plane(self) -> None:
         self.health = HealthService(

@@ -14,6 +14,7 @@ from portico.automation.cron.rpc import CronMethods, CronMethodSettings
 from portico.automation.cron.scheduler import Scheduler
 from portico.automation.cron.service import CronService
 from portico.automation.cron.starting import Starter
+from portico.automation.cron.tools import CronTools
 from portico.automation.cron.views import Views
 from portico.channels.registry import ChannelRegistry
 from portico.clock import Clock
@@ -52,6 +53,7 @@ class Cron:
     service: CronService
     scheduler: Scheduler
     methods: CronMethods
+    tools: CronTools
     retention: Retention
 
 
@@ -126,6 +128,7 @@ def build_cron(
         service,
         scheduler,
         CronMethods(cron=service, sessions=sessions, views=views, settings=shown),
+        CronTools(cron=service, views=views),
         Retention(
             store=store,
             clock=clock,

@@ -32,9 +32,11 @@ from portico.automation.cron.model import (
     SystemEvent,
     WakeMode,
 )
-from portico.automation.cron.routing import CHAT, LAST, SESSION_PREFIX
+from portico.automation.cron.routing import LAST, SESSION_PREFIX
 from portico.automation.cron.schedule import BadSchedule, check, parse_time, slots
 from portico.channels.registry import ChannelRegistry
+from portico.channels.webchat import CHANNEL as CHAT
+from portico.outbox.routes import route_to
 from portico.protocol import keys
 from portico.protocol.errors import InvalidRequest
 from portico.protocol.validation import Params, describe_value
@@ -226,8 +228,7 @@ class Definitions:
         channel = delivery.channel
         if delivery.mode == "none" or channel in {None, LAST}:
             return
-        if not self._senders.is_known(str(channel)):
-            raise InvalidRequest(f"unsupported channel: {channel}")
+        route_to(self._senders, to=delivery.to or "", channel=channel, account=delivery.account_id)
         if delivery.to is None and channel != CHAT:
             raise InvalidRequest(f"delivery.to is required for channel {channel}")
 

@@ -7,7 +7,7 @@ next. A delivery that takes its time does not hold the job up for ever: the run 
 knowing, and learns it later.
 
 Guarantees: a run is counted once, its answer is delivered once, to the route that was frozen when
-it began.
+it began. An answer that text from outside went into is marked so where it arrives.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ from portico.automation.cron.life import Rules, RunState, after_run
 from portico.automation.cron.model import Job
 from portico.automation.cron.outcome import Outcome, end_of, outcome_of, with_delivery
 from portico.automation.cron.store import Run
+from portico.channels.model import ReplyRoute
+from portico.channels.webchat import CHANNEL as CHAT
+from portico.channels.webchat import UNTRUSTED
 from portico.clock import Clock
 from portico.outbox.life import DeliveryState
 from portico.outbox.service import SEND_TIMEOUT_S, Outbox
 from portico.outbox.store import Delivery
+from portico.sessions import transcript
 from portico.store import Store, Work
 from portico.turns.model import TurnRow
 from portico.turns.service import Turns
@@ -124,10 +128,13 @@ class Ender:
         if outcome.text is None or run.route is None:
             done = with_delivery(outcome.run, None)
             return (yield from self._finish(run, done, counts=outcome.counts))
-        return (yield from self._deliver(run, outcome, outcome.text, now))
+        entry_id = None if turn is None or turn.result is None else turn.result.entry_id
+        route = yield from _marked(run.route, entry_id)
+        return (yield from self._deliver(run, outcome, route, outcome.text, now))
 
-    def _deliver(self, run: Run, outcome: Outcome, text: str, now: int) -> Work[Run | None]:
-        assert run.route is not None  # noqa: S101 - narrows for the type checker
+    def _deliver(
+        self, run: Run, outcome: Outcome, route: ReplyRoute, text: str, now: int
+    ) -> Work[Run | None]:
         yield from cron_store.lock_job(run.job_id)
         delivering = msgspec.structs.replace(
             outcome.run,
@@ -138,7 +145,7 @@ class Ender:
         if not (yield from cron_store.move_run(run, delivering)):
             return None
         yield from self._outbox.insert(
-            run.route,
+            route,
             text,
             session_key=run.session_key,
             now=now,
@@ -158,6 +165,16 @@ class Ender:
                 main_key=self._main_key,
             )
         )
+
+
+def _marked(route: ReplyRoute, entry_id: str | None) -> Work[ReplyRoute]:
+    """Return the route; where text from outside went into the answer, it says so."""
+    if route.channel != CHAT:
+        return route
+    entry = None if entry_id is None else (yield from transcript.find_entry(entry_id))
+    if entry is not None and not entry.meta.get("untrusted"):
+        return route
+    return msgspec.structs.replace(route, context={**route.context, UNTRUSTED: True})
 
 
 def _is_on_its_way(delivery: Delivery | None) -> bool:

@@ -13,10 +13,10 @@ import msgspec
 from portico.automation.cron.model import Delivery, Job
 from portico.channels.model import Peer, ReplyRoute
 from portico.channels.registry import DEFAULT_ACCOUNT, ChannelRegistry
+from portico.channels.webchat import CHANNEL as CHAT
 from portico.sessions import transcript
 from portico.store import Work
 
-CHAT = "webchat"
 LAST = "last"
 SESSION_PREFIX = "session:"
 
