@@ -279,6 +279,7 @@ class Gateway:
             metrics=self.metrics,
         )
         self.accounts = self.channels.build_accounts(self.inbox, self.turns)
+        self.toolbox.narrow(self.channels.rules.tools_of)
         self.chat = ChatService(
             inbox=self.inbox,
             turns=self.turns,
@@ -338,6 +339,7 @@ class Gateway:
             interval_s=self.config.gateway.limits.health_interval_ms / 1000,
             store_path=shown_store(self.store_url),
             started_ms=self.started_ms,
+            channels=self.channels.health,
         )
         self.housekeeping = self._build_housekeeping()
         self.registry = self._build_registry()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from portico.agents.runtime import AgentEvent
+from portico.agents.tools.policy import Rules
 from portico.channels.access.life import HOUR_MS, MINUTE_MS, PairingRules
 from portico.channels.access.pairing import Pairings
 from portico.channels.access.policy import AccessPolicy, ClosedPolicy, Pairing
@@ -20,6 +21,7 @@ from portico.channels.accounts.life import RestartRules
 from portico.channels.accounts.login import Logins
 from portico.channels.accounts.notices import LifecycleNotices
 from portico.channels.accounts.service import Accounts, AccountSettings
+from portico.channels.accounts.status import health_of
 from portico.channels.admission import Policy
 from portico.channels.configuring import ChannelConfigMethods
 from portico.channels.doors import Doors
@@ -185,6 +187,18 @@ class AccountRules:
         """Return who may write to an account."""
         return self._policies.get((channel, account)) or self._doors(channel) or self._closed
 
+    def tools_of(self, route: ReplyRoute) -> Rules | None:
+        """Return which tools a group leaves to its agent; `None`: all."""
+        policy = self._policies.get((route.channel, route.account))
+        if policy is None or route.peer.kind == "direct":
+            return None
+        rules = policy.group_rules(route.peer.id)
+        if rules is None:
+            return None
+        name = f"channels.{route.channel}.groups.{route.peer.id}.tools"
+        tools = rules.tools
+        return Rules(name, tools.profile, tools.allow, tools.also_allow, tools.deny)
+
     def agent_of(self, message: InboundMessage) -> str | None:
         """Return the agent that a group or an account is set to; `None`: the bindings decide."""
         key = (message.channel, message.account)
@@ -268,6 +282,10 @@ class ChannelParts:
         )
         self._live.follow("channels", stage=self._stage)
         return self.accounts
+
+    def health(self) -> dict[str, Any]:
+        """Return how channels are doing, for the health summary."""
+        return health_of(self.accounts.all())
 
     def methods(self) -> list[object]:
         """Return the features with RPC methods."""

@@ -1,9 +1,9 @@
 """While a turn runs: the other side sees that an answer is being written, and its text so far.
 
-Theory of operation: for each message that is to be answered, the run is followed. When it begins,
-"typing" is shown and renewed; as text comes, a preview is sent and changed, not faster than the
-provider likes. The final text comes from the outbox: it waits for a preview under way, takes its
-place, and no preview comes after it.
+Theory of operation: each message that is to be answered is marked as read and its run followed.
+When it begins, "typing" is shown and renewed; as text comes, a preview is sent and changed, not
+faster than the provider likes. The final text comes from the outbox: it waits for a preview under
+way, takes its place, and no preview comes after it.
 
 Guarantees: best effort: nothing here is retried, stored, or able to disturb a turn or a delivery.
 At most so many runs are followed at once; those beyond are answered without a preview.
@@ -19,8 +19,14 @@ from typing import Any, Protocol
 import structlog
 
 from portico.agents.runtime import AgentEvent, TextDelta
-from portico.channels.contract import Previews, RateLimited, RunningAccount, ShowsTyping
-from portico.channels.model import ReplyRoute
+from portico.channels.contract import (
+    MarksRead,
+    Previews,
+    RateLimited,
+    RunningAccount,
+    ShowsTyping,
+)
+from portico.channels.model import InboundMessage, ReplyRoute
 from portico.clock import Clock
 from portico.tasks import Tasks
 
@@ -124,13 +130,18 @@ class LiveReplies:
         self._preview_every_s = preview_every_s
         self._followed = 0
 
-    def watch(self, account: LiveAccount, route: ReplyRoute, run_id: str) -> None:
+    def watch(self, account: LiveAccount, message: InboundMessage, run_id: str) -> None:
         """Follow a run that answers on an account, if the account has use for it."""
         live: object = account.live
-        if not isinstance(live, ShowsTyping | Previews) or self._followed >= MAX_FOLLOWED:
+        if self._followed >= MAX_FOLLOWED:
             return
-        self._followed += 1
-        self._tasks.start(self._follow(account, route, run_id), name=f"live:{run_id}")
+        if isinstance(live, MarksRead) and message.external_id is not None:
+            reading = _read(live, message.reply_route, message.external_id)
+            self._tasks.start(reading, name=f"live.read:{run_id}")
+        if isinstance(live, ShowsTyping | Previews):
+            self._followed += 1
+            following = self._follow(account, message.reply_route, run_id)
+            self._tasks.start(following, name=f"live:{run_id}")
 
     async def _follow(self, account: LiveAccount, route: ReplyRoute, run_id: str) -> None:
         painter = _Painter(
@@ -156,6 +167,14 @@ class LiveReplies:
             self._followed -= 1
             painting.cancel()
             account.previews.close(run_id)
+
+
+async def _read(live: MarksRead, route: ReplyRoute, message_id: str) -> None:
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            await live.mark_read(route, message_id)
+    except Exception as error:  # noqa: BLE001 - best effort
+        log.debug("live.not_marked_read", error=repr(error))
 
 
 class _Painter:

@@ -9,6 +9,7 @@ Source: OpenClaw gateway protocol, "health" and `HealthSummary`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -46,7 +47,13 @@ class HealthService:
         interval_s: float = 60.0,
         store_path: str = "",
         started_ms: int | None = None,
+        channels: Callable[[], dict[str, Any]] = dict,
     ) -> None:
+        """Make nothing yet.
+
+        Args:
+            channels: returns `channels`, `channelOrder` and `channelLabels` of the summary.
+        """
         self._store = store
         self._clock = clock
         self._hub = hub
@@ -55,6 +62,7 @@ class HealthService:
         self._tasks = tasks
         self._interval_s = interval_s
         self._store_path = store_path
+        self._channels = channels
         self._started_ms = clock.now_ms() if started_ms is None else started_ms
         self._summary: dict[str, Any] | None = None
         self._refreshing: asyncio.Task[dict[str, Any]] | None = None
@@ -112,6 +120,7 @@ class HealthService:
             "channels": {},
             "channelOrder": [],
             "channelLabels": {},
+            **self._channels(),
             "heartbeatSeconds": 0,
             "defaultAgentId": self._agents.default_id,
             "agents": [

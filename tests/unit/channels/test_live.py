@@ -13,6 +13,7 @@ from portico.channels.live import LiveReplies, PreviewGate
 from portico.channels.model import ReplyRoute
 from portico.clock import SystemClock
 from portico.tasks import Tasks
+from tests.support.accounts import said
 from tests.support.path import route
 from tests.support.waiting import eventually, loop_turns
 
@@ -90,7 +91,7 @@ class Scene:
             typing_every_s=0.05,
             preview_every_s=every_s,
         )
-        self.live.watch(self.account, route(), "r1")  # type: ignore[arg-type]  # as far as needed
+        self.live.watch(self.account, said("k", sender="ann"), "r1")  # type: ignore[arg-type]  # as far as needed
 
     async def over(self) -> None:
         await eventually(lambda: not len(self.tasks))
@@ -182,7 +183,7 @@ async def test_an_account_that_shows_nothing_is_not_followed() -> None:
     tasks = Tasks(lambda _name, _error: None)
     live = LiveReplies(runs=Runs(), clock=SystemClock(), tasks=tasks)
     for useless in (object(), None):
-        live.watch(Account(useless), route(), "r1")  # type: ignore[arg-type]  # as far as needed
+        live.watch(Account(useless), said("k"), "r1")  # type: ignore[arg-type]  # as far as needed
     assert len(tasks) == 0
 
 

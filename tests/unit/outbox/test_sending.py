@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from portico.channels.accounts import store as account_store
 from portico.channels.contract import (
     AuthExpired,
     NotReady,
@@ -456,3 +457,43 @@ async def test_a_long_text_leaves_as_several_messages_in_order(store: Store) -> 
     assert channel.texts == ["one", "two", "three"]
     assert [message.media for message in channel.ledger] == [("m",), (), ()]
     assert [message.delivery_id for message in channel.ledger] == ["dlv_x", "dlv_x.2", "dlv_x.3"]
+
+
+async def test_a_delivery_is_claimed_where_its_account_runs(store: Store) -> None:
+    """Another replica has the account: it is its to send."""
+    theirs, ours = FakeChannel(), FakeChannel()
+    async with wired(store, ours) as path:
+        now = path.clock.now_ms()
+        await store.write(account_store.add, [("fake", "default")], now=now)
+        until = now + 30_000
+        await store.write(
+            account_store.begin,
+            "fake",
+            "default",
+            owner="other",
+            shared=False,
+            alone=False,
+            lease_until=until,
+            now=now,
+        )
+        delivery_id = await send(path)
+        await later(path, 0)
+        assert ours.calls == []
+        other = wired(store, theirs, owner="other", clock=path.clock)
+        async with other:
+            await in_state(other, delivery_id, "sent")
+        assert (len(ours.calls), len(theirs.calls)) == (0, 1)
+        waiting = await send(path)
+        await later(path, 31)  # the other replica's lease ran out
+        await in_state(path, waiting, "sent")
+
+
+async def test_what_waits_is_sent_when_its_account_is_ready(store: Store) -> None:
+    channel = FakeChannel()
+    channel.plan = [NotReady("off")]
+    async with wired(store, channel) as path:
+        delivery_id = await send(path)
+        await in_state(path, delivery_id, "retry")
+        path.outbox.account_ready("fake", "default")
+        await in_state(path, delivery_id, "sent")
+        assert len(channel.calls) == 2

@@ -25,7 +25,7 @@ from portico.agents.tools.contract import Tool, ToolCall, ToolError, ToolOutput,
 from portico.agents.tools.policy import Rules, allowed, refusing
 from portico.agents.tools.reading import Reading
 from portico.agents.tools.registry import ToolRegistry
-from portico.channels.model import Attachment
+from portico.channels.model import Attachment, ReplyRoute
 from portico.protocol.errors import Forbidden, GatewayError, InvalidRequest
 
 log = structlog.get_logger()
@@ -66,6 +66,9 @@ class Layers:
 
 LayersFor = Callable[[str, str | None], Layers]
 """From an agent's id and the channel a turn came through to the policy."""
+
+Narrowing = Callable[[ReplyRoute], Rules | None]
+"""From where a turn came from to a layer of its conversation; `None`: it has none."""
 
 
 class ToolNotFound(InvalidRequest):
@@ -193,6 +196,7 @@ class Toolbox:
         self.registry = registry
         self._layers_for = layers_for
         self._limits = limits or ToolLimits()
+        self._narrowing: Narrowing = lambda _origin: None
 
     async def open(self, turn: Turn) -> TurnTools:
         """Return the tools of a turn that begins."""
@@ -208,7 +212,14 @@ class Toolbox:
             is_untrusted=turn.request.is_untrusted,
         )
         layers = self._layers_for(turn.agent_id, origin.channel if origin else None)
+        own = self._narrowing(origin) if origin is not None else None
+        if own is not None:
+            layers = replace(layers, always=(*layers.always, own))
         return TurnTools(call, await self.registry.every(), layers, self._limits)
+
+    def narrow(self, narrowing: Narrowing) -> None:
+        """Let conversations take tools away, besides the other layers."""
+        self._narrowing = narrowing
 
     def obey(self, layers_for: LayersFor) -> None:
         """Let another policy count from now on; turns that have begun keep theirs."""

@@ -17,7 +17,7 @@ import structlog
 from portico.channels.accounts import store as account_store
 from portico.channels.contract import HttpDoor, Received, Superseded
 from portico.channels.doors import Doors
-from portico.channels.model import ChannelEvent, InboundMessage, ReplyRoute
+from portico.channels.model import ChannelEvent, InboundMessage
 from portico.clock import Clock
 from portico.store import Store, Work
 from portico.tasks import Tasks
@@ -52,7 +52,7 @@ class Listener(Protocol):
         """Something has failed."""
         ...
 
-    def admitted(self, route: ReplyRoute, run_id: str) -> None:
+    def admitted(self, message: InboundMessage, run_id: str) -> None:
         """A message will be answered."""
         ...
 
@@ -87,7 +87,8 @@ class Run:
         self.failure: BaseException | None = None
         self.alive_ms: int | None = None
         self.received_ms: int | None = None
-        self._cursor = cursor
+        self._stream: str | None = getattr(config, "stream", None)
+        self._cursor = self._of_this_stream(cursor)
         self._owner = owner
         self._shared = shared
         self._store = store
@@ -117,7 +118,7 @@ class Run:
         self._came(cursor)
         self.received_ms = self.clock.now_ms()
         if received.run_id is not None and not received.duplicate:
-            self._listener.admitted(whole.reply_route, received.run_id)
+            self._listener.admitted(whole, received.run_id)
         return received
 
     async def note(self, event: ChannelEvent, *, cursor: str | None = None) -> bool:
@@ -200,7 +201,15 @@ class Run:
             self._cursor = cursor
         self.alive()
 
+    def _of_this_stream(self, stored: str | None) -> str | None:
+        if stored is None or self._stream is None:
+            return stored
+        whose, _, cursor = stored.partition("\n")
+        return cursor if whose == self._stream else None
+
     def _guard(self, cursor: str | None) -> Work[None]:
+        if cursor is not None and self._stream is not None:
+            cursor = f"{self._stream}\n{cursor}"
         return account_store.guard(
             self.channel,
             self.account,

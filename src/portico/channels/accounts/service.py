@@ -26,7 +26,7 @@ from portico.channels.accounts.supervisor import Supervisor, Surroundings
 from portico.channels.doors import Doors
 from portico.channels.live import LiveReplies
 from portico.channels.manifest import Manifest
-from portico.channels.model import ReplyRoute
+from portico.channels.model import InboundMessage
 from portico.channels.registry import ChannelRegistry
 from portico.clock import Clock
 from portico.config.channels import AccountEntry
@@ -231,10 +231,10 @@ class Accounts:
         if self._notices is not None:
             self._notices.healthy(account)
 
-    def admitted(self, account: Supervisor, route: ReplyRoute, run_id: str) -> None:
+    def admitted(self, account: Supervisor, message: InboundMessage, run_id: str) -> None:
         """A message will be answered."""
         if self._live is not None:
-            self._live.watch(account, route, run_id)
+            self._live.watch(account, message, run_id)
 
     # -- inside ----------------------------------------------------------------------------------
 

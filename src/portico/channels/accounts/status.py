@@ -5,7 +5,7 @@ Source: OpenClaw gateway protocol, "channels.status" and its account snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,3 +125,35 @@ def issues_of(account: Supervisor) -> list[dict[str, Any]]:
         "message": account.error or account.state.value,
     }
     return [issue if fix is None else {**issue, "fix": fix}]
+
+
+def health_of(accounts: Iterable[Supervisor]) -> dict[str, Any]:
+    """Return the channels' part of the health summary."""
+    by_channel: dict[str, list[Supervisor]] = {}
+    for account in accounts:
+        by_channel.setdefault(account.channel, []).append(account)
+    channels = {name: _health(found) for name, found in by_channel.items()}
+    labels = {name: found[0].manifest.label for name, found in by_channel.items()}
+    for resident in RESIDENTS:
+        channels[resident.id] = {"configured": True, "linked": True}
+        labels[resident.id] = resident.label
+    return {"channels": channels, "channelOrder": [*channels], "channelLabels": labels}
+
+
+def _health(accounts: list[Supervisor]) -> dict[str, Any]:
+    shown = {
+        one.account: {
+            "accountId": one.account,
+            "configured": one.entry.config is not None,
+            "running": one.state in RUNNING,
+            "connected": one.state is S.CONNECTED,
+            "healthState": _HEALTH[one.state],
+            **({"lastError": one.error} if one.error else {}),
+        }
+        for one in accounts
+    }
+    return {
+        "configured": any(one["configured"] for one in shown.values()),
+        "linked": any(one["connected"] for one in shown.values()),
+        "accounts": shown,
+    }

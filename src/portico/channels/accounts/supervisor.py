@@ -44,7 +44,7 @@ from portico.channels.contract import (
 from portico.channels.doors import Doors
 from portico.channels.live import PreviewGate
 from portico.channels.manifest import Manifest, MissingExtra
-from portico.channels.model import ReplyRoute
+from portico.channels.model import InboundMessage
 from portico.clock import Clock
 from portico.config.channels import AccountEntry
 from portico.protocol.errors import InvalidRequest
@@ -62,7 +62,7 @@ Ended = tuple[End, str | None]
 class Watcher(Protocol):
     """Who is told of every change of state, and of messages that will be answered."""
 
-    def admitted(self, account: Supervisor, route: ReplyRoute, run_id: str) -> None:
+    def admitted(self, account: Supervisor, message: InboundMessage, run_id: str) -> None:
         """A message will be answered."""
         ...
 
@@ -252,9 +252,9 @@ class Supervisor:
             self._note(last_error=reason)
             self._become(S.LOST)
 
-    def admitted(self, route: ReplyRoute, run_id: str) -> None:
+    def admitted(self, message: InboundMessage, run_id: str) -> None:
         """A message will be answered."""
-        self._around.watcher.admitted(self, route, run_id)
+        self._around.watcher.admitted(self, message, run_id)
 
     # -- the life --------------------------------------------------------------------------------
 

@@ -67,6 +67,12 @@ class TelegramAccount(AccountConfig):
 
     @property
     @override
+    def stream(self) -> str:
+        """Updates are numbered for each bot."""
+        return self.bot_token.partition(":")[0]
+
+    @property
+    @override
     def missing(self) -> str | None:
         """A webhook without a secret would believe anybody."""
         if self.webhook_url is not None and self.webhook_secret is None:

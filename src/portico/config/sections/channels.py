@@ -92,6 +92,14 @@ class AccountConfig(Section):
         return True
 
     @property
+    def stream(self) -> str | None:
+        """Whose stream a stored cursor belongs to, in one line; `None`: it is always the same.
+
+        When it changes (another bot's token, another mailbox) the cursor is forgotten.
+        """
+        return None
+
+    @property
     def missing(self) -> str | None:
         """What is still to be set before the account can start, for the operator; `None`: all is.
 

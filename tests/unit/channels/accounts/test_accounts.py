@@ -21,6 +21,7 @@ from portico.channels.contract import (
 from portico.channels.model import ChannelEvent
 from portico.config.channels import AccountEntry
 from portico.config.issues import Issue, Severity
+from portico.config.sections.channels import AccountConfig
 from portico.store import Store
 from tests.support.accounts import FAST, Puppet, Stage, Theatre, entry, said, stay
 from tests.support.path import route, rows
@@ -373,3 +374,29 @@ async def test_a_hundred_broken_accounts_do_not_hold_up_a_hundred_good_ones(
         await eventually(lambda: all(one.live is not None for one in good), within_s=10)
         assert loop.time() - began < 5
     assert stage.failures == []
+
+
+async def test_a_cursor_belongs_to_its_stream(store, tmp_path, theatre) -> None:
+    class Bot(AccountConfig):
+        token: str = "1:x"
+
+        @property
+        def stream(self) -> str:
+            return self.token.partition(":")[0]
+
+    def with_token(token: str) -> AccountEntry:
+        return entry(config=Bot(token=token))
+
+    async def cursor_with(token: str) -> str | None:
+        theatre.runs.clear()
+        async with Stage(store, tmp_path, theatre, with_token(token)) as stage:
+            await stage.until("connected")
+            found = theatre.runs[0].ctx.cursor
+            await theatre.runs[0].ctx.keep_cursor(f"of {token}")
+            assert theatre.runs[0].ctx.cursor == f"of {token}"
+            return found
+
+    assert await cursor_with("1:x") is None
+    assert await cursor_with("1:another") == "of 1:x"
+    assert await cursor_with("2:x") is None
+    assert await cursor_with("2:x") == "of 2:x"
