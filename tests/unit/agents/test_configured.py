@@ -106,7 +106,7 @@ async def test_closing_one_agent_leaves_the_others_their_connections() -> None:
         assert text_of(await answer(one, turn_of()))
         assert text_of(await answer(two, turn_of()))
         assert models._clients is not None
-        clients = models._clients._clients
+        clients: dict[str, Any] = {**models._clients._clients}
         await one.close()
         assert clients
         assert not any(client.is_closed() for client in clients.values())

@@ -151,6 +151,7 @@ class Asking:
     async def _once(
         self, question: Question, messages: Sequence[ModelMessage], choice: Choice
     ) -> AsyncGenerator[AgentEvent, None]:
+        await self._clients.prepare(choice)
         async with asyncio.timeout(choice.provider.timeout_s):
             stream, response = await self._open(question, messages, choice, question.wishes)
         asked_tokens = partial(_asked_tokens, question, messages)

@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Api = Literal["openai-completions", "openai-responses", "anthropic-messages", "ollama"]
+Api = Literal[
+    "openai-completions",
+    "openai-responses",
+    "anthropic-messages",
+    "google-generative-ai",
+    "ollama",
+]
 
 # Where the known providers are. Each of them but Anthropic speaks OpenAI's chat completions.
 BUILT_IN: Mapping[str, tuple[str, Api, str]] = {

@@ -7,7 +7,7 @@ environment here, and none meant for one provider is sent to another.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
@@ -20,7 +20,12 @@ from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
+from portico.agents.importing import import_off_loop
 from portico.agents.model.catalog import Choice, ProviderSpec
+from portico.agents.model.openai_client import StreamingOpenAI
+
+if TYPE_CHECKING:
+    from portico.agents.model.google import GoogleClient
 
 NO_KEY = "not-needed"  # the SDKs insist on one
 # A stream without a finish reason was cut off: it must not pass for an answer.
@@ -37,11 +42,22 @@ class Clients:
     """The models of one gateway, with their connections."""
 
     def __init__(self) -> None:
-        self._clients: dict[str, AsyncOpenAI | AsyncAnthropic] = {}
+        self._clients: dict[str, AsyncOpenAI | AsyncAnthropic | GoogleClient] = {}
         self._models: dict[str, Model[Any]] = {}
+        self._google_client: type[GoogleClient] | None = None  # its library is imported when needed
+
+    async def prepare(self, choice: Choice) -> None:
+        """Import what a choice's provider needs, off the event loop.
+
+        Raises:
+            ImportError: it is not installed.
+        """
+        if choice.provider.api == "google-generative-ai" and self._google_client is None:
+            module: Any = await import_off_loop("portico.agents.model.google")
+            self._google_client = module.GoogleClient
 
     def model(self, choice: Choice) -> Model[Any]:
-        """Return the model of a choice."""
+        """Return the model of a choice that was prepared."""
         made = self._models.get(choice.name)
         if made is None:
             made = self._models[choice.name] = self._make(choice)
@@ -66,6 +82,8 @@ class Clients:
             return AnthropicModel(
                 choice.model.id, provider=AnthropicProvider(anthropic_client=self._anthropic(spec))
             )
+        if spec.api == "google-generative-ai":
+            return self._google(spec).model(choice.model.id)
         provider = self.openai_provider(spec)
         if spec.api == "openai-responses":
             return OpenAIResponsesModel(choice.model.id, provider=provider)
@@ -74,7 +92,7 @@ class Clients:
     def _openai(self, spec: ProviderSpec) -> AsyncOpenAI:
         client = self._clients.get(spec.name)
         if not isinstance(client, AsyncOpenAI):
-            client = self._clients[spec.name] = AsyncOpenAI(
+            client = self._clients[spec.name] = StreamingOpenAI(
                 base_url=spec.base_url,
                 api_key=spec.api_key or NO_KEY,
                 default_headers=dict(spec.headers),
@@ -93,4 +111,12 @@ class Clients:
                 max_retries=0,
                 timeout=spec.timeout_s,
             )
+        return client
+
+    def _google(self, spec: ProviderSpec) -> GoogleClient:
+        if self._google_client is None:
+            raise RuntimeError("it was not prepared")
+        client = self._clients.get(spec.name)
+        if not isinstance(client, self._google_client):
+            client = self._clients[spec.name] = self._google_client(spec, spec.api_key or NO_KEY)
         return client

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 ATTEMPTS = 3
 LONGEST_WAIT_S = 20.0
 MAX_LOGGED = 500
-_WITHOUT = frozenset({"anthropic-messages"})
+_WITHOUT = frozenset({"anthropic-messages", "google-generative-ai"})
 
 
 class Embedder:

@@ -17,7 +17,7 @@ from portico.channels.model import Attachment
 MAX_TEXT_CHARS = 100_000
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml")
 _AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-_DOCUMENT_APIS = frozenset({"anthropic-messages", "openai-responses"})
+_DOCUMENT_APIS = frozenset({"anthropic-messages", "google-generative-ai", "openai-responses"})
 
 
 def user_content(part: dict[str, Any], choice: Choice) -> UserContent | None:

@@ -47,7 +47,7 @@ class Trouble:
 
 def judge(error: BaseException, model: str, silence_s: float) -> Trouble:
     """Return what an error of a call to `model` means."""
-    if isinstance(error, ModelRequestRejectedError | ContentFilterError):
+    if isinstance(error, ModelRequestRejectedError | ContentFilterError | ImportError):
         return _refused(error, model)
     wait = error.retry_after if isinstance(error, ModelAPIError) else None
     match error:
@@ -73,6 +73,8 @@ def judge(error: BaseException, model: str, silence_s: float) -> Trouble:
 
 def _refused(error: BaseException, model: str) -> Trouble:
     match error:
+        case ImportError():
+            return Trouble(f"{model} needs a part of Portico that is not installed. {ASK_OPERATOR}")
         case ModelContextWindowExceededError():
             return Trouble(
                 "This conversation has become too long for the model. Start a new one with /new.",

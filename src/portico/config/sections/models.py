@@ -68,8 +68,8 @@ class ModelProvider(Section):
     api_key: str | None = setting(None, "Its key.", reload="hot", secret=True)
     api: str | None = setting(
         None,
-        "The API it speaks: openai-completions, openai-responses, anthropic-messages or ollama. "
-        "Unset: the known one, else openai-completions.",
+        "The API it speaks: openai-completions, openai-responses, anthropic-messages, "
+        "google-generative-ai or ollama. Unset: the known one, else openai-completions.",
         reload="hot",
     )
     headers: dict[str, str] = setting(
