@@ -2,7 +2,7 @@
 
 The real inbox, lanes and runner on a database in memory; the runtime says what the machine tells
 it. What must hold: one running turn per lane, order, every accepted message once in the transcript,
-every turn to one end that never changes.
+every turn to one end that never changes, its budget charged once and nothing of it held.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from portico.agents.runtime import ToolStarted
+from portico.agents.runtime import ModelUsed, ToolStarted, Usage
+from portico.budgets.model import Amount, Limit, Plan
+from portico.budgets.service import Budgets
 from portico.channels.model import QueueMode
 from portico.turns.service import TurnLimits
 from tests.support.clock import FakeClock
@@ -25,6 +27,8 @@ from tests.support.path import Path
 from tests.support.waiting import loop_turns
 
 SESSIONS = ["s0", "s1"]
+PLAN = Plan((Limit(scope="gateway", period="total", tokens=10**9),), Amount(10))
+ONE_TOKEN = ModelUsed(Usage(input=1))
 LIMITS = TurnLimits(max_concurrent=2, live_text_ms=0)
 ENDED_WITHOUT_BEGINNING = {"dropped", "expired"}
 
@@ -66,6 +70,7 @@ class Lanes(RuleBasedStateMachine):
                 alone=False,
                 clock=self.clock,
                 limits=LIMITS,
+                budgets=Budgets(store=store, clock=self.clock, plan=PLAN),
             )
             path.lanes.cap = 100
             self.owners.append(path)
@@ -133,11 +138,12 @@ class Lanes(RuleBasedStateMachine):
         run_id = live[which % len(live)]
         match what:
             case "finish":
+                puppet.tell(run_id, ONE_TOKEN)
                 puppet.finish(run_id, f"to {run_id}")
             case "fail":
                 puppet.tell(run_id, RuntimeError("as told"))
             case "act":
-                puppet.tell(run_id, ToolStarted("t", "act", {}))
+                puppet.tell(run_id, ONE_TOKEN, ToolStarted("t", "act", {}))
             case _:
                 puppet.tell(run_id, what)
         self.run(self._step())
@@ -228,6 +234,7 @@ class Lanes(RuleBasedStateMachine):
 
     def _check_end(self) -> None:
         turns = {row["run_id"]: row for row in self.memory.select("SELECT * FROM turns")}
+        self._check_budget(turns)
         assert set(turns) == set(self.sent) == set(self.acknowledged)
         for session in SESSIONS:
             entries = self.memory.select(
@@ -236,6 +243,16 @@ class Lanes(RuleBasedStateMachine):
                 f"agent:main:{session}",
             )
             self._check_transcript(session, turns, entries)
+
+    def _check_budget(self, turns: Any) -> None:
+        """What was spent is what ended turns say they used, once each; nothing is held."""
+        used = sum(
+            json.loads(turn["result"] or "{}").get("usage", {}).get("input", 0)
+            for turn in turns.values()
+        )
+        spent = self.memory.select("SELECT coalesce(sum(tokens), 0) AS n FROM budgets_spent")
+        assert spent[0]["n"] == used
+        assert self.memory.select("SELECT * FROM budgets_reserved") == []
 
     def _check_transcript(self, session: str, turns: Any, entries: list[Any]) -> None:
         assert [entry["seq"] for entry in entries] == list(range(1, len(entries) + 1))

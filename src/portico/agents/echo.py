@@ -10,7 +10,7 @@ For tests and demonstrations a message may begin with a line of directives:
     tools=N      make N simulated tool calls first (no side effects)
     unsafe=N     the same, but declared as having side effects
     think=TEXT   reason visibly first
-    error=KIND   fail: refusal | timeout | rate_limit | context_length | unknown
+    error=KIND   fail: refusal | timeout | rate_limit | context_length | budget | unknown
     raise=1      break the runtime contract by raising
     hang=1       never answer (until cancelled or timed out)
     empty=1      finish without any text

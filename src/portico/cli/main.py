@@ -29,6 +29,12 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("", "agent", "agent:agent", "Send one message to an agent and print its answer."),
     ("", "health", "health:health", "Show the gateway's health."),
     ("", "status", "health:status", "Show what the gateway is doing."),
+    (
+        "",
+        "usage",
+        "usage:usage",
+        "Show what was used: by day, agent and model, and how the budgets stand.",
+    ),
     ("", "call", "call:call", "Call one method of the gateway."),
     ("agents", "list", "agents:list_agents", "List the agents."),
     ("agents", "add", "agents:add", "Add an agent."),
