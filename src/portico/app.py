@@ -43,6 +43,8 @@ from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.routing import Router
 from portico.inbox.rpc import InboxMethods
 from portico.inbox.service import Inbox
+from portico.media.configured import build_media
+from portico.media.speech.rpc import SpeechMethods
 from portico.observe.metrics import Metrics
 from portico.observe.readiness import Readiness
 from portico.outbox.life import RetryPolicy
@@ -230,6 +232,7 @@ class Gateway:
             owner=self.boot_id,
             alone=self.alone,
             policy=RetryPolicy(),
+            prepare=lambda m: self.media.outgoing.prepare(m),  # noqa: PLW0108  # it is built later
             metrics=self.metrics,
         )
         self.budgets = build_budgets(self.live, store=store, clock=clock, metrics=self.metrics)
@@ -290,6 +293,13 @@ class Gateway:
             idempotency=self.idempotency,
             is_channel=self.senders.is_known,
             settings=ChatSettings(dm_scope=config.session.dm_scope),
+        )
+        self.media = build_media(
+            self.live,
+            env=self._env,
+            clock=clock,
+            registry=self.toolbox.registry,
+            find_turn=self.turns.find,
         )
         self.web_fetcher = Fetcher(web_settings(config))
         add_built_in_tools(
@@ -485,6 +495,7 @@ class Gateway:
                 "approvals": lambda: self.approvals.forget(before_ms=before_ms()),
                 "cron.runs": lambda: self.cron.retention.forget_runs(before_ms=before_ms()),
                 "cron.sessions": self.cron.retention.forget_sessions,
+                "media": lambda: asyncio.to_thread(self.media.files.forget),
             },
             tasks=self.tasks,
         )
@@ -526,6 +537,7 @@ class Gateway:
                 http_door=http_tools(self.config),
             ),
             McpMethods(self.mcp_servers),
+            SpeechMethods(self.media.speech),
             *build_skill_methods(
                 self.live,
                 skills=self.skills,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,12 @@ from portico.agents.skills.frontmatter import body
 from portico.agents.skills.service import BUNDLED
 from portico.channels.webhook.signature import prove
 from tests.fakes.receiver import Answer, Receiver
-from tests.support.following import Script, Sent, calls, following, says
+from tests.fakes.speech import KEY, SpeechServices
+from tests.fakes.webhook_partner import Partner
+from tests.support.following import Led, Script, Sent, calls, following, says
+from tests.support.waiting import eventually
 
-NAMES = {"assign-task", "dispatch-webhook", "task-capture"}
+NAMES = {"assign-task", "dispatch-webhook", "task-capture", "tts-voice"}
 FOUND = Shelf(Root(BUNDLED, "openclaw-bundled"), FolderLimits()).look()
 
 
@@ -146,3 +152,69 @@ async def test_assign_task_without_an_agent_that_can_be_reached(tmp_path: Path) 
     reachable = {one["id"]: one["reachable"] for one in script.sent[2].results[1]["agents"]}
     assert reachable["research"] is False
     assert "research" in said
+
+
+@asynccontextmanager
+async def partnered(folder: Path, script: Script, **tts: Any) -> AsyncIterator[tuple[Led, Partner]]:
+    """A person behind a channel that takes files, and a speech service."""
+    async with SpeechServices() as services, Partner("") as partner:
+        openai = {"apiKey": KEY, "baseUrl": services.openai_url}
+        config: dict[str, Any] = {
+            "channels": {"webhook": {**partner.settings(), "dmPolicy": "open", "allowFrom": ["*"]}},
+            "tools": {"trusted": ["webhook"]},
+            "tts": {"providers": {"openai": openai}, **tts},
+        }
+        async with following(folder, script, **config) as led:
+            partner.door = f"{led.url}/integrations/webhook/default"
+            yield led, partner
+
+
+async def heard(partner: Partner, count: int) -> list[dict[str, Any]]:
+    await eventually(lambda: len(partner.taken) >= count)
+    return [*partner.taken.values()]
+
+
+def content(url: str) -> bytes:
+    kind, _, data = url.partition(",")
+    assert kind == "data:audio/mpeg;base64"
+    return base64.b64decode(data)
+
+
+async def test_tts_voice(tmp_path: Path) -> None:
+    script = Script(
+        calls("skill_read", name="tts-voice"),
+        calls("tts", text="Good morning, Ann."),
+        calls("message", lambda sent: {"media": [sent.results[-1]["media"]]}),
+        says(lambda sent: f"Sent: {sent.results[-1]['state']}"),
+    )
+    async with partnered(tmp_path, script) as (_led, partner):
+        await partner.say("Say good morning, I want to hear it")
+        voice, text = await heard(partner, 2)
+        was_told(script.sent[0], "tts-voice")
+    assert content(voice["media"][0]) == b"mp3:gpt-4o-mini-tts:alloy:Good morning, Ann."
+    assert (text["text"], text.get("media")) == ("Sent: sent", None)
+
+
+async def test_tts_voice_without_a_voice(tmp_path: Path) -> None:
+    script = Script(
+        calls("skill_read", name="tts-voice"),
+        calls("tts", text="Hi", provider="elevenlabs"),
+        says(lambda sent: str(sent.results[-1])),
+    )
+    async with partnered(tmp_path, script) as (_led, partner):
+        await partner.say("Say hi")
+        (answer,) = await heard(partner, 1)
+    assert answer["text"] == "ElevenLabs has no key, or its program is not here."
+
+
+async def test_every_answer_goes_out_with_a_voice_when_that_is_set(tmp_path: Path) -> None:
+    script = Script(says("**Hello** Ann."), says("And again."))
+    async with partnered(tmp_path, script, auto="always") as (led, partner):
+        await partner.say("Hello")
+        (answer,) = await heard(partner, 1)
+        await led.call("tts.disable")
+        await partner.say("Hello")
+        _, silent = await heard(partner, 2)
+    assert answer["text"] == "**Hello** Ann."
+    assert content(answer["media"][0]) == b"mp3:gpt-4o-mini-tts:alloy:Hello Ann."
+    assert "media" not in silent

@@ -43,7 +43,7 @@ PARAMS = {
         *("sessions.messages.subscribe", "sessions.messages.unsubscribe"),
         *("models.list", "logs.tail", "send"),
         *("skills.status", "skills.bins", "skills.install", "skills.update"),
-        *("skills.upload.begin", "skills.upload.chunk", "skills.upload.commit"),
+        *("tts.speak", "skills.upload.begin", "skills.upload.chunk", "skills.upload.commit"),
         *("agents.create", "agents.update", "agents.delete"),
         *("agents.files.list", "agents.files.get", "agents.files.set"),
         *("agents.workspace.list", "agents.workspace.get"),
@@ -132,6 +132,7 @@ def test_results(operator: Operator) -> None:
         ("LogsTailResult", "logs.tail", {"limit": 3}),
         ("SessionsResolveResult", "sessions.resolve", {"key": SESSION}),
         ("SessionsCreateResult", "sessions.create", {"key": "agent:main:schema-made"}),
+        ("SkillsSkillCardResult", "skills.skillCard", {"skillKey": "task-capture"}),
     ):
         wrong += problems(name, operator.call(method, **params))
     for row in operator.call("sessions.list", includeDerivedTitles=True)["sessions"]:

@@ -54,6 +54,10 @@ class Receiver:
     def plan(self, *answers: Answer) -> None:
         self._plan.extend(answers)
 
+    def answer(self, called: Called) -> Answer:
+        """What is answered when nothing is planned."""
+        return Answer()
+
     @property
     def url(self) -> str:
         assert self._server is not None
@@ -90,7 +94,7 @@ class Receiver:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         method, path, _ = head[0].split(" ")
         self.calls.append(Called(method, path, headers, body))
-        answer = self._plan.popleft() if self._plan else Answer()
+        answer = self._plan.popleft() if self._plan else self.answer(self.calls[-1])
         if answer.mute:
             await reader.read()  # until the caller goes away
             return

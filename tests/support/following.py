@@ -23,7 +23,7 @@ from portico.app import Gateway
 from portico.rpc.call import Call
 from tests.fakes.provider import FakeProvider, Reply, Say
 from tests.support.house import ALL_SCOPES, principal
-from tests.support.http import house, settings
+from tests.support.http import house, listening, settings
 
 Step = Callable[["Sent"], Reply]
 Agents = Mapping[str, "Script"]
@@ -107,6 +107,7 @@ class Led:
 
     gateway: Gateway
     turns: int = 0
+    url: str = ""
 
     async def call(self, name: str, params: Mapping[str, Any] | None = None) -> Any:
         """Call a method as the operator."""
@@ -144,5 +145,5 @@ async def following(
         }
         given = settings(models={"providers": {"lab": lab}}, **{"agents": agents, **config})
         (folder / "portico.json").write_text(json.dumps(given))
-        async with house(folder, given) as inside:
-            yield Led(inside.gateway)
+        async with house(folder, given) as inside, listening(inside.gateway) as url:
+            yield Led(inside.gateway, url=url)

@@ -22,6 +22,9 @@ _MOVES: tuple[tuple[str, str], ...] = (
     ("gateway.http.chatCompletions", "gateway.http.endpoints.chatCompletions"),
     ("gateway.http.openResponses", "gateway.http.endpoints.responses"),
     ("gateway.http.responses", "gateway.http.endpoints.responses"),
+    ("messages.tts", "tts"),
+    ("tts.openai", "tts.providers.openai"),
+    ("tts.elevenlabs", "tts.providers.elevenlabs"),
     ("gateway.reload.debounce", "gateway.reload.debounceMs"),
 )
 _ABSENT = object()

@@ -43,11 +43,12 @@ from portico.config.sections.mcp import Mcp
 from portico.config.sections.models import ModelEntry, ModelProvider, Models
 from portico.config.sections.skills import SkillEntry, Skills
 from portico.config.sections.tools import Tools
+from portico.config.sections.tts import Tts
 
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
-    worktreeRoot worktreeAcceleration security broadcast attachments tts commands
+    worktreeRoot worktreeAcceleration security broadcast attachments commands
     transcripts hooks discovery talk cloudWorkers desktop memory
     plugins surfaces proxy
     """.split()
@@ -72,6 +73,7 @@ class PorticoConfig(Section):
     tools: Tools = group(Tools, "What agents may have done, and whom they believe.")
     mcp: Mcp = group(Mcp, "Programs and services whose tools agents may use.")
     skills: Skills = group(Skills, "Folders of instructions for agents.")
+    tts: Tts = group(Tts, "Text to speech.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
     channels: Channels = group(Channels, "The doors people write through.")
@@ -136,4 +138,5 @@ __all__ = [
     "Store",
     "Tls",
     "Tools",
+    "Tts",
 ]

@@ -39,7 +39,10 @@ class MessageArgs(ToolArgs, frozen=True, kw_only=True):
     ] = ""
     media: Annotated[
         tuple[Name, ...],
-        msgspec.Meta(max_length=MAX_MEDIA, description="Web addresses of files to attach."),
+        msgspec.Meta(
+            max_length=MAX_MEDIA,
+            description="Files to attach: web addresses, or media:… of a tool.",
+        ),
     ] = ()
     to: Annotated[
         Name | None,
@@ -145,8 +148,8 @@ class MessageTools:
     @staticmethod
     def _check_media(call: ToolCall, media: tuple[str, ...]) -> None:
         for url in media:
-            if not url.startswith(("https://", "http://")):
-                raise ToolError("Only web addresses can be attached.")
+            if not url.startswith(("https://", "http://", "media:")):
+                raise ToolError("Only web addresses, and what tools have made, can be attached.")
             if call.is_untrusted and not call.has_read(url):
                 raise ToolError(
                     "This turn has read text from outside: it attaches only addresses that stand "

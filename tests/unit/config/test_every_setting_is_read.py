@@ -99,6 +99,14 @@ def everything_on(directory: Path) -> dict[str, Any]:
             },
         },
         "skills": {"entries": {"hat": {"enabled": True}}},
+        "tts": {
+            "providers": {
+                "openai": {},
+                "elevenlabs": {},
+                "tts-local-cli": {},
+            },
+            "personas": {"butler": {"providers": {"openai": {}}}},
+        },
         "mcp": {"servers": {"far": {"url": "http://127.0.0.1:1/mcp"}, "near": {"command": "/no"}}},
         "tools": {"byChannel": {"http": {"deny": ["exec"]}}},
         "budgets": {"limits": [{"scope": "agent", "id": "a", "tokens": 10**6, "usd": 5}]},

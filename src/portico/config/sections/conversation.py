@@ -84,7 +84,7 @@ class Messages(Section):
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
         ackReaction ackReactionScope groupChat inbound messagePrefix removeAckAfterReply
-        responsePrefix statusReactions suppressToolErrors tts usageTemplate visibleReplies
+        responsePrefix statusReactions suppressToolErrors usageTemplate visibleReplies
         """.split()
     )
 

@@ -1,0 +1,1 @@
+"""Sounds and files: text to speech, and what is kept of it."""

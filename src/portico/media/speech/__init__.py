@@ -1,0 +1,1 @@
+"""Text to speech: engines, the choice among them, and the doors to it."""
