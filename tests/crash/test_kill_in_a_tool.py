@@ -88,6 +88,12 @@ def config_of(provider: FakeProvider, book: Path) -> dict[str, Any]:
     }
 
 
+def said_in(request: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return what a model was told, but for its instructions."""
+    told = ((m["role"], m.get("content")) for m in request["messages"])
+    return [(role, content) for role, content in told if role != "system"]
+
+
 async def test_a_tool_that_changes_nothing_is_run_again(tmp_path: Path) -> None:
     async with office(tmp_path) as rooms:
         rooms.provider.plan(LOOK_UP, LOOK_UP, Say("Her number is in the book."))
@@ -95,7 +101,7 @@ async def test_a_tool_that_changes_nothing_is_run_again(tmp_path: Path) -> None:
         answer = await rooms.say("Ada's number?", "one")  # the same request: the same run
         assert answer.json()["reply"] == "Her number is in the book."
         assert rooms.entries() == ["looked up Ada"] * 2
-        told = [[m["role"] for m in r["messages"]] for r in rooms.provider.requests]
+        told = [[role for role, _ in said_in(r)] for r in rooms.provider.requests]
         assert told == [["user"], ["user"], ["user", "assistant", "tool"]]
 
 
@@ -111,6 +117,6 @@ async def test_a_tool_that_changes_something_is_not(tmp_path: Path) -> None:
         rooms.provider.plan(Say("It may have been posted."))
         later = await rooms.say("Was it posted?", "two")
         assert later.json()["reply"] == "It may have been posted."
-        told = [(m["role"], m["content"]) for m in rooms.provider.requests[-1]["messages"]]
+        told = said_in(rooms.provider.requests[-1])
         assert told[0] == ("user", "Post my will.")
         assert "could not safely begin again" in told[1][1]  # the model knows, too
