@@ -10,9 +10,10 @@ import pytest
 
 from portico.agents.tools.contract import ToolCall
 from portico.channels.model import Peer, ReplyRoute
+from portico.protocol.errors import Forbidden
 from portico.turns.life import TurnState
 from tests.fakes.provider import Reply, Say
-from tests.support.agents import MAIN, Town, calls, town
+from tests.support.agents import MAIN, Town, calls, operator, town
 from tests.support.waiting import eventually
 
 TWO_AGENTS: dict[str, Any] = {"list": [{"id": "main", "name": "Main"}, {"id": "helper"}]}
@@ -165,6 +166,24 @@ async def test_status_says_how_a_conversation_stands(tmp_path: Path) -> None:
             0,
         )
         assert (after["inputTokens"], after["outputTokens"], after["running"]) == (22, 14, [])
+
+
+async def test_a_conversation_that_has_not_begun_has_a_status(tmp_path: Path) -> None:
+    async with town(tmp_path) as here:
+        status = (await here.run("session_status")).value
+        assert (status["sessionKey"], status["model"], status["messages"]) == (MAIN, "m", 0)
+
+
+async def test_tools_need_the_scopes_they_name(tmp_path: Path) -> None:
+    async with town(tmp_path) as here:
+        writer, owner = operator("operator.write"), operator("operator.admin")
+        note = {"path": "a", "content": "b"}
+        assert (await here.run("read", {}, principal=writer)).error is None
+        assert (await here.run("write", note, principal=owner)).error is None
+        with pytest.raises(Forbidden):
+            await here.run("write", note, principal=writer)
+        with pytest.raises(Forbidden):
+            await here.call("tools.invoke", {"name": "read"}, "operator.read")
 
 
 async def test_agents_and_channels_are_listed(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ PARAMS = {
         *("sessions.delete", "sessions.compact", "sessions.abort", "sessions.usage"),
         *("cron.add", "cron.list", "cron.runs", "cron.status"),
         *("sessions.messages.subscribe", "sessions.messages.unsubscribe"),
-        *("models.list", "logs.tail", "send"),
+        *("models.list", "logs.tail", "send", "tools.catalog", "tools.effective", "tools.invoke"),
         *("skills.status", "skills.bins", "skills.install", "skills.update"),
         *("tts.speak", "skills.upload.begin", "skills.upload.chunk", "skills.upload.commit"),
         *("agents.create", "agents.update", "agents.delete"),
@@ -171,6 +171,34 @@ def test_results_of_methods_on_agents(operator: Operator) -> None:
         models = operator.call("models.list", view=view)
         wrong += problems("ModelsListResult", models)
     wrong += problems("AgentsDeleteResult", operator.call("agents.delete", **agent))
+
+
+def test_tools(operator: Operator) -> None:
+    operator.call("chat.send", sessionKey=SESSION, message="hi", idempotencyKey="schema-tools")
+    operator.call("agent.wait", runId="schema-tools")
+    catalog = operator.call("tools.catalog")
+    wrong = problems("ToolsCatalogResult", catalog)
+    found = {tool["id"]: tool for group in catalog["groups"] for tool in group["tools"]}
+    assert {"sessions_list", "message", "memory_search", "web_fetch", "read", "exec"} <= set(found)
+    assert found["session_status"]["defaultProfiles"] == ["minimal", "coding", "messaging", "full"]
+    effective = operator.call("tools.effective", sessionKey=SESSION)
+    wrong += problems("ToolsEffectiveResult", effective)
+    ours = {tool["id"] for group in effective["groups"] for tool in group["tools"]}
+    assert "exec" not in ours  # off by default
+    for name, args, is_ok in (
+        ("sessions_list", {}, True),
+        ("session_status", {}, True),
+        ("memory_search", {"query": "tea"}, True),
+        ("session_status", {"sessionKey": "agent:main:absent"}, False),
+        ("memory_search", {"query": 5}, False),
+    ):
+        invoked = operator.call("tools.invoke", name=name, args=args, sessionKey=SESSION)
+        wrong += problems("ToolsInvokeResult", invoked)
+        assert invoked["ok"] is is_ok, invoked
+    assert wrong == []
+    with pytest.raises(Refused) as refused:
+        operator.call("tools.invoke", name="exec", args={"command": "ls"})
+    assert problems("ErrorShape", refused.value.error) == []
 
 
 def test_approvals(gateway: GatewayProcess, operator: Operator) -> None:

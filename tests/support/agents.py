@@ -171,4 +171,5 @@ async def town(folder: Path, **config: Any) -> AsyncIterator[Town]:
     ):
         made = Town(opened.gateway, opened.client, provider)
         opened.gateway.senders.register("fake", "default", made.channel)
+        await opened.gateway.agents.warm_up()  # the first import takes its time
         yield made

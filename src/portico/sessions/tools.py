@@ -183,6 +183,8 @@ class SessionTools:
     @tool("session_status", group="sessions", changes=False)
     async def status(self, call: ToolCall, args: SessionStatus) -> dict[str, Any]:
         """Show how a conversation stands: model, context, tokens, cost, queue, agent, channel."""
+        if args.session_key is None and await self._sessions.find(call.session_key) is None:
+            return self._not_begun(call)
         session = await self._reach.find(call, args.session_key)
         model = self._sessions.model_of(session, session.key)
         window = self._context_window(f"{model.model_provider}/{model.model}")
@@ -211,6 +213,20 @@ class SessionTools:
             "sessionStartedAt": session.session_started_at,
             "updatedAt": session.updated_at,
             "now": now,
+        }
+
+    def _not_begun(self, call: ToolCall) -> dict[str, Any]:
+        model = self._sessions.model_of(None, call.session_key)
+        return {
+            "sessionKey": call.session_key,
+            "agentId": call.agent_id,
+            "modelProvider": model.model_provider,
+            "model": model.model,
+            "contextTokens": self._context_window(f"{model.model_provider}/{model.model}"),
+            "messages": 0,
+            "running": [],
+            "queued": 0,
+            "now": self._clock.now_ms(),
         }
 
     async def _found(self, call: ToolCall, args: SessionsList) -> tuple[list[Session], bool]:
