@@ -58,12 +58,13 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-async def until(what: str, condition: Callable[[], T], *, within_s: float = PATIENCE_S) -> T:
+async def until(what: str, condition: Callable[[], T], *, within_s: float | None = None) -> T:
     """Return the condition's first true value.
 
     Raises:
         AssertionError: it did not come true in time.
     """
+    within_s = PATIENCE_S if within_s is None else within_s
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + within_s
     while not (value := condition()):
@@ -81,6 +82,12 @@ class Faucet:
         self._open.set()
         self.is_broken = False
         self.waiting = 0
+        self.refused = 0
+
+    def fail_writes(self) -> None:
+        """Let writes fail."""
+        self.is_broken = True
+        self.refused = 0
 
     def hold(self) -> None:
         """Hold writes back."""
@@ -107,6 +114,7 @@ class Faucet:
         finally:
             self.waiting -= 1
         if self.is_broken:
+            self.refused += 1
             raise OSError(28, "no space left on device")
         return await self._store.write(work, *args, **kwargs)
 
@@ -197,6 +205,7 @@ class Bench:
             await until("the bench's HTTP server listens", lambda: server.started)
             yield self
         finally:
+            self.store.release()
             await self.stop()
             server.should_exit = server.force_exit = True
             await asyncio.wait({serving}, timeout=PATIENCE_S)

@@ -109,9 +109,10 @@ class ChannelConformance:
         """A full disk: not acknowledged, and taken in once when there is room."""
         if not provider.keeps:
             raise NotImplementedError
-        bench.store.is_broken = True
+        bench.store.fail_writes()
         key = await provider.say("kept")
-        await asyncio.sleep(0.3)
+        await until("the commit is tried", lambda: bench.store.refused)
+        await asyncio.sleep(0.2)
         assert not provider.is_acknowledged(key)
         bench.store.release()
         await bench.until_taken("kept")
