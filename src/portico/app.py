@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from portico import __version__
+from portico.agents.acp import store as acp_store
 from portico.agents.mcp.rpc import McpMethods
 from portico.agents.mcp.servers import McpServers
 from portico.agents.methods import agent_methods
@@ -78,6 +79,7 @@ from portico.web.tools import tools_endpoint
 from portico.web.ws import websocket_protocol
 from portico.wiring import (
     ConfiguredLanes,
+    acp_runtimes,
     approval_settings,
     auth_settings,
     build_agents,
@@ -189,6 +191,7 @@ class Gateway:
             guidance=self.skills.instructions,
             env=self._env,
             tasks=self.tasks,
+            acp=acp_runtimes(approvals=self.approvals, store=store, tasks=self.tasks, clock=clock),
         )
         self.main_key = config.session.main_key
         self.changes = SessionChanges(
@@ -493,6 +496,7 @@ class Gateway:
                 "budgets": lambda: self.budgets.forget(before_ms=before_ms()),
                 "channel events": lambda: self.accounts.forget(before_ms=before_ms()),
                 "approvals": lambda: self.approvals.forget(before_ms=before_ms()),
+                "acp sessions": lambda: self.store.write(acp_store.forget, before_ms=before_ms()),
                 "cron.runs": lambda: self.cron.retention.forget_runs(before_ms=before_ms()),
                 "cron.sessions": self.cron.retention.forget_sessions,
                 "media": lambda: asyncio.to_thread(self.media.files.forget),

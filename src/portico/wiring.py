@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from portico import __version__
+from portico.agents.acp.settings import AcpSettings
 from portico.agents.configured import ConfiguredAgents
 from portico.agents.mcp.model import McpServer
 from portico.agents.model.tools import GuidanceFor
+from portico.agents.runtime import AgentRuntime
 from portico.agents.service import Agents
 from portico.agents.tools.policy import Rules
 from portico.agents.tools.registry import ToolRegistry
 from portico.agents.tools.toolbox import Layers, LayersFor, Toolbox, ToolLimits
 from portico.approvals.policy import ExecPolicy
-from portico.approvals.service import ApprovalSettings
+from portico.approvals.service import Approvals, ApprovalSettings
 from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import AuthSettings
 from portico.automation.cron.assembly import CronSettings
@@ -37,7 +39,7 @@ from portico.events.presence import PresenceEntry
 from portico.ids import new_secret
 from portico.inbox.policy import DoorPolicy
 from portico.inbox.service import Admitted
-from portico.store import Work
+from portico.store import Store, Work
 from portico.tasks import Tasks
 from portico.turns.model import Enqueued, NewTurn
 from portico.turns.service import Turns
@@ -198,6 +200,7 @@ def build_agents(
     guidance: GuidanceFor,
     env: Mapping[str, str],
     tasks: Tasks,
+    acp: Callable[[AcpSettings], AgentRuntime],
 ) -> Agents:
     """Construct the configured agents, and let them and their policy follow the configuration."""
     made = ConfiguredAgents(
@@ -206,6 +209,7 @@ def build_agents(
         guidance=guidance,
         env=env,
         state_dir=live.loaded.paths.state_dir,
+        acp=acp,
     )
     agents = Agents.of(made.roster(live.loaded.require()), tasks=tasks)
 
@@ -215,6 +219,19 @@ def build_agents(
     live.follow("agents", stage=stage_policy)
     made.follow(live, agents)
     return agents
+
+
+def acp_runtimes(
+    *, approvals: Approvals, store: Store, tasks: Tasks, clock: Clock
+) -> Callable[[AcpSettings], AgentRuntime]:
+    """Return what makes the runtimes of agents that are programs."""
+
+    def make(settings: AcpSettings) -> AgentRuntime:
+        from portico.agents.acp.runtime import AcpRuntime
+
+        return AcpRuntime(settings, approvals=approvals, store=store, tasks=tasks, clock=clock)
+
+    return make
 
 
 def vouched_for(config: PorticoConfig) -> Callable[[InboundMessage], bool]:

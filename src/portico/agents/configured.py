@@ -6,13 +6,14 @@ kept as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 import structlog
 
+from portico.agents.acp.settings import AcpSettings, program_env
 from portico.agents.bindings import Binding
 from portico.agents.echo import EchoRuntime
 from portico.agents.http import HttpRuntime
@@ -22,7 +23,7 @@ from portico.agents.model.runtime import ModelRuntime, Models
 from portico.agents.model.settings import AgentModel
 from portico.agents.model.tools import GuidanceFor, no_guidance
 from portico.agents.python import PythonRuntime
-from portico.agents.runtime import AgentRuntime
+from portico.agents.runtime import Abilities, AgentEvent, AgentRuntime, Failed, Turn
 from portico.agents.service import Agent, Agents, Roster, RuntimeSource
 from portico.agents.tools.toolbox import Toolbox
 from portico.channels.model import Peer
@@ -42,7 +43,8 @@ class ConfiguredAgents:
     """Makes the roster a configuration asks for; runtimes that need no change are kept.
 
     Args:
-        env: where keys of the known providers are looked for.
+        env: where keys of the known providers are looked for; some of it is what programs get.
+        acp: makes the runtime of an agent that is a program; by default one that starts none.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class ConfiguredAgents:
         guidance: GuidanceFor = no_guidance,
         env: Mapping[str, str],
         state_dir: Path,
+        acp: Callable[[AcpSettings], AgentRuntime] | None = None,
     ) -> None:
+        self._acp = acp
         self._cooldowns = Cooldowns(clock)
         self._toolbox = toolbox
         self._guidance = guidance
@@ -98,11 +102,15 @@ class ConfiguredAgents:
         agents = config.agents
         settings = _agent_model(config, entry, self._state_dir)
         wanted = agents.runtime_for(entry.id)
-        made_from = (wanted, settings, models) if wanted.type == "model" else (wanted,)
+        made_from: tuple[object, ...] = (wanted,)
+        if wanted.type == "model":
+            made_from = (wanted, settings, models)
+        elif wanted.type == "acp":
+            made_from = (wanted, settings.workspace, config.approvals.timeout_seconds)
         if before is not None and before.made_from == made_from:
             runtime = before.runtime
         else:
-            runtime = self._runtime(wanted, settings, models)
+            runtime = self._runtime(config, wanted, settings, models)
         return Agent(
             agent_id=entry.id,
             runtime=runtime,
@@ -119,7 +127,9 @@ class ConfiguredAgents:
             made_from=made_from,
         )
 
-    def _runtime(self, wanted: RuntimeConfig, settings: AgentModel, models: Models) -> AgentRuntime:
+    def _runtime(
+        self, config: PorticoConfig, wanted: RuntimeConfig, settings: AgentModel, models: Models
+    ) -> AgentRuntime:
         resumable = bool(wanted.options.get("resumable", False))
         if wanted.type == "python" and wanted.import_path is not None:
             return PythonRuntime(wanted.import_path, resumable=resumable)
@@ -127,7 +137,39 @@ class ConfiguredAgents:
             return HttpRuntime(wanted.url, token=wanted.token, resumable=resumable)
         if wanted.type == "model":
             return ModelRuntime(settings, models, tools=self._toolbox.open, guidance=self._guidance)
+        if wanted.type == "acp" and wanted.command is not None:
+            program = self._program(config, wanted, settings)
+            return NoProgram() if self._acp is None else self._acp(program)
         return EchoRuntime()
+
+    def _program(
+        self, config: PorticoConfig, wanted: RuntimeConfig, settings: AgentModel
+    ) -> AcpSettings:
+        return AcpSettings(
+            command=(wanted.command or "", *wanted.args),
+            cwd=wanted.cwd or settings.workspace or str(self._state_dir),
+            makes_cwd=wanted.cwd is None,
+            env=program_env(self._env, wanted.env),
+            permission=wanted.permission,
+            auth_method=wanted.auth_method,
+            startup_s=wanted.startup_seconds,
+            silence_s=wanted.silence_seconds,
+            idle_s=wanted.idle_seconds,
+            cancel_s=wanted.cancel_seconds,
+            max_processes=wanted.max_processes,
+            approval_s=config.approvals.timeout_seconds,
+        )
+
+
+class NoProgram:
+    """Stands for an agent that is a program, where none may be started."""
+
+    name = "acp"
+    abilities = Abilities()
+
+    async def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
+        """Fail, and say why."""
+        yield Failed("This process starts no programs.")
 
 
 def _runtime_source(config: PorticoConfig, entry: AgentEntry) -> RuntimeSource:

@@ -81,6 +81,7 @@ print(json.dumps(sorted(read)))
 def everything_on(directory: Path) -> dict[str, Any]:
     cert, key = write_pair(directory)
     http = {"type": "http", "url": "http://127.0.0.1:1/turn", "token": "t"}
+    acp = {"type": "acp", "command": "/no", "args": ["x"], "env": {"A": "b"}, "cwd": "/"}
     agent = {"runtime": {"type": "python", "import": "json:dumps"}, "identity": {"name": "B"}}
     return {
         "gateway": {
@@ -119,7 +120,12 @@ def everything_on(directory: Path) -> dict[str, Any]:
         "agents": {
             "defaults": {"models": {"lab/m": {"alias": "best"}}},
             "list": [{"id": "a", "name": "A"}],
-            "entries": {"b": agent, "c": {"model": "best"}, "d": {"runtime": http}},
+            "entries": {
+                "b": agent,
+                "c": {"model": "best"},
+                "d": {"runtime": http},
+                "e": {"runtime": acp},
+            },
         },
     }
 

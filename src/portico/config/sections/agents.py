@@ -12,12 +12,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from portico.config.sections.base import Section, group, setting
+from portico.config.sections.base import Section, expand_home, group, setting
 from portico.config.sections.tools import AgentTools
 
 DEFAULT_AGENT_ID = "main"
 _AGENT_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_RUNTIME_FIELDS = frozenset({"type", "import", "import_path", "url", "token", "options"})
 
 
 def normal_agent_id(value: str) -> str:
@@ -46,10 +45,10 @@ class ModelChoice(Section):
 class RuntimeConfig(Section):
     """What runs a turn; a plain string is the type. Other keys are the runtime's options."""
 
-    type: Literal["echo", "model", "python", "http"] = setting(
+    type: Literal["echo", "model", "python", "http", "acp"] = setting(
         "echo",
         "echo answers with the text it got; model asks a language model; python calls your code; "
-        "http posts to your service.",
+        "http posts to your service; acp starts a program that speaks the Agent Client Protocol.",
         reload="hot",
     )
     import_path: str | None = setting(
@@ -63,6 +62,41 @@ class RuntimeConfig(Section):
         None, "Where type http posts turns to.", reload="hot", pattern=r"^https?://"
     )
     token: str | None = setting(None, "Bearer token of type http.", reload="hot", secret=True)
+    command: str | None = setting(None, "The program of type acp.", reload="hot")
+    args: tuple[str, ...] = setting((), "Its arguments.", reload="hot")
+    env: dict[str, str] = setting(
+        doc="Variables of the program, besides PATH, HOME and the like.",
+        reload="hot",
+        secret=True,
+        default_factory=dict,
+    )
+    cwd: str | None = setting(
+        None, "The directory the program works in; unset: the agent's workspace.", reload="hot"
+    )
+    permission: Literal["ask", "allow", "deny"] = setting(
+        "ask",
+        "What the program's requests for permission get: ask asks a person, allow allows what the "
+        "operator vouches for and asks about the rest, deny denies.",
+        reload="hot",
+    )
+    auth_method: str | None = setting(
+        None, "The id of the way the program shall log in by; unset: it is logged in.", reload="hot"
+    )
+    startup_seconds: float = setting(
+        60.0, "For the program's start, the handshake and a session.", reload="hot", gt=0
+    )
+    silence_seconds: float = setting(
+        300.0, "The longest the program may say nothing while it answers.", reload="hot", gt=0
+    )
+    idle_seconds: float = setting(
+        600.0, "How long a program with nothing to do is kept.", reload="hot", ge=0
+    )
+    cancel_seconds: float = setting(
+        5.0, "How long a cancelled program may take before it is killed.", reload="hot", ge=0
+    )
+    max_processes: int = setting(
+        4, "Programs of the agent that run at the same time.", reload="hot", ge=1, le=1_000
+    )
     options: dict[str, Any] = setting(
         doc="Options of the runtime. python and http: resumable, true when running a turn again "
         "after a crash does no harm.",
@@ -77,8 +111,9 @@ class RuntimeConfig(Section):
             return {"type": value}
         if not isinstance(value, Mapping):
             return value
-        known = {key: item for key, item in value.items() if key in _RUNTIME_FIELDS}
-        loose = {key: item for key, item in value.items() if key not in _RUNTIME_FIELDS}
+        fields = {name for key, info in cls.model_fields.items() for name in (key, info.alias)}
+        known = {key: item for key, item in value.items() if key in fields}
+        loose = {key: item for key, item in value.items() if key not in fields}
         if loose and isinstance(known.get("options", {}), Mapping):
             known["options"] = {**loose, **known.get("options", {})}
         return known
@@ -89,7 +124,11 @@ class RuntimeConfig(Section):
             raise ValueError('runtime "python" needs "import", such as "package.module:callable"')
         if self.type == "http" and self.url is None:
             raise ValueError('runtime "http" needs "url", such as "https://service.example/turns"')
+        if self.type == "acp" and not self.command:
+            raise ValueError('runtime "acp" needs "command", such as "gemini"')
         return self
+
+    _at_home = field_validator("command", "cwd")(expand_home)
 
 
 class Identity(Section):
