@@ -22,7 +22,7 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
 from portico.agents.importing import import_off_loop
 from portico.agents.model.catalog import Choice, ProviderSpec
-from portico.agents.model.openai_client import StreamingOpenAI
+from portico.agents.model.openai_client import QuickOpenAI
 
 if TYPE_CHECKING:
     from portico.agents.model.google import GoogleClient
@@ -92,7 +92,7 @@ class Clients:
     def _openai(self, spec: ProviderSpec) -> AsyncOpenAI:
         client = self._clients.get(spec.name)
         if not isinstance(client, AsyncOpenAI):
-            client = self._clients[spec.name] = StreamingOpenAI(
+            client = self._clients[spec.name] = QuickOpenAI(
                 base_url=spec.base_url,
                 api_key=spec.api_key or NO_KEY,
                 default_headers=dict(spec.headers),
