@@ -40,6 +40,35 @@ class HistoryMessage(msgspec.Struct, frozen=True, omit_defaults=True):
         return bool(self.meta.get("untrusted"))
 
 
+class Quiet(msgspec.Struct, frozen=True):
+    """How an answer says that there is nothing to say.
+
+    An answer that begins or ends with the token, and has at most so many characters besides, is
+    quiet: nothing of its turn stays in the conversation, and nobody is shown or sent anything.
+    """
+
+    token: str = "HEARTBEAT_OK"
+    max_chars: int = 300
+
+    def hushes(self, text: str) -> bool:
+        """Whether an answer is quiet."""
+        rest = self.without_token(text)
+        return rest != text.strip() and len(rest) <= self.max_chars
+
+    def without_token(self, text: str) -> str:
+        """Return an answer without the token at its beginning or end and what surrounds it."""
+        rest = text.strip()
+        bare = rest.strip(_DECORATION)
+        if bare.startswith(self.token):
+            return bare.removeprefix(self.token).strip(_DECORATION)
+        if bare.endswith(self.token):
+            return bare.removesuffix(self.token).strip(_DECORATION)
+        return rest
+
+
+_DECORATION = " \n\t*_`\"'"
+
+
 class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a turn is asked to do, as it is stored in its row.
 
@@ -53,6 +82,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         prior: the conversation before this message as the caller tells it. A runtime uses it in
             place of the transcript; empty: the transcript is the memory.
         is_untrusted: the operator does not vouch for who wrote it.
+        quiet: how the answer may say that there is nothing to say; `None`: it is always shown.
     """
 
     text: str
@@ -70,6 +100,7 @@ class TurnRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     message_id: str | None = None
     prior: tuple[HistoryMessage, ...] = ()
     is_untrusted: bool = False
+    quiet: Quiet | None = None
 
 
 async def _nothing_steered() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, bindparam, func, select, update
+from sqlalchemy import BigInteger, bindparam, delete, func, select, update
 
 from portico.ids import new_id, new_uuid
 from portico.sessions.model import Entry, Session, entry_from_row, session_from_row
@@ -126,6 +126,18 @@ _SPENT = statement(
         cost_usd=sessions.c.cost_usd + bindparam("cost"),
     )
 )
+
+_TAKE_BACK = statement(
+    delete(entries)
+    .where(entries.c.session_id == bindparam("sid"), entries.c.run_id == bindparam("r"))
+    .returning(entries.c.seq)
+)
+_TAKEN_BACK = statement(
+    update(sessions)
+    .where(sessions.c.key == bindparam("k"))
+    .values(message_count=sessions.c.message_count - bindparam("n"))
+)
+_MARK_READ = statement(update(sessions).where(sessions.c.key == bindparam("k")).values(unread=0))
 
 _GET = statement(select(sessions).where(sessions.c.key == bindparam("k")))
 
@@ -248,6 +260,22 @@ def append_compaction(
     return (
         yield from append(key, role="system", content=content, now=now, run_id=run_id, meta=meta)
     )
+
+
+def take_back(key: str, run_id: str) -> Work[bool]:
+    """Delete what a run wrote into the session; return whether the session was unread before."""
+    session = yield from find_session(key)
+    if session is None:
+        return False
+    gone = yield _TAKE_BACK(sid=session.session_id, r=run_id)
+    if gone:
+        yield _TAKEN_BACK(k=key, n=len(gone))
+    return session.unread
+
+
+def mark_read(key: str) -> Work[None]:
+    """Note that there is nothing new to read in a session."""
+    yield _MARK_READ(k=key)
 
 
 def run_ended(

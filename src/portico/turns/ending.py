@@ -137,14 +137,23 @@ def commit_end(
         Superseded: another owner has it; nothing is written.
     """
     result = said.result(state)
-    entry = yield from _write_transcript(row, state, said, result, now=now)
+    if (yield from _is_quiet(row, state, result)):
+        result = msgspec.structs.replace(result, is_quiet=True)
+    was_unread = False
+    if result.is_quiet and said.compacted is None:
+        was_unread = yield from transcript.take_back(row.session_key, row.run_id)
+        entry = None
+    else:
+        entry = yield from _write_transcript(row, state, said, result, now=now)
     if entry is not None:
         result = msgspec.structs.replace(result, message_seq=entry.seq, entry_id=entry.entry_id)
     if not (yield from turn_store.end(row, state, result, now=now)):
         raise Superseded
+    if result.is_quiet and not was_unread:
+        yield from transcript.mark_read(row.session_key)
     delivers = False
     say = result.text if state is TurnState.SUCCEEDED else result.error
-    if say:
+    if say and not result.is_quiet:
         delivers = yield from outbox.enqueue(
             row.reply_route, say, run_id=row.run_id, session_key=row.session_key, now=now
         )
@@ -154,6 +163,15 @@ def commit_end(
         row, state=state, result=result, ended_at=now, owner=None, lease_until=None
     )
     return Ending(ended, entry, delivers, following, notices)
+
+
+def _is_quiet(row: TurnRow, state: TurnState, result: TurnResult) -> Work[bool]:
+    quiet = row.request.quiet
+    if quiet is None or state is not TurnState.SUCCEEDED or result.requested:
+        return False
+    if not quiet.hushes(result.text or ""):
+        return False
+    return not (yield from turn_store.taken(row.run_id))  # else it also answers somebody
 
 
 def claim_nothing() -> Work[TurnRow | None]:

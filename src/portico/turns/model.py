@@ -40,6 +40,7 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
         requested: tools the caller was asked to run; their results come as the next turn.
         tools: how often each tool was called.
         error: a sentence for the person, when there is no answer; never internal text.
+        is_quiet: the answer says that there is nothing to say, and was shown to nobody.
     """
 
     text: str | None = None
@@ -53,6 +54,7 @@ class TurnResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     error_kind: str | None = None
     message_seq: int | None = None
     entry_id: str | None = None
+    is_quiet: bool = False
     requested: tuple[ClientToolCall, ...] = ()
 
 

@@ -2,7 +2,8 @@
 
 Guarantees: live text is coalesced: the first delta goes out at once, the rest at most every
 `live_text_ms`; whatever was held back goes out before the final event. Final events are never
-droppable, and are published only after the turn's end is committed.
+droppable, and are published only after the turn's end is committed. Of an answer that may turn out
+to be quiet nothing is shown before.
 
 Source: OpenClaw gateway protocol, "`agent` event" and "`chat` event".
 """
@@ -53,16 +54,24 @@ class RunPublisher:
         self._thinking = ""
         self._timer: asyncio.TimerHandle | None = None
 
+        self._may_be_quiet = row.request.quiet is not None
+
     @property
     def text(self) -> str:
         """The answer so far."""
         return self._text
 
+    @property
+    def shown(self) -> str:
+        """What of the answer has been shown, or will be in a moment."""
+        return "" if self._may_be_quiet else self._text
+
     def started(self) -> None:
         """The run begins."""
         started_at = self._row.started_at
         self._agent("lifecycle", {"phase": "start", "startedAt": started_at}, session=True)
-        self._chat("status", {"phase": "starting_model"})
+        if not self._may_be_quiet:
+            self._chat("status", {"phase": "starting_model"})
 
     def event(self, event: AgentEvent) -> None:
         """Publish what a runtime yielded."""
@@ -100,7 +109,8 @@ class RunPublisher:
         if state is TurnState.SUCCEEDED:
             self._agent("lifecycle", {"phase": "end", **data}, session=True)
             usage = {"input": result.usage.input, "output": result.usage.output}
-            self._last("final", result.text, ended_at, stopReason=result.stop_reason, usage=usage)
+            shown = None if result.is_quiet else result.text
+            self._last("final", shown, ended_at, stopReason=result.stop_reason, usage=usage)
         elif state is TurnState.MERGED:  # the run it became part of answers
             self._last("final", None, ended_at, stopReason=state.value)
         elif state is TurnState.CANCELLED:
@@ -155,7 +165,7 @@ class RunPublisher:
             self._timer.cancel()
             self._timer = None
         delta = self._text[self._sent :]
-        if not delta:
+        if not delta or self._may_be_quiet:  # only its end says whether it is shown
             return
         self._sent = len(self._text)
         self._agent("assistant", {"text": self._text, "delta": delta})
@@ -180,6 +190,8 @@ class RunPublisher:
             "seq": self._seq,
             "ts": self._clock.now_ms(),
         }
+        if self._may_be_quiet:
+            payload["isHeartbeat"] = True
         if session:
             payload["sessionId"] = self._row.session_id
         return payload

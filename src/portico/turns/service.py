@@ -297,7 +297,8 @@ class Turns:
         for run_id in row.merged:
             run.publisher.merged(msgspec.structs.replace(row, run_id=run_id), now)
             self._tasks.start(self._close_feed(run_id), name=f"turn.merged:{run_id}")
-        if row.attempts == 1 and row.result and row.result.message_seq and row.session_id:
+        is_shown = row.attempts == 1 and row.request.quiet is None
+        if is_shown and row.result and row.result.message_seq and row.session_id:
             self._changes.wrote(row.session_key, row.session_id, row.result.message_seq)
         self._changes.announce(row.session_key, "send")
         run.task = self._tasks.start(self._run(run), name=f"turn:{row.run_id}")
@@ -372,7 +373,7 @@ class Turns:
     def active_run(self, session_key: str) -> tuple[str, str] | None:
         """Return (run id, text so far) of the session's run in this process."""
         run = self._active.get(session_key)
-        return None if run is None else (run.row.run_id, run.publisher.text)
+        return None if run is None else (run.row.run_id, run.publisher.shown)
 
     async def wait(self, run_id: str, timeout_s: float | None) -> TurnRow | None:
         """Wait until a turn has ended and return it; the open row when the time is up.
