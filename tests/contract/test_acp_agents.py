@@ -402,7 +402,7 @@ async def test_a_cancelled_turn_stops_the_program_gently(agent: Agent):
 async def test_a_program_that_ignores_a_cancel_is_killed(make: Make):
     agent = make(command=rogue("hangs"), cancel_s=0.2)
     events = agent.runtime.run(turn_of())
-    assert await anext(events) == TextDelta("half an ans")
+    assert await anext(events) == TextDelta("half of it")
     (pid,) = left_over(agent.folder)
     await events.aclose()
     await agent.at_rest()

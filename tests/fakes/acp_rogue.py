@@ -93,10 +93,10 @@ def answer(request: dict[str, Any]) -> Any:
 def misbehave(request: dict[str, Any]) -> Any:
     match HOW:
         case "dies":
-            say("half an ans")
+            say("half of it")
             os.kill(os.getpid(), signal.SIGKILL)
         case "hangs" | "ignores everything":
-            say("half an ans")
+            say("half of it")
             sleep_for_ever()
         case "leaves a child":
             say("done")
