@@ -20,7 +20,10 @@ from tests.fakes.webhook_partner import Partner
 from tests.support.following import Led, Script, Sent, calls, following, says
 from tests.support.waiting import eventually
 
-NAMES = {"assign-task", "dispatch-webhook", "task-capture", "tts-voice"}
+NAMES = {
+    *("assign-task", "daily-briefing", "dispatch-webhook"),
+    *("qmd-brain", "task-capture", "tts-voice"),
+}
 FOUND = Shelf(Root(BUNDLED, "openclaw-bundled"), FolderLimits()).look()
 
 
@@ -155,14 +158,17 @@ async def test_assign_task_without_an_agent_that_can_be_reached(tmp_path: Path) 
 
 
 @asynccontextmanager
-async def partnered(folder: Path, script: Script, **tts: Any) -> AsyncIterator[tuple[Led, Partner]]:
+async def partnered(
+    folder: Path, script: Script, *, auto: str = "off", **more: Any
+) -> AsyncIterator[tuple[Led, Partner]]:
     """A person behind a channel that takes files, and a speech service."""
     async with SpeechServices() as services, Partner("") as partner:
         openai = {"apiKey": KEY, "baseUrl": services.openai_url}
         config: dict[str, Any] = {
             "channels": {"webhook": {**partner.settings(), "dmPolicy": "open", "allowFrom": ["*"]}},
             "tools": {"trusted": ["webhook"]},
-            "tts": {"providers": {"openai": openai}, **tts},
+            "tts": {"providers": {"openai": openai}, "auto": auto},
+            **more,
         }
         async with following(folder, script, **config) as led:
             partner.door = f"{led.url}/integrations/webhook/default"
@@ -218,3 +224,87 @@ async def test_every_answer_goes_out_with_a_voice_when_that_is_set(tmp_path: Pat
     assert answer["text"] == "**Hello** Ann."
     assert content(answer["media"][0]) == b"mp3:gpt-4o-mini-tts:alloy:Hello Ann."
     assert "media" not in silent
+
+
+async def test_qmd_brain(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "rome.md").write_text("# Rome\n\nThe flat costs 900 euros.\n")
+    entries = {"qmd-brain": {"config": {"folder": str(notes), "engine": "built-in"}}}
+    script = Script(
+        calls("skill_read", name="qmd-brain"),
+        calls("memory_search", query="Rome flat rent"),
+        calls("notes_search", query="Rome flat rent"),
+        calls("notes_read", lambda sent: {"path": sent.results[-1]["results"][0]["path"]}),
+        calls("memory_append", text="The flat in Rome costs 900 euros (rome.md)."),
+        says(lambda sent: f"900 euros; noted in {sent.results[-1]['path']}"),
+    )
+    async with following(tmp_path, script, skills={"entries": entries}) as led:
+        said = await led.say("What does the flat in Rome cost? Remember it.")
+        was_told(script.sent[0], "qmd-brain")
+        assert script.sent[2].results[1] == {"results": []}
+        assert "The flat costs 900 euros." in script.sent[4].results[3]["text"]
+        noted = tmp_path / "work" / "main" / said.rpartition(" ")[2]
+        assert "900 euros (rome.md)" in noted.read_text()
+        script.then(
+            calls("memory_search", query="flat Rome"),
+            says(lambda sent: sent.results[-1]["results"][0]["snippet"]),
+        )
+        assert "costs 900 euros" in await led.say("And what did you note?")
+        status = await led.call("skills.status")
+    (shown,) = (one for one in status["skills"] if one["name"] == "qmd-brain")
+    assert shown["eligible"]
+    assert shown["install"][0]["command"] == "npm install -g --ignore-scripts @tobilu/qmd"
+
+
+async def test_daily_briefing(tmp_path: Path) -> None:
+    feed = "<rss><channel><item><title>Hats are back</title></item></channel></rss>"
+    async with Receiver(Answer(200, feed, {"Content-Type": "application/rss+xml"})) as news:
+        url = f"{news.url}/feed.xml"
+        entries = {"daily-briefing": {"config": {"feeds": [url]}}}
+        script = Script(
+            calls("skill_read", name="daily-briefing"),
+            calls("cron", action="list"),
+            calls(
+                "cron",
+                action="add",
+                name="daily-briefing",
+                cron="0 7 * * *",
+                tz="Europe/Rome",
+                session="isolated",
+                message="Use the skill daily-briefing: write today's briefing, and nothing else.",
+            ),
+            says(lambda sent: f"Every day at seven: {sent.results[-1]['id']}"),
+        )
+        allowed = {"trusted": ["webhook", "cron"], "web": {"fetch": {"allowPrivate": True}}}
+        async with partnered(tmp_path, script, tools=allowed, skills={"entries": entries}) as (
+            led,
+            partner,
+        ):
+            await partner.say("Send me a briefing every day at seven")
+            (answer,) = await heard(partner, 1)
+            was_told(script.sent[0], "daily-briefing")
+            assert url in script.sent[1].results[0]
+            job = answer["text"].rpartition(" ")[2]
+            (listed,) = (await led.call("cron.list"))["jobs"]
+            assert (listed["id"], listed["schedule"]["tz"]) == (job, "Europe/Rome")
+            script.then(
+                calls("skill_read", name="daily-briefing"),
+                calls("tasks", action="list"),
+                calls("memory_search", query="today"),
+                calls("web_fetch", url=url),
+                says(lambda sent: f"**News** – {'Hats are back' in str(sent.results[-1])}"),
+            )
+            await led.call("cron.run", {"id": job, "mode": "force"})
+            _, briefing = await heard(partner, 2)
+
+            async def ended() -> list[dict[str, Any]]:
+                listed: dict[str, Any] = await led.call("cron.runs", {"id": job})
+                return [one for one in listed["entries"] if one.get("status")]
+
+            (run,) = await eventually(ended)
+        assert briefing["text"] == "**News** – True"
+        assert briefing["to"] == answer["to"]
+        assert run["status"] == "ok"
+        assert "Use the skill daily-briefing" in script.sent[4].asked
+        assert len(news.calls) == 1

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from portico.agents.brain.qmd import Qmd
+from portico.agents.brain.tools import SKILL as BRAIN
+from portico.agents.brain.tools import BrainTools
 from portico.agents.service import Agents
 from portico.agents.skills.folders import FolderLimits
 from portico.agents.skills.installing.archive import SizeLimits
@@ -73,14 +76,18 @@ def add_skill_tools(
 ) -> None:
     """Construct the tools that bundled skills work with, and register them."""
 
-    def webhooks() -> Mapping[str, Any] | None:
-        entry = skills.settings.entries.get(WEBHOOKS) or Entry()
-        return None if entry.enabled is False else entry.config
+    def config_of(name: str) -> Callable[[], Mapping[str, Any] | None]:
+        def config() -> Mapping[str, Any] | None:
+            entry = skills.settings.entries.get(name) or Entry()
+            return None if entry.enabled is False else entry.config
+
+        return config
 
     for feature in (
         SkillTools(skills),
         TodoTools(workspace_of=workspace_of, clock=clock),
-        WebhookTools(config=webhooks, sender=WebhookSender(clock=clock), clock=clock),
+        WebhookTools(config=config_of(WEBHOOKS), sender=WebhookSender(clock=clock), clock=clock),
+        BrainTools(config=config_of(BRAIN), qmd=Qmd(env=skills.host.env, clock=clock)),
     ):
         registry.add(feature)
 

@@ -10,10 +10,13 @@ Not here: putting skills there (install.py).
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import structlog
 
@@ -25,6 +28,7 @@ from portico.agents.skills.readiness import Host, SkillSettings, Standing, judge
 from portico.agents.tools.contract import ToolError
 from portico.agents.tools.toolbox import TurnTools
 from portico.clock import Clock
+from portico.config.redaction import redact
 
 log = structlog.get_logger()
 
@@ -39,6 +43,7 @@ _HEAD = (
     f"Instructions for certain jobs. When a request is one of them, call {SKILL_READ} with the "
     "skill's name first, and do what it says. Otherwise leave them alone.\n"
 )
+_CONFIGURED = re.compile(r"\{config\.([A-Za-z][A-Za-z0-9_]{0,63})\}")
 _CUTS = (1_024, 300, 120, 0)  # how much of each description is told, as far as it fits
 
 
@@ -150,6 +155,9 @@ class Skills:
     async def read(self, agent_id: str, name: str, file: str | None = None) -> str:
         """Return the instructions of a skill, or another file of its folder.
 
+        In the instructions `{baseDir}` is the folder, and `{config.x}` what is configured as `x` in
+        the skill's entry, but for secrets.
+
         Raises:
             ToolError: there is no such skill or file, or the agent may not use it.
         """
@@ -157,7 +165,8 @@ class Skills:
         if standing is None or not standing.is_usable:
             raise ToolError(f"There is no skill {name} here, or it is not ready to be used.")
         if file is None or file == FILE:
-            return await asyncio.to_thread(_instructions, standing.skill)
+            config = self._settings.entry(standing.skill).config
+            return await asyncio.to_thread(_instructions, standing.skill, config)
         return await asyncio.to_thread(_other_file, standing.skill, file)
 
     async def source(self, skill: Skill) -> str:
@@ -246,8 +255,15 @@ def _fewer(skills: Sequence[Skill], most: int) -> str:
     return text[: most + 1].rpartition("\n")[0] if most > len(_HEAD) else ""
 
 
-def _instructions(skill: Skill) -> str:
+def _instructions(skill: Skill, config: Mapping[str, Any]) -> str:
+    def configured(found: re.Match[str]) -> str:
+        value = config.get(found[1])
+        if value is None:
+            return "(nothing is configured)"
+        return json.dumps(redact({found[1]: value})[found[1]], ensure_ascii=False)
+
     text = body(_text(skill.file)).replace("{baseDir}", str(skill.folder))
+    text = _CONFIGURED.sub(configured, text)
     others = files_of(skill.folder)
     more = f"\n\nOther files of this skill: {', '.join(others)}" if others else ""
     return f"{text}{more}"

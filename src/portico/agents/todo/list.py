@@ -1,7 +1,7 @@
 """The task lists of agents, on disk.
 
 Guarantees: a change is written whole or not at all; two at a time, also of other processes, lose
-nothing of each other; nothing outside the workspace is read or written, even through a link.
+nothing of each other; no link is followed, so nothing outside the workspace is read or written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from portico.agents.todo.document import Task, TaskList, one_line
-from portico.config.atomic import directory_lock, write_atomic
+from portico.agents.workspace.tree import TooLarge, Tree, UnsafePath
 
 FILE = "TASKS.md"
 MAX_FILE_BYTES = 1_000_000
@@ -34,7 +34,7 @@ def listed(workspace: Path) -> list[Task]:
     Raises:
         CannotKeep: the list cannot be read.
     """
-    return _read(workspace).tasks()
+    return _read(Tree(workspace)).tasks()
 
 
 def add(
@@ -89,34 +89,32 @@ def mark(workspace: Path, ids: Sequence[str], *, is_done: bool, day: str) -> lis
 
 
 def _change(workspace: Path, change: Callable[[TaskList], T]) -> T:
+    tree = Tree(workspace)
     try:
-        workspace.mkdir(parents=True, exist_ok=True)
-        with directory_lock(workspace):
-            tasks = _read(workspace)
+        tree.create()
+        with tree.lock():
+            tasks = _read(tree)
             result = change(tasks)
-            text = tasks.text()
-            if len(text.encode()) > MAX_FILE_BYTES:
+            data = tasks.text().encode()
+            if len(data) > MAX_FILE_BYTES:
                 raise CannotKeep(f"{FILE} would be larger than {MAX_FILE_BYTES} bytes.")
-            write_atomic(workspace / FILE, text, mode=0o644)
+            tree.write(FILE, data)
+    except UnsafePath as error:
+        raise CannotKeep(f"{FILE} cannot be written: {error}.") from None
     except OSError as error:
         raise CannotKeep(f"{FILE} cannot be written: {error.strerror or error}.") from None
     return result
 
 
-def _read(workspace: Path) -> TaskList:
-    path = workspace / FILE
-    if path.is_symlink() and not path.resolve().is_relative_to(workspace.resolve()):
-        raise CannotKeep(f"{FILE} is a link that leads out of the workspace.")
+def _read(tree: Tree) -> TaskList:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        return TaskList()
-    except OSError as error:
-        raise CannotKeep(f"{FILE} cannot be read: {error.strerror or error}.") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise CannotKeep(f"{FILE} is larger than {MAX_FILE_BYTES} bytes.")
-    try:
-        return TaskList.parse(content.decode())
+        found = tree.read(FILE, limit=MAX_FILE_BYTES)
+        return TaskList() if found is None else TaskList.parse(found.data.decode())
     except UnicodeDecodeError:
         raise CannotKeep(f"{FILE} is not UTF-8 text.") from None
+    except TooLarge:
+        raise CannotKeep(f"{FILE} is larger than {MAX_FILE_BYTES} bytes.") from None
+    except UnsafePath as error:
+        raise CannotKeep(f"{FILE} cannot be read: {error}.") from None
+    except OSError as error:
+        raise CannotKeep(f"{FILE} cannot be read: {error.strerror or error}.") from None

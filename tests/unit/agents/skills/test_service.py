@@ -156,6 +156,16 @@ async def test_nothing_outside_a_skills_folder_is_read(tmp_path: Path, file: str
         await shop.skills.read("main", "one", file)
 
 
+async def test_a_skill_says_what_is_configured_for_it_but_no_secrets(tmp_path: Path) -> None:
+    config = {"feeds": ["https://example.org/a"], "team": {"name": "ops", "apiKey": "s3cret"}}
+    shop = Shop(tmp_path, entries={"one": Entry(config=config)})
+    write_skill(shop.bundled, "one", text="{config.feeds} {config.team} {config.none} {config.x.y}")
+    text = await shop.skills.read("main", "one")
+    assert text.startswith('["https://example.org/a"] {"name": "ops", "apiKey": "__')
+    assert text.endswith("(nothing is configured) {config.x.y}")
+    assert "s3cret" not in text
+
+
 async def test_what_is_no_text_or_too_large_is_not_read(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     folder = write_skill(shop.bundled, "one")

@@ -1,0 +1,1 @@
+"""Searching a person's notes: a folder of Markdown."""
