@@ -317,6 +317,7 @@ class Gateway:
             outbox=self.outbox,
             senders=self.senders,
             sessions=self.sessions,
+            skills=self.skills,
             store=store,
             turns=self.turns,
             env=self._env,

@@ -33,6 +33,7 @@ from portico.wiring import exec_rules
 
 if TYPE_CHECKING:
     from portico.agents.service import Agents
+    from portico.agents.skills.service import Skills
     from portico.agents.tools.registry import ToolRegistry
     from portico.approvals.service import Approvals
     from portico.channels.accounts.service import Accounts
@@ -59,6 +60,7 @@ def add_built_in_tools(
     outbox: Outbox,
     senders: ChannelRegistry,
     sessions: Sessions,
+    skills: Skills,
     store: Store,
     turns: Turns,
     env: Mapping[str, str],
@@ -117,6 +119,7 @@ def add_built_in_tools(
             ),
             clock=clock,
             search_path=env.get("PATH", os.defpath),
+            variables_for=skills.variables,
         ),
     ):
         registry.add(feature)

@@ -163,7 +163,7 @@ async def test_notes_that_cannot_be_searched(tmp_path: Path) -> None:
         (None, "switched qmd-brain off"),
         ({}, "No folder of notes is configured"),
         ({"folder": str(tmp_path / "gone")}, "is not there"),
-        ({"folder": "x", "colection": "y"}, "unknown field `colection`"),
+        ({"folder": "x", "foldre": "y"}, "unknown field `foldre`"),
         ({"folder": "x", "collection": "-rf"}, "matching regex"),
     ):
         brain.config = config

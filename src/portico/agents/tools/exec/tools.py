@@ -14,7 +14,7 @@ import asyncio
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -45,6 +45,13 @@ _SHELL_MARKS = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "<<", "2>",
 
 Word = Annotated[str, msgspec.Meta(max_length=MAX_COMMAND_CHARS)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+VariablesFor = Callable[[str], Awaitable[Mapping[str, str]]]
+
+
+async def _no_variables(_agent_id: str) -> Mapping[str, str]:
+    return {}
 
 
 class ExecArgs(ToolArgs, frozen=True, kw_only=True):
@@ -86,6 +93,8 @@ class ExecTools:
         settings_for: returns how an agent runs programs.
         workspace_of: returns an agent's workspace; `None`: it has none.
         search_path: where programs are looked for, as in `PATH`.
+        variables_for: returns what an agent's programs get besides: the keys of its skills. What
+            runs in the sandbox does not get them.
     """
 
     def __init__(
@@ -96,7 +105,9 @@ class ExecTools:
         judge: Judge,
         clock: Clock,
         search_path: str,
+        variables_for: VariablesFor = _no_variables,
     ) -> None:
+        self._variables_for = variables_for
         self._settings_for = settings_for
         self._workspace_of = workspace_of
         self._judge = judge
@@ -118,7 +129,8 @@ class ExecTools:
         command = await asyncio.to_thread(self._command, call, args, settings)
         await self._judge.check(call, command, settings)
         argv = await asyncio.to_thread(self._line, command, settings)
-        return await self._run(argv, command, settings, min(args.timeout, settings.longest_s))
+        env = await self._environment(call, command, settings)
+        return await self._run(argv, command, settings, min(args.timeout, settings.longest_s), env)
 
     def _command(self, call: ToolCall, args: ExecArgs, settings: ExecSettings) -> Command:
         workspace = self._workspace_of(call.agent_id)
@@ -153,11 +165,25 @@ class ExecTools:
             )
         return sandbox.wrapped(program, command, settings.sandbox)
 
+    async def _environment(
+        self, call: ToolCall, command: Command, settings: ExecSettings
+    ) -> Mapping[str, str]:
+        """Return what the process is started with; the sandbox is told its own on the way in."""
+        if settings.host != "gateway":
+            return {"PATH": sandbox.SEARCH_PATH}
+        given = await self._variables_for(call.agent_id)
+        usable = {name: value for name, value in given.items() if not _NO_ENV.fullmatch(name)}
+        return {**usable, **command.env}
+
     async def _run(
-        self, argv: list[str], command: Command, settings: ExecSettings, limit_s: float
+        self,
+        argv: list[str],
+        command: Command,
+        settings: ExecSettings,
+        limit_s: float,
+        env: Mapping[str, str],
     ) -> ExecDone:
         began_s = self._clock.monotonic_s()
-        env = command.env if settings.host == "gateway" else {"PATH": sandbox.SEARCH_PATH}
         done: Finished | None = None
         try:
             done = await run_program(

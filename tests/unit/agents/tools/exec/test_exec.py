@@ -64,6 +64,10 @@ class Shop:
     folder: Path
     settings: ExecSettings = HERE
     machine: Machine = field(default_factory=Machine)
+    variables: dict[str, str] = field(default_factory=dict)
+
+    async def _variables(self, agent_id: str) -> dict[str, str]:
+        return self.variables if agent_id == "main" else {}
 
     async def run(self, call: ToolCall = CALL, /, **given: Any) -> ExecDone:
         tools = ExecTools(
@@ -72,6 +76,7 @@ class Shop:
             judge=Judge(policy=self.machine, approvals=self.machine, patience_s=1),
             clock=SystemClock(),
             search_path=SEARCH_PATH,
+            variables_for=self._variables,
         )
         (tool,) = tools_of(tools)
         done: ExecDone = await tool.run(call, given)
@@ -96,6 +101,18 @@ async def test_a_program_runs_in_the_workspace(shop: Shop) -> None:
     assert (await shop.run(command="pwd", workdir="inner")).stdout.endswith("/inner\n")
     failed = await shop.run(argv=["python3", "-c", "import sys; sys.exit('no')"])
     assert (failed.status, failed.exit_code, failed.stderr) == ("failed", 1, "no\n")
+
+
+async def test_the_keys_of_skills_are_there_but_not_in_the_sandbox(shop: Shop) -> None:
+    shop.variables = {"TRACKER_TOKEN": "k", "LANG": "x", "LD_PRELOAD": "/x.so"}
+    show = "import os; print(*(os.environ.get(n) for n in ('TRACKER_TOKEN', 'LANG', 'LD_PRELOAD')))"
+    assert (await shop.run(argv=["python3", "-c", show])).stdout == "k C.UTF-8 None\n"
+    argv = ["python3", "-c", show]
+    own = await shop.run(argv=argv, env={"TRACKER_TOKEN": "mine"})
+    assert own.stdout.startswith("mine ")
+    if sandbox.trouble() is None:
+        shop.settings = replace(HERE, host="sandbox")
+        assert "k " not in (await shop.run(argv=argv)).stdout
 
 
 async def test_there_is_no_shell(shop: Shop) -> None:
