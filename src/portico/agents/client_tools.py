@@ -24,8 +24,10 @@ def tool_choice(given: Any) -> tuple[Mode, frozenset[str]]:
     if given.get("type") == "allowed_tools":
         inner = given.get("allowed_tools")
         allowed = inner if isinstance(inner, Mapping) else given
-        tools = [tool for tool in allowed.get("tools") or () if isinstance(tool, Mapping)]
-        return _mode(allowed.get("mode")), frozenset(map(_name, tools))
+        listed = allowed.get("tools")
+        tools = listed if isinstance(listed, list | tuple) else ()
+        names = {_name(tool) for tool in tools if isinstance(tool, Mapping)}
+        return _mode(allowed.get("mode")), frozenset(names)
     return "auto", frozenset()
 
 

@@ -55,10 +55,11 @@ class Wishes:
             offered = {}
         elif mode == "auto":
             offered = {name: offered[name] for name in chosen}
+        limit = sampling.get("max_tokens")
         wanted = _format(extensions.get("openai.response_format"))
         return cls(
             settings=_settings(sampling, extensions.get("openai.parallel_tool_calls")),
-            max_tokens=sampling.get("max_tokens"),
+            max_tokens=limit if isinstance(limit, int) and limit > 0 else None,
             tools=offered,
             must_use=chosen if mode == "required" else (),
             schema=_schema(wanted),
@@ -100,7 +101,7 @@ class Wishes:
 def _settings(sampling: Mapping[str, Any], parallel: Any) -> dict[str, Any]:
     found = {name: value for name, value in sampling.items() if name in _AS_THEY_ARE}
     stop = sampling.get("stop")
-    if stop:
+    if stop and isinstance(stop, str | list | tuple):
         found["stop_sequences"] = [stop] if isinstance(stop, str) else [*stop]
     if isinstance(parallel, bool):
         found["parallel_tool_calls"] = parallel
@@ -109,7 +110,7 @@ def _settings(sampling: Mapping[str, Any], parallel: Any) -> dict[str, Any]:
 
 def _tools(given: Any) -> dict[str, ToolDefinition]:
     found: dict[str, ToolDefinition] = {}
-    for tool in given or ():
+    for tool in given if isinstance(given, list | tuple) else ():
         shape = _mapping(_mapping(tool).get("function")) or _mapping(tool)
         name = shape.get("name")
         if isinstance(name, str) and name:
@@ -136,7 +137,7 @@ def _schema(wanted: Mapping[str, Any]) -> OutputObjectDefinition | None:
         json_schema=dict(schema),
         name=wanted.get("name"),
         description=wanted.get("description"),
-        strict=bool(wanted.get("strict")),
+        strict=True if wanted.get("strict") is True else None,  # `False` is refused by some
     )
 
 
