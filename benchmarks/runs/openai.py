@@ -115,11 +115,12 @@ def _latency(ours: Cost, direct: Cost) -> str:
 
 
 def write_config(state: Path, port: int) -> None:
-    """Let a gateway ask the provider: one agent for each length."""
+    """Let a gateway ask the provider: one agent for each length, without tools, as a proxy is."""
     lab = {"baseUrl": f"http://127.0.0.1:{port}/v1", "models": [{"id": "say-1"}]}
     config = json.loads((state / "portico.json").read_text())
     config["gateway"]["http"] = {"endpoints": {"chatCompletions": {"enabled": True}}}
     config["models"] = {"providers": {"lab": lab}}
+    config["tools"] = {"deny": ["*"]}
     config["agents"]["list"] = [
         {"id": f"say-{words}", "model": f"lab/say-{words}"} for words in (SHORT, LONG)
     ]

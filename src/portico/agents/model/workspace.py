@@ -29,7 +29,7 @@ def instructions(workspace: str | None, *, name: str | None, with_private: bool 
     """
     parts = [f"Your name is {name}."] if name else []
     if workspace:
-        root = Path(workspace).expanduser()
+        root = Path(workspace).expanduser().resolve()
         for file in FILES:
             text = "" if file in PRIVATE and not with_private else _read(root, file)
             if text and not is_untouched_form(file, text):
@@ -40,7 +40,7 @@ def instructions(workspace: str | None, *, name: str | None, with_private: bool 
 def _read(root: Path, name: str) -> str:
     path = root / name
     try:
-        if not path.resolve().is_relative_to(root.resolve()):
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
             return ""
         with path.open(encoding="utf-8", errors="replace") as file:
             text = file.read(MAX_FILE_CHARS + 1)
