@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from portico.agents.runtime import (
     AgentEvent,
     Progress,
@@ -23,7 +25,9 @@ from portico.agents.runtime import (
 HARMLESS_KINDS = frozenset({"read", "search", "think"})
 OUTSIDE_KINDS = frozenset({"fetch", "other"})
 """Kinds whose results come from elsewhere, or may: pages, other programs' tools."""
-MAX_RESULT_CHARS = 100_000
+MAX_KEPT_CHARS = 100_000
+"""Of what a tool was given, and of what it returned."""
+MAX_DEPTH = 64
 MAX_TOOLS = 2_000
 MAX_NAME_CHARS = 200
 
@@ -66,7 +70,7 @@ class Updates:
             if len(self._names) >= MAX_TOOLS:
                 return
             yield self._began(call_id, call)
-        if call.get("status") in {"completed", "failed"} and call_id in self._running:
+        if call.get("status") in ("completed", "failed") and call_id in self._running:
             yield self._finished(call_id, call)
 
     def _began(self, call_id: str, call: Mapping[str, Any]) -> ToolStarted:
@@ -74,7 +78,7 @@ class Updates:
         name = " ".join(str(call.get("title") or kind).split())[:MAX_NAME_CHARS]
         self._kinds[call_id], self._names[call_id] = kind, name
         self._running.add(call_id)
-        given = call.get("rawInput")
+        given = _bounded(call.get("rawInput"))
         arguments = given if isinstance(given, dict) else {} if given is None else {"input": given}
         return ToolStarted(call_id, name, arguments, side_effects=kind not in HARMLESS_KINDS)
 
@@ -96,11 +100,20 @@ def _result(call: Mapping[str, Any]) -> Any:
     texts = [_tool_text(one) for one in content] if isinstance(content, list) else []
     told = "\n".join(text for text in texts if text)
     raw = call.get("rawOutput")
-    result = told or ("" if raw is None else raw)
-    if isinstance(result, str):
-        return result[:MAX_RESULT_CHARS]
-    text = str(result)
-    return result if len(text) <= MAX_RESULT_CHARS else text[:MAX_RESULT_CHARS]
+    return _bounded(told or ("" if raw is None else raw))
+
+
+def _bounded(value: Any) -> Any:
+    """Return it as it is; of what is too large to be kept, the beginning of its text."""
+    if _is_deep(value, MAX_DEPTH):
+        return "[nested too deeply to be shown]"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if len(text) <= MAX_KEPT_CHARS else text[:MAX_KEPT_CHARS]
+
+
+def _is_deep(value: Any, most: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return most == 0 or any(_is_deep(one, most - 1) for one in inner)
 
 
 def _tool_text(content: Any) -> str:
