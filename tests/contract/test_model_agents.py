@@ -245,7 +245,7 @@ from portico.server import serve
 loaded = load(resolve_paths(env={}, state_dir=Path(sys.argv[1])), env={})
 stop = lambda _server: os.kill(os.getpid(), signal.SIGTERM)
 assert asyncio.run(serve(loaded, env={}, on_ready=stop)) == 0
-heavy = ("pydantic_ai", "openai", "anthropic", "portico.agents.model.engine")
+heavy = ("pydantic_ai", "openai", "anthropic", "acp", "portico.agents.model.engine")
 print("heavy", [name for name in heavy if name in sys.modules])
 """
 
