@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -168,3 +169,39 @@ def test_programs_of_agents_need_a_sandbox_that_works(
     portico("config", "set", "tools.exec.host", host)
     wanted = {"auto": {"tools.sandbox": "warning"}, "gateway": {"tools.exec": "note"}}
     assert found() == wanted[host]
+
+
+def test_programs_of_agents_must_be_there(portico, state: Path) -> None:
+    def found() -> list[dict]:
+        findings = portico("doctor", "--json").json["findings"]
+        return [one for one in findings if one["check"] == "agents.acp"]
+
+    def command(name: str, **runtime: str) -> None:
+        wanted = {"type": "acp", "command": name, **runtime}
+        portico("config", "set", "agents.defaults.runtime", json.dumps(wanted))
+
+    assert found() == []
+    command("no-such-agent")
+    (missing,) = found()
+    assert missing["level"] == "error"
+    assert "main is missing: no-such-agent" in missing["message"]
+    program = state / "agent"
+    program.touch()
+    command(str(program))
+    assert "is missing" in found()[0]["message"]  # nothing that can be run
+    program.chmod(0o755)
+    assert [one["level"] for one in found()] == ["ok"]
+    command("./agent", cwd=str(state))
+    assert [one["level"] for one in found()] == ["ok"]
+    command(str(program), cwd=str(state / "none"))
+    assert "is no directory" in found()[0]["message"]
+
+
+def test_programs_of_agents_need_their_library(
+    portico, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = json.dumps({"type": "acp", "command": sys.executable})
+    portico("config", "set", "agents.defaults.runtime", runtime)
+    assert "agents.acp" not in problems(portico("doctor", "--json"))
+    monkeypatch.setitem(sys.modules, "acp", None)
+    assert "portico[acp]" in problems(portico("doctor", "--json"))["agents.acp"]["next_step"]

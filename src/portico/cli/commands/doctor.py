@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 from portico.cli.command import THERE, Remote, command
-from portico.cli.doctor import config_checks, host_checks, tool_checks
+from portico.cli.doctor import agent_checks, config_checks, host_checks, tool_checks
 from portico.cli.doctor.gateway_checks import gateway_answers
 from portico.cli.doctor.model import Check, Finding, Level, Patient
 from portico.cli.exit import ExitCode
@@ -24,6 +24,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     host_checks.lock_file,
     host_checks.port_free,
     tool_checks.running_programs,
+    agent_checks.programs,
 )
 _MARKS: Final = {Level.OK: "✓", Level.NOTE: "·", Level.WARNING: "!", Level.ERROR: "✗"}
 

@@ -38,7 +38,8 @@ class Section(BaseModel):
 
 def expand_home(path: str | None) -> str | None:
     """A path with the home directory in place of `~`."""
-    return None if path is None else str(Path(path).expanduser())
+    # Any other path stays as it is: ./agent is not the agent that is on the path.
+    return path if path is None or not path.startswith("~") else str(Path(path).expanduser())
 
 
 def setting(
