@@ -482,6 +482,7 @@ UNRULY = "The agent's program sent what cannot be understood. The operator can f
         ("another version", UNSTARTABLE),
         ("bad session", UNRULY),
         ("is not logged in", "The agent's program is not logged in."),
+        ("is logged out", "The agent's program is not logged in."),
         ("dies", ENDED),
         ("answers nonsense", UNRULY),
         ("answers no object", UNRULY),
@@ -497,7 +498,7 @@ async def test_each_misbehaviour_ends_its_turn_with_a_sentence(make: Make, how: 
     assert isinstance(events[-1], Failed)
     assert events[-1].message == message
     await agent.at_rest()
-    survivors = 1 if how == "is not logged in" else 0
+    survivors = 1 if how in {"is not logged in", "is logged out"} else 0
     assert len(left_over(agent.folder)) == survivors
 
 

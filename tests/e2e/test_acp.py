@@ -8,10 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from portico.agents.acp.launch import tied
 from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import ROOT, GatewayProcess, Operator
 
 SAMPLE = str(ROOT / "tests" / "fakes" / "acp_agent.py")
+ROGUE = str(ROOT / "tests" / "fakes" / "acp_rogue.py")
 PATIENCE_S = 20
 
 
@@ -35,12 +39,13 @@ def answer(operator: Operator, run_id: str) -> str:
 
 
 def programs(gateway: GatewayProcess) -> list[int]:
-    """The sample programs that work in this gateway's directory."""
+    """The programs of agents that work in this gateway's directory."""
     found = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            command = link.with_name("cmdline").read_bytes()
-            if link.readlink().is_relative_to(gateway.state_dir) and SAMPLE.encode() in command:
+            command = link.with_name("cmdline").read_text()
+            is_ours = SAMPLE in command or ROGUE in command
+            if is_ours and link.readlink().is_relative_to(gateway.state_dir):
                 found.append(int(link.parent.name))
         except OSError:
             continue
@@ -101,3 +106,14 @@ def test_a_program_does_not_outlive_a_gateway_that_is_killed(start_gateway: Star
         assert [one["id"] for one in operator.call("exec.approval.list")] == [wanted["id"]]
         say(operator, "hello", "r2")
         assert answer(operator, "r2") == "You said: hello"
+
+
+@pytest.mark.skipif(not tied([]), reason="setpriv of util-linux is not installed")
+def test_not_even_one_that_does_not_notice_outlives_it(start_gateway: StartGateway) -> None:
+    gateway = start(start_gateway, args=[ROGUE, "hangs"])
+    with Operator(gateway) as operator:
+        say(operator, "hello", "r1")
+        operator.wait_event("chat", runId="r1", state="delta")
+        assert len(programs(gateway)) == 1
+        gateway.kill()
+    until(lambda: programs(gateway) == [])

@@ -92,6 +92,8 @@ def answer(request: dict[str, Any]) -> Any:
 
 def misbehave(request: dict[str, Any]) -> Any:
     match HOW:
+        case "is logged out":
+            return {"error": {"code": -32000, "message": "Authentication required"}}
         case "dies":
             say("half of it")
             os.kill(os.getpid(), signal.SIGKILL)

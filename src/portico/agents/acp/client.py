@@ -234,7 +234,7 @@ def _read(model: type[M], raw: Any) -> M:
 
 def _refusal(name: str, error: RequestError) -> Refused:
     detail = f"{name}: {error} ({error.code}) {error.data if error.data is not None else ''}"
-    if error.code == AUTH_REQUIRED and name != "session_prompt":
+    if error.code == AUTH_REQUIRED:
         return Refused(detail[:MAX_DETAIL_CHARS], "The agent's program is not logged in.")
     return Refused(detail[:MAX_DETAIL_CHARS])
 

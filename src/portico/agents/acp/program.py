@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from portico.agents.acp.launch import find_program, tied
 from portico.agents.acp.settings import AcpSettings
 from portico.agents.acp.troubles import Unstartable
 from portico.tasks import Tasks
@@ -107,7 +108,7 @@ async def start_program(settings: AcpSettings, tasks: Tasks, *, line_bytes: int)
         await asyncio.to_thread(Path(settings.cwd).mkdir, parents=True, exist_ok=True)
     try:
         process = await asyncio.create_subprocess_exec(
-            *settings.command,
+            *await asyncio.to_thread(_argv, settings),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -120,3 +121,11 @@ async def start_program(settings: AcpSettings, tasks: Tasks, *, line_bytes: int)
         raise Unstartable(f"{settings.command[0]}: {error}") from error
     log.info("acp.started", program=settings.command[0], pid=process.pid)
     return Program(process, tasks)
+
+
+def _argv(settings: AcpSettings) -> list[str]:
+    command, *arguments = settings.command
+    program = find_program(command, cwd=settings.cwd, path=settings.env.get("PATH"))
+    if program is None:
+        raise Unstartable(f"{command}: there is no such program, or it cannot be run")
+    return tied([program, *arguments])

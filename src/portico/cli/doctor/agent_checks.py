@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +42,7 @@ def _library() -> Iterator[Finding]:
 
 
 def _program(agent_id: str, runtime: RuntimeConfig, patient: Patient) -> Iterator[Finding]:
+    from portico.agents.acp.launch import find_program
     from portico.agents.acp.settings import program_env
 
     command = runtime.command or ""
@@ -55,7 +54,8 @@ def _program(agent_id: str, runtime: RuntimeConfig, patient: Patient) -> Iterato
             message=f"the program of agent {agent_id} shall work in {cwd}, which is no directory",
             next_step=f"mkdir -p {cwd}",
         )
-    if not _is_there(command, cwd, program_env(patient.env, runtime.env).get("PATH")):
+    path = program_env(patient.env, runtime.env).get("PATH")
+    if find_program(command, cwd=runtime.cwd, path=path) is None:
         yield Finding(
             check=CHECK,
             level=Level.ERROR,
@@ -63,10 +63,3 @@ def _program(agent_id: str, runtime: RuntimeConfig, patient: Patient) -> Iterato
             explanation="Every turn of the agent fails until it can be started.",
             next_step="Install it, or name it with its whole path in the agent's runtime.command",
         )
-
-
-def _is_there(command: str, cwd: Path | None, path: str | None) -> bool:
-    if os.sep not in command:
-        return shutil.which(command, path=path) is not None
-    place = (cwd or Path("/")) / command
-    return place.is_file() and os.access(place, os.X_OK)
