@@ -31,6 +31,7 @@ NAMES = (
     "broadcast",
     "idle",
     "sessions",
+    "channels",
     "micro",
 )
 RESULTS = ROOT / "benchmarks" / "results.jsonl"

@@ -296,7 +296,7 @@ class ChannelParts:
                 logins=logins,
                 store=self._store,
                 clock=self._clock,
-                default_account=self._default_account,
+                default_account=self.default_account,
             ),
             ChannelConfigMethods(self._live),
             PairingMethods(pairings=self.pairings, accounts=self.accounts),
@@ -309,7 +309,8 @@ class ChannelParts:
 
         return commit
 
-    def _default_account(self, channel: str) -> str:
+    def default_account(self, channel: str) -> str:
+        """Return the account of a channel that is meant when none is named."""
         from portico.config.channels import default_account_of
 
         return default_account_of(self._live.loaded.require().channels, channel)

@@ -32,6 +32,13 @@ class ChannelRegistry:
         """Return the account's sender; `None` when it is not configured."""
         return self._accounts.get((channel, account))
 
+    def default_account(self, channel: str) -> str:
+        """Return the account that is meant when none is named: `default`, or the first there is."""
+        accounts = [account for name, account in self._accounts if name == channel]
+        if DEFAULT_ACCOUNT in accounts or not accounts:
+            return DEFAULT_ACCOUNT
+        return accounts[0]
+
     def pieces(self, channel: str, account: str, text: str) -> list[str]:
         """Return a text as the messages it takes on an account."""
         limit = getattr(self._accounts.get((channel, account)), "text_limit", None)

@@ -6,7 +6,7 @@ Guarantees: a route leads to an account that is there.
 from __future__ import annotations
 
 from portico.channels.model import Peer, ReplyRoute
-from portico.channels.registry import DEFAULT_ACCOUNT, ChannelRegistry
+from portico.channels.registry import ChannelRegistry
 from portico.protocol.errors import InvalidRequest, Outcome
 
 DEFAULT_CHANNEL = "webchat"
@@ -29,7 +29,7 @@ def route_to(
     channel = channel or DEFAULT_CHANNEL
     if not senders.is_known(channel):
         raise refused(f"unsupported channel: {channel}")
-    account = account or DEFAULT_ACCOUNT
+    account = account or senders.default_account(channel)
     if senders.find(channel, account) is None:
         raise refused(f"unknown account of {channel}: {account}")
     return ReplyRoute(

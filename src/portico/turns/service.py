@@ -169,19 +169,36 @@ class Turns:
     def enqueue(self, new: NewTurn) -> Work[Enqueued]:
         """The work that puts a turn into its lane; call `begin` once it is committed."""
         now = self._clock.now_ms()
-        return turn_store.enqueue(
+        enqueued = yield from turn_store.enqueue(
             new,
             owner=self._owner,
             lease_until=self._lease_until(now),
             slots=self._limits.max_concurrent if self._accepting else 0,
             now=now,
         )
+        for run_id in enqueued.dropped:
+            yield from self._answer_dropped(run_id, now)
+        return enqueued
+
+    def _answer_dropped(self, run_id: str, now: int) -> Work[None]:
+        """Whoever wrote on a channel is told: overflow is never silence."""
+        row = yield from turn_store.find(run_id)
+        if row is not None:
+            yield from self._outbox.enqueue(
+                row.reply_route,
+                turn_store.DROPPED,
+                run_id=run_id,
+                session_key=row.session_key,
+                now=now,
+            )
 
     def begin(self, enqueued: Enqueued) -> None:
         """Act on what `enqueue` committed: run, steer, interrupt, or leave it to the lane."""
         row = enqueued.row
         for run_id in enqueued.dropped:
             self._say_dropped(row, run_id)
+        if enqueued.dropped:
+            self._outbox.wake()
         if enqueued.claimed:
             self._launch(row)
             return

@@ -33,6 +33,16 @@ def test_texts_are_split_where_an_account_has_a_limit() -> None:
     assert registry.pieces("pigeon", "a", " " * 30) == [" " * 30]
 
 
+def test_an_account_is_meant_when_none_is_named() -> None:
+    registry = ChannelRegistry()
+    assert registry.default_account("pigeon") == "default"
+    registry.register("pigeon", "north", Short())
+    registry.register("pigeon", "south", Short())
+    assert registry.default_account("pigeon") == "north"
+    registry.register("pigeon", "default", Short())
+    assert registry.default_account("pigeon") == "default"
+
+
 def test_known_is_what_has_an_account() -> None:
     registry = ChannelRegistry()
     assert not registry.is_known("pigeon")

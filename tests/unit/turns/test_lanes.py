@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from portico.agents.runtime import TextDelta, TurnRequest
+from portico.channels.model import Peer
 from portico.protocol.errors import IdempotencyMismatch, Overloaded
 from portico.store import Store
 from portico.turns.service import TurnLimits
-from tests.support.path import Path
+from tests.support.path import FakeChannel, Path, Senders
 from tests.support.waiting import eventually
 
 
@@ -261,6 +262,18 @@ async def test_a_full_lane_drops_the_oldest(store: Store) -> None:
             await path.ended(name)
         assert path.puppet.order == ["a", "c", "d"]
         assert "b" not in [text for _, text in await path.transcript()]
+
+
+async def test_whoever_was_dropped_on_a_channel_is_told_there(store: Store) -> None:
+    channel = FakeChannel()
+    async with Path(store, senders=Senders({"fake": channel})) as path:
+        path.lanes.cap = 1
+        for name in ("a", "b", "c"):
+            await path.say(name, channel="fake", peer=Peer("direct", name))
+        await eventually(lambda: channel.ledger)
+        (told,) = channel.ledger
+        assert (told.route.peer.id, told.run_id) == ("b", "b")
+        assert told.text == "Too many messages were waiting; this one was not answered."
 
 
 async def test_a_full_lane_sums_up_what_it_dropped(store: Store) -> None:
