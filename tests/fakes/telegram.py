@@ -20,7 +20,7 @@ import itertools
 import json
 import re
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any, ClassVar, Self
@@ -148,13 +148,14 @@ class FakeTelegram:
         self.webhook_failures = 0
         self.confirmed = 0
         self.is_polling = False
+        self.is_revoked = False
         self.files: dict[str, bytes] = {}
         self._longest_poll_s = longest_poll_s
         self._updates: deque[dict[str, Any]] = deque()
         self._ids = itertools.count(1001)
         self._message_ids = itertools.count(1)
         self._chat_ids = itertools.count(501)
-        self._plans: dict[str, deque[Fault]] = defaultdict(deque)
+        self._plans: dict[str, deque[Fault | None]] = defaultdict(deque)
         self._arrived = asyncio.Event()
         self._poll: asyncio.Future[None] | None = None
         self._server: uvicorn.Server | None = None
@@ -232,8 +233,13 @@ class FakeTelegram:
         """Updates nobody has confirmed yet."""
         return len(self._updates)
 
-    def plan(self, method: str, *faults: Fault) -> None:
-        """Let the next calls of a method go wrong."""
+    @property
+    def unconfirmed(self) -> Sequence[dict[str, Any]]:
+        """Updates nobody has confirmed yet, the newest last."""
+        return self._updates
+
+    def plan(self, method: str, *faults: Fault | None) -> None:
+        """Let the next calls of a method go wrong; `None`: let this one be."""
         self._plans[method].extend(faults)
 
     def texts(self, chat: Chat | None = None) -> list[str]:
@@ -249,9 +255,12 @@ class FakeTelegram:
     @property
     def url(self) -> str:
         """The address that stands in place of https://api.telegram.org."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
         assert self._server is not None
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        return f"http://127.0.0.1:{port}"
+        return int(self._server.servers[0].sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
         app = Starlette(
@@ -293,7 +302,7 @@ class FakeTelegram:
     async def _call(self, request: Request) -> Response:
         method = request.path_params["method"]
         self.calls.append(method)
-        if request.path_params["token"] != TOKEN:
+        if request.path_params["token"] != TOKEN or self.is_revoked:
             return _error(ApiError(401, "Unauthorized"))
         fault = self._plans[method].popleft() if self._plans[method] else None
         match fault:
