@@ -8,32 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from portico import __version__
-from portico.agents.acp import store as acp_store
-from portico.agents.mcp.rpc import McpMethods
 from portico.agents.mcp.servers import McpServers
-from portico.agents.methods import agent_methods
-from portico.agents.skills.configured import build_skill_methods, build_skills
-from portico.agents.tools.rpc import ToolMethods
+from portico.agents.skills.configured import build_skills
 from portico.agents.workspace.starting import start_workspaces
-from portico.approvals.rpc import ApprovalMethods
-from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
 from portico.automation.cron.assembly import build_cron
-from portico.budgets.rpc import BudgetMethods
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
-from portico.chat.rpc import ChatMethods
-from portico.chat.runs import AgentRunMethods
 from portico.chat.service import ChatService, ChatSettings
-from portico.chat.usage.rpc import UsageMethods
 from portico.clock import SystemClock
 from portico.config.live import LiveConfig
 from portico.events.hub import Hub
@@ -42,66 +31,47 @@ from portico.fetch import Fetcher, FetchSettings
 from portico.ids import new_id
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.routing import Router
-from portico.inbox.rpc import InboxMethods
 from portico.inbox.service import Inbox
 from portico.media.configured import build_media
-from portico.media.speech.rpc import SpeechMethods
 from portico.observe.metrics import Metrics
 from portico.observe.readiness import Readiness
 from portico.outbox.life import RetryPolicy
-from portico.outbox.rpc import SendMethods
 from portico.outbox.service import Outbox
 from portico.rpc.dispatch import Dispatcher
-from portico.rpc.hello import HelloBuilder, HelloSettings
+from portico.rpc.hello import HelloBuilder
 from portico.rpc.idempotency import StoredIdempotency
 from portico.rpc.method import Registry
 from portico.sessions.changes import SessionChanges
-from portico.sessions.rpc import SessionMethods
-from portico.sessions.rpc_read import SessionReadMethods
 from portico.sessions.service import Sessions
 from portico.store import Work, open_store
 from portico.system.health import HealthService
-from portico.system.housekeeping import Housekeeping
-from portico.system.rpc import SystemMethods, SystemSettings
 from portico.tasks import Tasks
-from portico.turns.rpc import LaneMethods
 from portico.turns.service import TurnLimits, Turns
-from portico.web.app import WebSettings, build_web
-from portico.web.channels import ChannelDoors
 from portico.web.control_plane import ControlPlane
-from portico.web.endpoint import Endpoint
-from portico.web.gate import Gate
-from portico.web.messages.http import message_endpoints
-from portico.web.messages.service import MessageService, MessageSettings
-from portico.web.metrics import StoreGauges, metrics_endpoint
-from portico.web.probes import probe_endpoints
-from portico.web.tools import tools_endpoint
 from portico.web.ws import websocket_protocol
-from portico.wiring import (
-    ConfiguredLanes,
-    acp_runtimes,
+from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp_servers
+from portico.wiring.budgets import build_budgets
+from portico.wiring.channels import ChannelParts
+from portico.wiring.doors import DoorParts
+from portico.wiring.hello import HelloSnapshot, hello_settings
+from portico.wiring.housekeeping import build_housekeeping
+from portico.wiring.lanes import ConfiguredLanes
+from portico.wiring.methods import build_methods
+from portico.wiring.settings import (
     approval_settings,
     auth_settings,
-    build_agents,
-    build_toolbox,
     cron_settings,
     exec_policy,
-    http_tools,
-    mcp_servers,
     message_api_policy,
-    openai_settings,
     self_presence,
     shown_store,
     socket_limits,
     vouched_for,
 )
-from portico.wiring_budgets import build_budgets
-from portico.wiring_channels import ChannelParts
-from portico.wiring_tools import add_built_in_tools, web_settings
+from portico.wiring.tools import add_built_in_tools, web_settings
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
-    from portico.web.mcp import McpDoor
 
 log = structlog.get_logger()
 
@@ -355,8 +325,45 @@ class Gateway:
             started_ms=self.started_ms,
             channels=self.channels.health,
         )
-        self.housekeeping = self._build_housekeeping()
-        self.registry = self._build_registry()
+        self.housekeeping = build_housekeeping(
+            self.config,
+            approvals=self.approvals,
+            budgets=self.budgets,
+            channels=self.channels,
+            clock=self.clock,
+            cron=self.cron,
+            inbox=self.inbox,
+            media_files=self.media.files,
+            outbox=self.outbox,
+            store=self.store,
+            tasks=self.tasks,
+            turns=self.turns,
+        )
+        self.registry = build_methods(
+            self._loaded,
+            agents=self.agents,
+            approvals=self.approvals,
+            budgets=self.budgets,
+            channels=self.channels,
+            chat=self.chat,
+            clock=self.clock,
+            config_snapshot=self._config_snapshot,
+            cron=self.cron,
+            health=self.health,
+            hub=self.hub,
+            inbox=self.inbox,
+            live=self.live,
+            mcp_servers=self.mcp_servers,
+            outbox=self.outbox,
+            presence=self.presence,
+            senders=self.senders,
+            sessions=self.sessions,
+            skills=self.skills,
+            speech=self.media.speech,
+            store=self.store,
+            toolbox=self.toolbox,
+            turns=self.turns,
+        )
         self.dispatcher = Dispatcher(self.registry, self.idempotency, self.clock, self.metrics)
         self.plane = ControlPlane(
             dispatcher=self.dispatcher,
@@ -377,228 +384,45 @@ class Gateway:
             "portico_turns_running", "Turns running here.", lambda: float(self.turns.running)
         )
 
-    def _build_web(self) -> None:
-        gateway = self.config.gateway
-        gate = Gate(
-            authenticator=self.authenticator,
-            trusted_proxies=gateway.trusted_proxies,
-            allowed_origins=gateway.control_ui.allowed_origins,
-            open_to_this_machine=gateway.http.open,
-        )
-        self.fetcher = Fetcher(FetchSettings())
-        messages = MessageService(
-            inbox=self.inbox,
-            turns=self.turns,
-            agents=self.agents,
-            clock=self.clock,
-            fetcher=self.fetcher,
-            policy=lambda: self.message_door,
-            accepting=lambda: self.readiness.phase == "ready",
-            models=None,
-            settings=MessageSettings(
-                queue_timeout_ms=gateway.messages.queue_timeout_ms,
-                status_retention_ms=gateway.messages.status_retention_ms,
-                heartbeat_s=gateway.messages.sse_heartbeat_ms / 1000,
-                main_key=self.main_key,
-            ),
-        )
-        self.web = build_web(
-            endpoints=[
-                *probe_endpoints(self.readiness, gate=gate, clock=self.clock, version=__version__),
-                metrics_endpoint(
-                    self.metrics,
-                    store_gauges=StoreGauges(
-                        store=self.store, clock=self.clock, metrics=self.metrics
-                    ),
-                ),
-                *message_endpoints(
-                    messages, tasks=self.tasks, max_body_bytes=gateway.http.max_body_bytes
-                ),
-                tools_endpoint(self.dispatcher),
-                *self._openai_endpoints(),
-                *self._mcp_endpoints(),
-            ],
-            gate=gate,
-            clock=self.clock,
-            settings=WebSettings(
-                version=__version__,
-                base_path=gateway.control_ui.base_path,
-                page_root=Path(root) if (root := gateway.control_ui.root) else None,
-                page_enabled=gateway.control_ui.enabled,
-                strict_transport_security=gateway.http.security_headers.strict_transport_security,
-            ),
-            metrics=self.metrics,
-            below={
-                "/integrations/": ChannelDoors(
-                    self.channels.doors, gate=gate, is_channel=self.senders.is_known
-                )
-            },
-        )
-
-    def _openai_endpoints(self) -> list[Endpoint]:
-        settings = openai_settings(self.config)
-        if settings is None:
-            return []
-        from portico.web.openai.http import openai_endpoints
-        from portico.web.openai.service import OpenAIRuns, RunSettings
-
-        messages = self.config.gateway.messages
-        runs = OpenAIRuns(
-            inbox=self.inbox,
-            turns=self.turns,
-            clock=self.clock,
-            fetcher=self.fetcher,
-            accepting=lambda: self.readiness.phase == "ready",
-            settings=RunSettings(
-                queue_timeout_ms=messages.queue_timeout_ms,
-                heartbeat_s=messages.sse_heartbeat_ms / 1000,
-            ),
-        )
-        return openai_endpoints(
-            runs,
-            agents=self.agents,
-            budgets=self.budgets,
-            main_key=self.main_key,
-            tasks=self.tasks,
-            settings=settings,
-        )
-
-    def _mcp_endpoints(self) -> list[Endpoint]:
-        settings = self.config.gateway.http.endpoints.mcp
-        self.mcp_door: McpDoor | None = None
-        if not settings.enabled:
-            return []
-        from portico.web.mcp import McpDoor
-
-        self.mcp_door = McpDoor(
-            toolbox=self.toolbox,
-            agents=self.agents,
-            main_key=self.main_key,
-            rules=http_tools(self.config),
-            max_body_bytes=settings.max_body_bytes,
-        )
-        return self.mcp_door.endpoints()
-
-    def _build_housekeeping(self) -> Housekeeping:
-        kept_ms = max(
-            self.config.store.retention_days * 86_400_000,
-            self.config.gateway.messages.status_retention_ms,
-        )
-
-        def before_ms() -> int:
-            return self.clock.now_ms() - kept_ms
-
-        return Housekeeping(
-            {
-                "turns": lambda: self.turns.forget(before_ms=before_ms()),
-                "deliveries": lambda: self.outbox.forget(before_ms=before_ms()),
-                "messages": lambda: self.inbox.forget(before_ms=before_ms()),
-                "pairing requests": lambda: self.channels.pairings.forget(before_ms=before_ms()),
-                "budgets": lambda: self.budgets.forget(before_ms=before_ms()),
-                "channel events": lambda: self.accounts.forget(before_ms=before_ms()),
-                "approvals": lambda: self.approvals.forget(before_ms=before_ms()),
-                "acp sessions": lambda: self.store.write(acp_store.forget, before_ms=before_ms()),
-                "cron.runs": lambda: self.cron.retention.forget_runs(before_ms=before_ms()),
-                "cron.sessions": self.cron.retention.forget_sessions,
-                "media": lambda: asyncio.to_thread(self.media.files.forget),
-            },
-            tasks=self.tasks,
-        )
-
-    def _build_registry(self) -> Registry:
-        sessions, turns, agents, chat = self.sessions, self.turns, self.agents, self.chat
-        history_bytes = self.config.gateway.limits.chat_history_max_bytes
-        registry = Registry()
-        for feature in (
-            SystemMethods(
-                health=self.health,
-                presence=self.presence,
-                sessions=sessions,
-                agents=agents,
-                store=self.store,
-                clock=self.clock,
-                config_snapshot=self._config_snapshot,
-                settings=SystemSettings(
-                    version=__version__,
-                    log_file=self._loaded.paths.log_file,
-                    drain_ms=self.config.gateway.shutdown.drain_ms,
-                ),
-            ),
-            ChatMethods(
-                chat=chat,
-                sessions=sessions,
-                turns=turns,
-                agents=agents,
-                hub=self.hub,
-                max_history_bytes=history_bytes,
-            ),
-            AgentRunMethods(
-                chat=chat, turns=turns, sessions=sessions, agents=agents, clock=self.clock
-            ),
-            ToolMethods(
-                toolbox=self.toolbox,
-                agents=agents,
-                main_key=self.main_key,
-                http_door=http_tools(self.config),
-            ),
-            McpMethods(self.mcp_servers),
-            SpeechMethods(self.media.speech),
-            *build_skill_methods(
-                self.live,
-                skills=self.skills,
-                agents=agents,
-                clock=self.clock,
-                main_key=self.main_key,
-            ),
-            ApprovalMethods(
-                approvals=self.approvals,
-                clock=self.clock,
-                base_path=self.config.gateway.control_ui.base_path,
-            ),
-            PolicyMethods(self.approvals.policy),
-            *agent_methods(live=self.live, agents=agents, clock=self.clock),
-            SessionReadMethods(sessions=sessions, clock=self.clock),
-            SessionMethods(
-                sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=self.clock
-            ),
-            UsageMethods(
-                store=self.store,
-                clock=self.clock,
-                sessions=sessions,
-                agents=agents,
-                budgets=self.budgets,
-            ),
-            BudgetMethods(budgets=self.budgets, clock=self.clock),
-            SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
-            *self.channels.methods(),
-            InboxMethods(inbox=self.inbox, runs=turns, store=self.store),
-            LaneMethods(turns=turns, store=self.store),
-            self.cron.methods,
-        ):
-            registry.add(feature)
-        return registry
-
     def _build_hello(self) -> HelloBuilder:
-        limits, paths = self.config.gateway.limits, self._loaded.paths
         return HelloBuilder(
             self.registry,
-            HelloSettings(
-                version=__version__,
+            hello_settings(
+                self._loaded,
                 boot_id=self.boot_id,
-                max_payload=limits.max_payload_bytes,
-                max_buffered=limits.max_buffered_bytes,
-                tick_interval_ms=limits.tick_interval_ms,
-                max_attachment_bytes=self.chat.settings.attachments.max_bytes,
-                max_image_bytes=self.chat.settings.attachments.max_image_bytes,
-                config_path=str(paths.config_file),
-                state_dir=str(paths.state_dir),
+                attachments=self.chat.settings.attachments,
                 auth_mode=self.auth_settings.mode,
             ),
             presence=self.presence,
             state_version=self.state_version,
-            snapshot=HelloSnapshot(self),
+            snapshot=HelloSnapshot(
+                health=self.health, agents=self.agents, live=self.live, main_key=self.main_key
+            ),
             clock=self.clock,
         )
+
+    def _build_web(self) -> None:
+        self.fetcher = Fetcher(FetchSettings())
+        self.doors = DoorParts(
+            self.config,
+            agents=self.agents,
+            authenticator=self.authenticator,
+            budgets=self.budgets,
+            channel_doors=self.channels.doors,
+            clock=self.clock,
+            dispatcher=self.dispatcher,
+            fetcher=self.fetcher,
+            inbox=self.inbox,
+            message_door=lambda: self.message_door,
+            metrics=self.metrics,
+            readiness=self.readiness,
+            senders=self.senders,
+            store=self.store,
+            tasks=self.tasks,
+            toolbox=self.toolbox,
+            turns=self.turns,
+        )
+        self.web = self.doors.web
 
     def _config_snapshot(self) -> dict[str, Any]:
         from portico.config import load, snapshot
@@ -625,8 +449,8 @@ class Gateway:
         await self.plane.start()
         self.accounts.start()
         self.housekeeping.start()
-        if self.mcp_door is not None:
-            await self.mcp_door.start(self.tasks)
+        if self.doors.mcp is not None:
+            await self.doors.mcp.start(self.tasks)
 
     def open(self) -> None:
         """Let clients in."""
@@ -691,33 +515,6 @@ def method_registry() -> Registry:
 
     loaded = load_text(resolve_paths(env={}), '{ gateway: { auth: { mode: "none" } } }', env={})
     return Gateway(loaded, env={}).registry
-
-
-class HelloSnapshot:
-    """What `hello-ok.snapshot` says beyond presence."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    def health(self) -> Any:
-        """The last health summary."""
-        return self._gateway.health.last
-
-    def session_defaults(self) -> Any:
-        """Where a client without a session of its own belongs."""
-        default, main = self._gateway.agents.default_id, self._gateway.main_key
-        return {
-            "defaultAgentId": default,
-            "modelConfigured": True,  # every agent has a runtime; pages let nobody write without
-            "selectionRequired": False,
-            "mainKey": main,
-            "mainSessionKey": f"agent:{default}:{main}",
-            "scope": "per-sender",
-        }
-
-    def applied_config_hash(self) -> str | None:
-        """The revision of the running configuration."""
-        return self._gateway.applied_hash
 
 
 def _task_failed(name: str, error: BaseException) -> None:

@@ -11,7 +11,7 @@ from portico.channels.model import InboundMessage, Peer, ReplyRoute
 from portico.config.channels import AccountEntry
 from portico.config.sections.channels import AccountConfig
 from portico.inbox.policy import OPEN_DOOR
-from portico.wiring_channels import AccountRules
+from portico.wiring.channels import AccountRules
 
 CONFIG = {
     "agent": "helper",

@@ -29,7 +29,7 @@ from portico.outbox.tools import MessageTools
 from portico.sessions.reach import Reach, ReachRules
 from portico.sessions.tools import SessionTools
 from portico.turns.files import SentFiles
-from portico.wiring import exec_rules
+from portico.wiring.agents import exec_rules
 
 if TYPE_CHECKING:
     from portico.agents.service import Agents

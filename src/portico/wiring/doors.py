@@ -1,0 +1,184 @@
+"""The HTTP side, constructed: every endpoint of the port, and the gate before them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portico import __version__
+from portico.agents.service import Agents
+from portico.agents.tools.toolbox import Toolbox
+from portico.auth.service import Authenticator
+from portico.budgets.service import Budgets
+from portico.channels.doors import Doors
+from portico.channels.registry import ChannelRegistry
+from portico.clock import Clock
+from portico.fetch import Fetcher
+from portico.inbox.policy import DoorPolicy
+from portico.inbox.service import Inbox
+from portico.observe.metrics import Metrics
+from portico.observe.readiness import Readiness
+from portico.rpc.dispatch import Dispatcher
+from portico.store import Store
+from portico.tasks import Tasks
+from portico.turns.service import Turns
+from portico.web.app import Web, WebSettings, build_web
+from portico.web.channels import ChannelDoors
+from portico.web.endpoint import Endpoint
+from portico.web.gate import Gate
+from portico.web.messages.http import message_endpoints
+from portico.web.messages.service import MessageService, MessageSettings
+from portico.web.metrics import StoreGauges, metrics_endpoint
+from portico.web.probes import probe_endpoints
+from portico.web.tools import tools_endpoint
+from portico.wiring.agents import http_tools
+from portico.wiring.settings import openai_settings
+
+if TYPE_CHECKING:
+    from portico.config.model import PorticoConfig
+    from portico.web.mcp import McpDoor
+
+
+class DoorParts:
+    """Everything about the HTTP side, and what of it is started and closed with the gateway."""
+
+    def __init__(
+        self,
+        config: PorticoConfig,
+        *,
+        agents: Agents,
+        authenticator: Authenticator,
+        budgets: Budgets,
+        channel_doors: Doors,
+        clock: Clock,
+        dispatcher: Dispatcher,
+        fetcher: Fetcher,
+        inbox: Inbox,
+        message_door: Callable[[], DoorPolicy],
+        metrics: Metrics,
+        readiness: Readiness,
+        senders: ChannelRegistry,
+        store: Store,
+        tasks: Tasks,
+        toolbox: Toolbox,
+        turns: Turns,
+    ) -> None:
+        self._config = config
+        self._agents = agents
+        self._budgets = budgets
+        self._clock = clock
+        self._fetcher = fetcher
+        self._inbox = inbox
+        self._message_door = message_door
+        self._readiness = readiness
+        self._tasks = tasks
+        self._toolbox = toolbox
+        self._turns = turns
+        gateway = config.gateway
+        gate = Gate(
+            authenticator=authenticator,
+            trusted_proxies=gateway.trusted_proxies,
+            allowed_origins=gateway.control_ui.allowed_origins,
+            open_to_this_machine=gateway.http.open,
+        )
+        gauges = StoreGauges(store=store, clock=clock, metrics=metrics)
+        self.mcp = self._mcp()
+        self.web: Web = build_web(
+            endpoints=[
+                *probe_endpoints(readiness, gate=gate, clock=clock, version=__version__),
+                metrics_endpoint(metrics, store_gauges=gauges),
+                *self._messages(),
+                tools_endpoint(dispatcher),
+                *self._openai(),
+                *(() if self.mcp is None else self.mcp.endpoints()),
+            ],
+            gate=gate,
+            clock=clock,
+            settings=_web_settings(config),
+            metrics=metrics,
+            below={
+                "/integrations/": ChannelDoors(
+                    channel_doors, gate=gate, is_channel=senders.is_known
+                )
+            },
+        )
+
+    def _is_accepting(self) -> bool:
+        return self._readiness.phase == "ready"
+
+    def _messages(self) -> list[Endpoint]:
+        given = self._config.gateway.messages
+        messages = MessageService(
+            inbox=self._inbox,
+            turns=self._turns,
+            agents=self._agents,
+            clock=self._clock,
+            fetcher=self._fetcher,
+            policy=self._message_door,
+            accepting=self._is_accepting,
+            models=None,
+            settings=MessageSettings(
+                queue_timeout_ms=given.queue_timeout_ms,
+                status_retention_ms=given.status_retention_ms,
+                heartbeat_s=given.sse_heartbeat_ms / 1000,
+                main_key=self._config.session.main_key,
+            ),
+        )
+        most = self._config.gateway.http.max_body_bytes
+        return message_endpoints(messages, tasks=self._tasks, max_body_bytes=most)
+
+    def _openai(self) -> list[Endpoint]:
+        settings = openai_settings(self._config)
+        if settings is None:
+            return []
+        from portico.web.openai.http import openai_endpoints
+        from portico.web.openai.service import OpenAIRuns, RunSettings
+
+        messages = self._config.gateway.messages
+        runs = OpenAIRuns(
+            inbox=self._inbox,
+            turns=self._turns,
+            clock=self._clock,
+            fetcher=self._fetcher,
+            accepting=self._is_accepting,
+            settings=RunSettings(
+                queue_timeout_ms=messages.queue_timeout_ms,
+                heartbeat_s=messages.sse_heartbeat_ms / 1000,
+            ),
+        )
+        return openai_endpoints(
+            runs,
+            agents=self._agents,
+            budgets=self._budgets,
+            main_key=self._config.session.main_key,
+            tasks=self._tasks,
+            settings=settings,
+        )
+
+    def _mcp(self) -> McpDoor | None:
+        settings = self._config.gateway.http.endpoints.mcp
+        if not settings.enabled:
+            return None
+        from portico.web.mcp import McpDoor
+
+        return McpDoor(
+            toolbox=self._toolbox,
+            agents=self._agents,
+            main_key=self._config.session.main_key,
+            rules=http_tools(self._config),
+            max_body_bytes=settings.max_body_bytes,
+        )
+
+
+def _web_settings(config: PorticoConfig) -> WebSettings:
+    """Return how the port answers."""
+    gateway = config.gateway
+    page = gateway.control_ui
+    return WebSettings(
+        version=__version__,
+        base_path=page.base_path,
+        page_root=Path(page.root) if page.root else None,
+        page_enabled=page.enabled,
+        strict_transport_security=gateway.http.security_headers.strict_transport_security,
+    )

@@ -1,0 +1,64 @@
+"""What is swept away when it is old enough: one line for each kind of row or file."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from portico.agents.acp import store as acp_store
+from portico.approvals.service import Approvals
+from portico.automation.cron.assembly import Cron
+from portico.budgets.service import Budgets
+from portico.clock import Clock
+from portico.inbox.service import Inbox
+from portico.media.files import MediaFiles
+from portico.outbox.service import Outbox
+from portico.store import Store
+from portico.system.housekeeping import Housekeeping
+from portico.tasks import Tasks
+from portico.turns.service import Turns
+from portico.wiring.channels import ChannelParts
+
+if TYPE_CHECKING:
+    from portico.config.model import PorticoConfig
+
+DAY_MS = 86_400_000
+
+
+def build_housekeeping(
+    config: PorticoConfig,
+    *,
+    approvals: Approvals,
+    budgets: Budgets,
+    channels: ChannelParts,
+    clock: Clock,
+    cron: Cron,
+    inbox: Inbox,
+    media_files: MediaFiles,
+    outbox: Outbox,
+    store: Store,
+    tasks: Tasks,
+    turns: Turns,
+) -> Housekeeping:
+    """Construct the sweeps; nothing is forgotten while its status may still be asked for."""
+    kept_ms = max(config.store.retention_days * DAY_MS, config.gateway.messages.status_retention_ms)
+
+    def before_ms() -> int:
+        return clock.now_ms() - kept_ms
+
+    return Housekeeping(
+        {
+            "turns": lambda: turns.forget(before_ms=before_ms()),
+            "deliveries": lambda: outbox.forget(before_ms=before_ms()),
+            "messages": lambda: inbox.forget(before_ms=before_ms()),
+            "pairing requests": lambda: channels.pairings.forget(before_ms=before_ms()),
+            "budgets": lambda: budgets.forget(before_ms=before_ms()),
+            "channel events": lambda: channels.accounts.forget(before_ms=before_ms()),
+            "approvals": lambda: approvals.forget(before_ms=before_ms()),
+            "acp sessions": lambda: store.write(acp_store.forget, before_ms=before_ms()),
+            "cron.runs": lambda: cron.retention.forget_runs(before_ms=before_ms()),
+            "cron.sessions": cron.retention.forget_sessions,
+            "media": lambda: asyncio.to_thread(media_files.forget),
+        },
+        tasks=tasks,
+    )

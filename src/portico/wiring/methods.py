@@ -1,0 +1,128 @@
+"""Every feature with RPC methods, constructed and registered: what the control plane can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from portico import __version__
+from portico.agents.mcp.rpc import McpMethods
+from portico.agents.mcp.servers import McpServers
+from portico.agents.methods import agent_methods
+from portico.agents.service import Agents
+from portico.agents.skills.configured import build_skill_methods
+from portico.agents.skills.service import Skills
+from portico.agents.tools.rpc import ToolMethods
+from portico.agents.tools.toolbox import Toolbox
+from portico.approvals.rpc import ApprovalMethods
+from portico.approvals.rpc_policy import PolicyMethods
+from portico.approvals.service import Approvals
+from portico.automation.cron.assembly import Cron
+from portico.budgets.rpc import BudgetMethods
+from portico.budgets.service import Budgets
+from portico.channels.registry import ChannelRegistry
+from portico.chat.rpc import ChatMethods
+from portico.chat.runs import AgentRunMethods
+from portico.chat.service import ChatService
+from portico.chat.usage.rpc import UsageMethods
+from portico.clock import Clock
+from portico.config.live import LiveConfig
+from portico.events.hub import Hub
+from portico.events.presence import Presence
+from portico.inbox.rpc import InboxMethods
+from portico.inbox.service import Inbox
+from portico.media.speech.rpc import SpeechMethods
+from portico.media.speech.service import Speech
+from portico.outbox.rpc import SendMethods
+from portico.outbox.service import Outbox
+from portico.rpc.method import Registry
+from portico.sessions.rpc import SessionMethods
+from portico.sessions.rpc_read import SessionReadMethods
+from portico.sessions.service import Sessions
+from portico.store import Store
+from portico.system.health import HealthService
+from portico.system.rpc import SystemMethods, SystemSettings
+from portico.turns.rpc import LaneMethods
+from portico.turns.service import Turns
+from portico.wiring.agents import http_tools
+from portico.wiring.channels import ChannelParts
+
+if TYPE_CHECKING:
+    from portico.config import LoadedConfig
+
+
+def build_methods(
+    loaded: LoadedConfig,
+    *,
+    agents: Agents,
+    approvals: Approvals,
+    budgets: Budgets,
+    channels: ChannelParts,
+    chat: ChatService,
+    clock: Clock,
+    config_snapshot: Callable[[], dict[str, Any]],
+    cron: Cron,
+    health: HealthService,
+    hub: Hub,
+    inbox: Inbox,
+    live: LiveConfig,
+    mcp_servers: McpServers,
+    outbox: Outbox,
+    presence: Presence,
+    senders: ChannelRegistry,
+    sessions: Sessions,
+    skills: Skills,
+    speech: Speech,
+    store: Store,
+    toolbox: Toolbox,
+    turns: Turns,
+) -> Registry:
+    """Construct every feature with RPC methods and register what it declares."""
+    config = loaded.require()
+    gateway, main_key = config.gateway, config.session.main_key
+    registry = Registry()
+    for feature in (
+        SystemMethods(
+            health=health,
+            presence=presence,
+            sessions=sessions,
+            agents=agents,
+            store=store,
+            clock=clock,
+            config_snapshot=config_snapshot,
+            settings=SystemSettings(
+                version=__version__,
+                log_file=loaded.paths.log_file,
+                drain_ms=gateway.shutdown.drain_ms,
+            ),
+        ),
+        ChatMethods(
+            chat=chat,
+            sessions=sessions,
+            turns=turns,
+            agents=agents,
+            hub=hub,
+            max_history_bytes=gateway.limits.chat_history_max_bytes,
+        ),
+        AgentRunMethods(chat=chat, turns=turns, sessions=sessions, agents=agents, clock=clock),
+        ToolMethods(
+            toolbox=toolbox, agents=agents, main_key=main_key, http_door=http_tools(config)
+        ),
+        McpMethods(mcp_servers),
+        SpeechMethods(speech),
+        *build_skill_methods(live, skills=skills, agents=agents, clock=clock, main_key=main_key),
+        ApprovalMethods(approvals=approvals, clock=clock, base_path=gateway.control_ui.base_path),
+        PolicyMethods(approvals.policy),
+        *agent_methods(live=live, agents=agents, clock=clock),
+        SessionReadMethods(sessions=sessions, clock=clock),
+        SessionMethods(sessions=sessions, agents=agents, lanes=turns, talk=chat, clock=clock),
+        UsageMethods(store=store, clock=clock, sessions=sessions, agents=agents, budgets=budgets),
+        BudgetMethods(budgets=budgets, clock=clock),
+        SendMethods(outbox=outbox, store=store, senders=senders),
+        *channels.methods(),
+        InboxMethods(inbox=inbox, runs=turns, store=store),
+        LaneMethods(turns=turns, store=store),
+        cron.methods,
+    ):
+        registry.add(feature)
+    return registry

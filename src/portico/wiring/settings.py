@@ -1,0 +1,153 @@
+"""From the configuration to the settings that services are constructed with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from portico import __version__
+from portico.approvals.policy import ExecPolicy
+from portico.approvals.service import ApprovalSettings
+from portico.auth.rate_limit import RateLimitSettings
+from portico.auth.service import AuthSettings
+from portico.automation.cron.assembly import CronSettings
+from portico.automation.cron.life import Rules as CronRules
+from portico.channels.model import InboundMessage
+from portico.clock import Clock
+from portico.config.checks import auth_mode
+from portico.events.presence import PresenceEntry
+from portico.ids import new_secret
+from portico.inbox.policy import DoorPolicy
+from portico.web.control_plane import SocketLimits
+
+if TYPE_CHECKING:
+    from portico.config import LoadedConfig
+    from portico.config.model import PorticoConfig
+    from portico.web.openai.http import OpenAISettings
+
+log = structlog.get_logger()
+
+
+def vouched_for(config: PorticoConfig) -> Callable[[InboundMessage], bool]:
+    """Return whose messages the operator vouches for."""
+    trusted = frozenset(config.tools.trusted)
+
+    def vouches(message: InboundMessage) -> bool:
+        return not trusted.isdisjoint((message.channel, f"{message.channel}:{message.sender}"))
+
+    return vouches
+
+
+def exec_policy(loaded: LoadedConfig, env: Mapping[str, str], clock: Clock) -> ExecPolicy:
+    """Return what agents may run on this machine without asking."""
+    given = loaded.require().approvals.policy_file
+    path = Path(given) if given else loaded.paths.exec_approvals
+    return ExecPolicy(path, search_path=env.get("PATH", os.defpath), clock=clock)
+
+
+def approval_settings(config: PorticoConfig) -> ApprovalSettings:
+    """Return how approvals are asked for."""
+    given = config.approvals
+    return ApprovalSettings(given.timeout_seconds, given.wait_for_client, given.max_pending)
+
+
+def auth_settings(config: PorticoConfig) -> AuthSettings:
+    """Return how clients prove themselves; a missing token is made up for this run."""
+    auth, mode = config.gateway.auth, auth_mode(config)
+    limit = auth.rate_limit
+    token = auth.token
+    if mode == "token" and not token:
+        token = new_secret()
+        log.warning("auth.runtime_token", note="no token configured; clients need one of their own")
+    return AuthSettings(
+        mode=mode,
+        token=token,
+        password=auth.password,
+        allowed_origins=config.gateway.control_ui.allowed_origins,
+        trusted_proxies=config.gateway.trusted_proxies,
+        auto_approve_local=config.gateway.nodes.pairing.auto_approve_local,
+        rate_limit=RateLimitSettings(
+            limit.max_attempts, limit.window_ms, limit.lockout_ms, limit.exempt_loopback
+        ),
+    )
+
+
+def message_api_policy(config: PorticoConfig) -> DoorPolicy:
+    """Return the rules of the gateway message API."""
+    rules = config.gateway.messages
+    return DoorPolicy(
+        allow_senders=None if rules.allow_users is None else frozenset(rules.allow_users),
+        require_mention=rules.require_mention,
+        mention_patterns=rules.mention_patterns,
+    )
+
+
+def cron_settings(config: PorticoConfig) -> CronSettings:
+    """Return what is configured of scheduled jobs."""
+    cron = config.cron
+    return CronSettings(
+        rules=CronRules(
+            zone=cron.timezone,
+            policy="skip" if cron.skip_missed_jobs else "run_once",
+            grace_ms=cron.misfire_grace_ms,
+            max_catch_up=cron.max_catch_up,
+            max_errors=cron.max_consecutive_errors,
+        ),
+        is_enabled=cron.enabled,
+        max_jobs=cron.max_jobs,
+        min_interval_ms=cron.min_interval_ms,
+        max_runs=cron.max_concurrent_runs,
+        keep_runs=cron.run_log.keep_lines,
+        keep_sessions_ms=cron.session_retention_ms,
+    )
+
+
+def openai_settings(config: PorticoConfig) -> OpenAISettings | None:
+    """Return which parts of the OpenAI-compatible API are there; `None`: it costs nothing."""
+    doors = config.gateway.http.endpoints
+    chat, responses = doors.chat_completions, doors.responses
+    if not (chat.enabled or responses.enabled):
+        return None
+    from portico.web.openai.http import OpenAISettings
+
+    return OpenAISettings(
+        chat_body_bytes=chat.max_body_bytes if chat.enabled else None,
+        responses_body_bytes=responses.max_body_bytes if responses.enabled else None,
+        max_images=chat.max_image_parts,
+        max_urls=responses.max_url_parts,
+    )
+
+
+def socket_limits(config: PorticoConfig) -> SocketLimits:
+    """Return the limits of the WebSocket door."""
+    limits = config.gateway.limits
+    return SocketLimits(**{name: getattr(limits, name) for name in SocketLimits.__annotations__})
+
+
+def self_presence(boot_id: str, now_ms: int) -> PresenceEntry:
+    """Return the gateway's own entry in the presence list."""
+    host = socket.gethostname()
+    return PresenceEntry(
+        host=host,
+        version=__version__,
+        platform=f"{platform.system().lower()} {platform.release()}",
+        device_family=platform.system(),
+        mode="gateway",
+        reason="self",
+        instance_id=boot_id,
+        text=f"Gateway: {host} · app {__version__} · mode gateway · reason self",
+        ts=now_ms,
+    )
+
+
+def shown_store(url: str) -> str:
+    """Return where the database is, without credentials, as administrators see it."""
+    if url.startswith("sqlite:///"):
+        return url.removeprefix("sqlite:///")
+    return "postgresql://" + url.rpartition("@")[2].partition("?")[0].removeprefix("postgresql://")
