@@ -101,6 +101,9 @@ class Ledger:
             self.taken.append(message)
         return Received(Verdict.ADMIT, duplicate=known)
 
+    async def is_wanted(self, message: InboundMessage) -> bool:
+        return message.sender != "eve"
+
 
 def entry(account: str = "a", *, channel: str = "puppet", **changes: Any) -> AccountEntry:
     config = AccountConfig(dm_policy="open", allow_from=("*",))

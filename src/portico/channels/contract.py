@@ -250,6 +250,14 @@ class AccountContext(Protocol):
         """
         ...
 
+    async def is_wanted(self, message: InboundMessage) -> bool:
+        """Whether a message would be admitted or kept as context; nothing is stored.
+
+        Ask it with the message as it is without its files, before they are fetched: those of
+        strangers need not be.
+        """
+        ...
+
     async def note(self, event: ChannelEvent, *, cursor: str | None = None) -> bool:
         """Record what is no message; `False` when it was recorded before. Raises as `receive`."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Literal
 
 import msgspec
@@ -50,6 +51,30 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     content: str | None = None
     url: str | None = None
     size_bytes: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        content: bytes,
+        *,
+        type: str | None = None,  # noqa: A002  # the wire's name
+        mime_type: str | None = None,
+        file_name: str | None = None,
+    ) -> Attachment:
+        """Return a file with its content, as a channel hands it in.
+
+        Args:
+            type: image, audio, video or file; `None`: as the MIME type says.
+            mime_type, file_name: what the provider calls it; neither is trusted.
+        """
+        major = (mime_type or "").partition("/")[0]
+        return cls(
+            type=type or (major if major in {"image", "audio", "video"} else "file"),
+            mime_type=mime_type,
+            file_name=file_name,
+            content=base64.b64encode(content).decode(),
+            size_bytes=len(content),
+        )
 
 
 class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):

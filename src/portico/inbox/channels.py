@@ -58,3 +58,7 @@ class ChannelIntake:
         if taken.is_retold:
             log.warning("inbox.retold", channel=message.channel, account=message.account)
         return Received(taken.verdict, taken.duplicate, taken.reason, taken.run_id)
+
+    async def is_wanted(self, message: InboundMessage) -> bool:
+        """Whether a message would be admitted or kept as context; nothing is stored."""
+        return await self._inbox.foresee(message) is not Verdict.REFUSE

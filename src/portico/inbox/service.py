@@ -21,7 +21,7 @@ import msgspec
 from sqlalchemy import bindparam, delete, select
 
 from portico.agents.runtime import TurnRequest
-from portico.channels.admission import Effect, Policy, Verdict
+from portico.channels.admission import Decision, Effect, Policy, Verdict
 from portico.channels.model import DropPolicy, InboundMessage, QueueMode, ReplyRoute
 from portico.clock import Clock
 from portico.ids import new_id
@@ -238,6 +238,15 @@ class Inbox:
         )
         self.begin(message, accepted)
         return accepted
+
+    async def foresee(self, message: InboundMessage) -> Verdict:
+        """Return what the door's policy would decide about a message now; nothing is stored."""
+        judge, now = self._policies(message.channel, message.account), self._clock.now_ms()
+
+        def work() -> Work[Decision]:
+            return judge.judge(message, searchable=_searchable(message), now=now)
+
+        return (await self._store.read(work)).verdict
 
     def admit(
         self, message: InboundMessage, request: TurnRequest, routing: Routing

@@ -142,6 +142,17 @@ async def test_files_of_every_kind(tmp_path: Path) -> None:
         assert runtime.seen[4].text == "[location 59.9, 10.7]"
 
 
+async def test_what_a_stranger_attaches_is_not_fetched(tmp_path: Path) -> None:
+    async with (
+        FakeTelegram() as telegram,
+        bot(tmp_path, telegram, dmPolicy="allowlist", allowFrom=[]),
+    ):
+        eve = telegram.person("Eve")
+        telegram.says(eve, document=telegram.file(b"x" * 50, mime_type="application/zip"))
+        await eventually(lambda: telegram.waiting == 0)
+        assert "getFile" not in telegram.calls
+
+
 async def test_groups_topics_and_mentions(tmp_path: Path) -> None:
     async with FakeTelegram() as telegram, bot(tmp_path, telegram, replyToMode="all"):
         ann = telegram.person("Ann")

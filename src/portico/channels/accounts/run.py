@@ -36,6 +36,10 @@ class Intake(Protocol):
         """
         ...
 
+    async def is_wanted(self, message: InboundMessage) -> bool:
+        """Whether it would be admitted or kept as context; nothing is stored."""
+        ...
+
 
 class Listener(Protocol):
     """Who wants to know how a run is doing."""
@@ -120,6 +124,12 @@ class Run:
         if received.run_id is not None and not received.duplicate:
             self._listener.admitted(whole, received.run_id)
         return received
+
+    async def is_wanted(self, message: InboundMessage) -> bool:
+        """Whether a message would be admitted or kept as context."""
+        self._check()
+        whole = msgspec.structs.replace(message, channel=self.channel, account=self.account)
+        return await self._intake.is_wanted(whole)
 
     async def note(self, event: ChannelEvent, *, cursor: str | None = None) -> bool:
         """Record what is no message; `False` when it was recorded before."""

@@ -170,13 +170,17 @@ class Telegram(TelegramSender):
             await self._ctx.note(noted, cursor=cursor)
             return
         incoming = Incoming(messages, int(cursor))
+        bare = inbound(incoming, bot=self._bot.bot, files=())
+        # What a stranger sent is named, not fetched.
+        most = self._bytes if await self._ctx.is_wanted(bare) else 0
         files = [
             file
             for message in messages
-            for file in await attachments(self._bot, message, max_bytes=self._bytes)
+            for file in await attachments(self._bot, message, max_bytes=most)
         ]
-        message = inbound(incoming, bot=self._bot.bot, files=files)
-        await self._ctx.receive(message, cursor=cursor)
+        await self._ctx.receive(
+            msgspec.structs.replace(bare, attachments=tuple(files)), cursor=cursor
+        )
 
 
 def _bot(config: TelegramAccount, polls: HTTPXRequest) -> Bot:

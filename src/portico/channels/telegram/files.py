@@ -5,7 +5,6 @@ Source: https://core.telegram.org/bots/api#getfile (bots may fetch up to 20 MB).
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import structlog
@@ -22,14 +21,18 @@ FETCH_TIMEOUT_S = 30.0
 
 
 async def attachments(bot: Bot, message: Message, *, max_bytes: int) -> list[Attachment]:
-    """Return a message's file; one that is too large or does not come is named without content."""
+    """Return a message's file; one that is too large or does not come is named without content.
+
+    Args:
+        max_bytes: 0: do not fetch anything.
+    """
     found = _file_of(message)
     if found is None:
         return []
     kind, file, mime_type, name = found
     size = getattr(file, "file_size", None)
     shown = Attachment(type=kind, mime_type=mime_type, file_name=name, size_bytes=size)
-    if size is not None and size > min(max_bytes, MOST_BYTES):
+    if max_bytes <= 0 or (size is not None and size > min(max_bytes, MOST_BYTES)):
         return [shown]
     try:
         content = await _fetch(bot, file.file_id)
@@ -38,15 +41,7 @@ async def attachments(bot: Bot, message: Message, *, max_bytes: int) -> list[Att
         return [shown]
     if len(content) > max_bytes:
         return [shown]
-    return [
-        Attachment(
-            type=kind,
-            mime_type=mime_type,
-            file_name=name,
-            content=base64.b64encode(content).decode(),
-            size_bytes=len(content),
-        )
-    ]
+    return [Attachment.of(content, type=kind, mime_type=mime_type, file_name=name)]
 
 
 async def _fetch(bot: Bot, file_id: str) -> bytes:
