@@ -42,6 +42,7 @@ PARAMS = {
         *("cron.add", "cron.list", "cron.runs", "cron.status"),
         *("sessions.messages.subscribe", "sessions.messages.unsubscribe"),
         *("models.list", "logs.tail", "send", "tools.catalog", "tools.effective", "tools.invoke"),
+        *("poll", "message.action"),
         *("skills.status", "skills.bins", "skills.install", "skills.update"),
         *("tts.speak", "skills.upload.begin", "skills.upload.chunk", "skills.upload.commit"),
         *("agents.create", "agents.update", "agents.delete"),

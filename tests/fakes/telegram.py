@@ -479,12 +479,28 @@ class FakeTelegram:
 
     def _on_send_poll(self, params: dict[str, Any]) -> dict[str, Any]:
         options = [
-            {"text": o["text"] if isinstance(o, dict) else o, "voter_count": 0}
-            for o in params.get("options") or []
+            {
+                "persistent_id": str(number),
+                "text": o["text"] if isinstance(o, dict) else o,
+                "voter_count": 0,
+            }
+            for number, o in enumerate(params.get("options") or [])
         ]
         if not 1 <= len(options) <= 12:
             raise ApiError(400, "Bad Request: wrong number of poll options")
-        poll = {"id": str(next(self._ids)), "question": params.get("question"), "options": options}
+        several = str(params.get("allows_multiple_answers")).lower() == "true"
+        poll = {
+            "id": str(next(self._ids)),
+            "question": params.get("question"),
+            "options": options,
+            "total_voter_count": 0,
+            "is_closed": False,
+            "is_anonymous": str(params.get("is_anonymous")).lower() != "false",
+            "type": "regular",
+            "allows_multiple_answers": several,
+            "allows_revoting": True,
+            "members_only": False,
+        }
         return self._post(params, poll=poll)
 
     def _post(self, params: dict[str, Any], **content: Any) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class OutgoingPoll:
     options: tuple[str, ...]
     max_selections: int = 1
     duration_s: int | None = None
+    is_anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +329,15 @@ class Edits(Protocol):
 
     async def edit(self, route: ReplyRoute, message_id: str, text: str) -> None:
         """Change a message's text. Raises `ChannelError`."""
+        ...
+
+
+@runtime_checkable
+class Deletes(Protocol):
+    """Messages can be taken back."""
+
+    async def delete(self, route: ReplyRoute, message_id: str) -> None:
+        """Delete a message for everybody. Raises `ChannelError`."""
         ...
 
 

@@ -40,6 +40,7 @@ class Capabilities:
 
     keyed: bool = False
     edit: bool = False
+    delete: bool = False
     reaction: bool = False
     typing: bool = False
     read_receipt: bool = False
@@ -55,6 +56,7 @@ class Capabilities:
         flags = {
             "keyed": self.keyed,
             "edit": self.edit,
+            "delete": self.delete,
             "reaction": self.reaction,
             "typing": self.typing,
             "readReceipt": self.read_receipt,

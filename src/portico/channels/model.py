@@ -77,6 +77,20 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
         )
 
 
+class Poll(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A question to vote on.
+
+    Attributes:
+        duration_s: how long it is open; `None`: until the provider closes it.
+    """
+
+    question: str
+    options: tuple[str, ...]
+    max_selections: int = 1
+    duration_s: int | None = None
+    is_anonymous: bool = False
+
+
 class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One message as a door hands it in, before anything is decided about it.
 

@@ -6,7 +6,7 @@ never sends them, though somebody may be sent a message there.
 
 from __future__ import annotations
 
-from portico.channels.contract import Channel
+from portico.channels.contract import Channel, RunningAccount
 from portico.channels.text.split import split_markdown
 
 MAILBOXES = frozenset({"webchat", "http", "openai", "agent", "cron"})
@@ -45,6 +45,19 @@ class ChannelRegistry:
         if limit is None or len(text) <= limit:
             return [text]
         return split_markdown(text, limit) or [text]
+
+    def takes_polls(self, channel: str, account: str) -> bool:
+        """Whether polls can be sent through an account."""
+        return bool(getattr(self._accounts.get((channel, account)), "takes_polls", False))
+
+    def live(self, channel: str, account: str) -> RunningAccount | None:
+        """Return an account's run while it is connected; built-in channels have none."""
+        found: RunningAccount | None = getattr(self._accounts.get((channel, account)), "live", None)
+        return found
+
+    def is_kept(self, channel: str, account: str) -> bool:
+        """Whether an account is one that connects and may be away; built-in ones are not."""
+        return hasattr(self._accounts.get((channel, account)), "live")
 
     def is_known(self, channel: str) -> bool:
         """Whether the channel has any account."""

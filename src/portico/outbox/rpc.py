@@ -7,18 +7,18 @@ Source: OpenClaw gateway protocol, "send"; architecture, "The message path", ste
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from portico.channels.registry import ChannelRegistry
 from portico.outbox import store as outbox_store
+from portico.outbox.direct import DirectSends, keyed_id, receipt_of
 from portico.outbox.life import DeliveryState
 from portico.outbox.routes import refused, route_to
-from portico.outbox.service import SEND_TIMEOUT_S, Outbox
+from portico.outbox.service import Outbox
 from portico.outbox.store import Delivery
-from portico.protocol.errors import InvalidRequest, Outcome, Unavailable
+from portico.protocol.errors import InvalidRequest
 from portico.protocol.scopes import Scope
 from portico.protocol.validation import Params, Result
 from portico.rpc.call import Call
@@ -26,7 +26,6 @@ from portico.rpc.method import method
 from portico.store import Store
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
-WAIT_S = SEND_TIMEOUT_S + 1
 
 
 class Send(Params, frozen=True, kw_only=True):
@@ -118,13 +117,11 @@ class SendMethods:
         self._outbox = outbox
         self._store = store
         self._senders = senders
+        self._direct = DirectSends(outbox=outbox, senders=senders)
 
     @method("send", scope=Scope.WRITE, mutates=True)
     async def send(self, call: Call, params: Send) -> Sent:
         """Send a message to somebody on a channel, and answer once the provider has it."""
-        text, media = params.message or "", _media(params)
-        if not text.strip() and not media:
-            raise refused("invalid send params: text or media is required")
         route = route_to(
             self._senders,
             to=params.to,
@@ -133,15 +130,20 @@ class SendMethods:
             thread_id=params.thread_id,
             reply_to_id=params.reply_to_id,
         )
-        delivery_id = await self._outbox.send(
+        delivery = await self._direct.message(
             route,
-            text,
-            media=media,
+            params.message or "",
+            media=_media(params),
             session_key=params.session_key,
-            delivery_id=_delivery_id(call.principal.subject, params.idempotency_key),
+            delivery_id=keyed_id(call.principal.subject, params.idempotency_key),
         )
-        delivery = await self._outbox.wait_settled(delivery_id, WAIT_S)
-        return _sent(params, delivery_id, delivery)
+        receipt = receipt_of(delivery)
+        return Sent(
+            run_id=params.idempotency_key,
+            message_id=receipt["messageId"],
+            channel=delivery.channel,
+            conversation_id=receipt.get("conversationId"),
+        )
 
     @method("deliveries.list", scope=Scope.READ)
     async def list(self, call: Call, params: DeliveriesList) -> DeliveriesListed:
@@ -172,35 +174,11 @@ class SendMethods:
         return _shown(await self._outbox.decide(params.delivery_id, resend=False))
 
 
-def _delivery_id(subject: str, key: str) -> str:
-    # One key, one delivery, even when the gateway dies between sending and remembering the answer.
-    digest = hashlib.blake2b(f"{subject}\0{key}".encode(), digest_size=16).hexdigest()
-    return f"dlv_{digest}"
-
-
 def _media(params: Send) -> tuple[str, ...]:
     if params.buffer:
         raise refused("this gateway does not offer send buffer; pass mediaUrl")
     single = [params.media_url] if params.media_url else []
     return tuple(url for url in (*single, *(params.media_urls or ())) if url)
-
-
-def _sent(params: Send, delivery_id: str, delivery: Delivery | None) -> Sent:
-    state = None if delivery is None else delivery.state
-    if delivery is not None and state is DeliveryState.SENT:
-        receipt = delivery.receipt if isinstance(delivery.receipt, dict) else {}
-        return Sent(
-            run_id=params.idempotency_key,
-            message_id=str(receipt.get("messageId", delivery_id)),
-            channel=delivery.channel,
-            conversation_id=receipt.get("conversationId"),
-        )
-    reason = (None if delivery is None else delivery.last_error) or "not sent yet"
-    details: dict[str, Any] = {"deliveryId": delivery_id, "state": state}
-    if state in {DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.RETRY}:
-        details["code"] = "OUTBOUND_DELIVERY_QUEUED"
-    outcome = Outcome.UNCERTAIN if state is not DeliveryState.FAILED else Outcome.NOT_STARTED
-    raise Unavailable(f"delivery {state}: {reason}", details=details, outcome=outcome)
 
 
 def _shown(delivery: Delivery) -> DeliveryShown:

@@ -17,8 +17,16 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from portico.channels.contract import Channel, NotReady, Outgoing, Receipt
-from portico.channels.model import ReplyRoute
+from portico.channels.contract import (
+    Channel,
+    NotReady,
+    Outgoing,
+    OutgoingPoll,
+    Polls,
+    Receipt,
+    Rejected,
+)
+from portico.channels.model import Poll, ReplyRoute
 from portico.clock import Clock
 from portico.observe.metrics import Metrics
 from portico.outbox import store as outbox_store
@@ -44,6 +52,7 @@ MAX_IN_FLIGHT = 64
 LEASE_S = 60.0
 SEND_TIMEOUT_S = 30.0
 SWEEP_S = 5.0
+REMEMBERED_SENDS = 500
 
 
 Prepare = Callable[[Outgoing], Awaitable[Outgoing]]
@@ -137,10 +146,12 @@ class Outbox:
         media: tuple[str, ...],
         session_key: str | None,
         delivery_id: str | None = None,
+        poll: Poll | None = None,
     ) -> str:
         """Accept a message of somebody else than a turn; return its delivery id once committed.
 
         Args:
+            poll: what is sent in place of the text.
             delivery_id: the id it must have; accepting it again changes nothing. Of a text that
                 takes several messages it is the first one's.
         """
@@ -152,6 +163,7 @@ class Outbox:
             session_key=session_key,
             now=self._clock.now_ms(),
             delivery_id=delivery_id,
+            poll=poll,
         )
         self.wake()
         return first
@@ -166,14 +178,19 @@ class Outbox:
         media: tuple[str, ...] = (),
         run_id: str | None = None,
         delivery_id: str | None = None,
+        poll: Poll | None = None,
     ) -> Work[str]:
         """The work of `send`, for whoever commits it with something of its own; then `wake`."""
         first = delivery_id
-        for number, piece in enumerate(self._senders.pieces(route.channel, route.account, text)):
+        pieces = (
+            self._senders.pieces(route.channel, route.account, text) if poll is None else [text]
+        )
+        for number, piece in enumerate(pieces):
             made = yield from outbox_store.enqueue(
                 route,
                 piece,
                 media=media if number == 0 else (),
+                poll=poll,
                 run_id=run_id,
                 session_key=session_key,
                 expires_at=self._expires_at(now),
@@ -201,6 +218,13 @@ class Outbox:
     async def find(self, delivery_id: str) -> Delivery | None:
         """Return a delivery."""
         return await self._store.read(outbox_store.find, delivery_id)
+
+    async def sent_as(self, route: ReplyRoute, message_id: str) -> Delivery | None:
+        """Return the delivery that became a message, if it is among the last of a conversation."""
+        sent = await self._store.read(
+            outbox_store.list_sent, route.conversation, limit=REMEMBERED_SENDS
+        )
+        return next((one for one in sent if _message_id(one) == message_id), None)
 
     async def wait_settled(self, delivery_id: str, timeout_s: float) -> Delivery | None:
         """Return the delivery once its first attempt has ended, or as it is when time is up."""
@@ -332,6 +356,8 @@ class Outbox:
     async def _call(self, sender: Channel | None, delivery: Delivery) -> Receipt:
         if sender is None:
             raise NotReady(f"channel {delivery.channel}:{delivery.account} is not running")
+        if delivery.poll is not None:
+            return await self._call_poll(sender, delivery, delivery.poll)
         outgoing = Outgoing(
             delivery.delivery_id, delivery.route, delivery.text, delivery.media, delivery.run_id
         )
@@ -339,6 +365,22 @@ class Outbox:
             if self._prepare is not None:
                 outgoing = await self._prepare(outgoing)
             return await sender.send(outgoing)
+
+    @staticmethod
+    async def _call_poll(sender: Channel, delivery: Delivery, poll: Poll) -> Receipt:
+        if not isinstance(sender, Polls):
+            raise Rejected(f"{delivery.channel} takes no polls")
+        outgoing = OutgoingPoll(
+            delivery.delivery_id,
+            delivery.route,
+            poll.question,
+            poll.options,
+            poll.max_selections,
+            poll.duration_s,
+            poll.is_anonymous,
+        )
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            return await sender.send_poll(outgoing)
 
     async def _record(self, delivery: Delivery, follow: Next, error: str) -> None:
         log.warning(
@@ -385,6 +427,11 @@ class Outbox:
                 policy=self._policy,
             )
             await self._record(delivery, follow, "the gateway stopped while sending")
+
+
+def _message_id(delivery: Delivery) -> str | None:
+    receipt = delivery.receipt
+    return receipt.get("messageId") if isinstance(receipt, dict) else None
 
 
 def _as_json(details: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import and_, bindparam, case, delete, exists, func, or_, select, update
 
 from portico.channels.accounts.tables import accounts
-from portico.channels.model import ReplyRoute
+from portico.channels.model import Poll, ReplyRoute
 from portico.ids import new_id
 from portico.outbox.life import DeliveryState
 from portico.outbox.tables import attempts, deliveries
@@ -29,6 +29,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     route: ReplyRoute
     text: str
     media: tuple[str, ...]
+    poll: Poll | None = None
     state: DeliveryState
     run_id: str | None
     session_key: str | None
@@ -54,6 +55,7 @@ def delivery_from_row(row: Row) -> Delivery:
         route=msgspec.json.decode(row["route"], type=ReplyRoute),
         text=body["text"],
         media=tuple(body.get("media", ())),
+        poll=msgspec.convert(body["poll"], Poll) if "poll" in body else None,
         state=DeliveryState(row["state"]),
         run_id=row["run_id"],
         session_key=row["session_key"],
@@ -190,6 +192,12 @@ _LIST = statement(
     .order_by(d.created_at.desc(), d.delivery_id.desc())
     .limit(bindparam("count"))
 )
+_SENT_TO = statement(
+    select(deliveries)
+    .where(d.conversation == bindparam("conversation"), d.state == "sent")
+    .order_by(d.position.desc())
+    .limit(bindparam("count"))
+)
 _old = deliveries.alias("old")
 _FORGET = statement(
     delete(deliveries)
@@ -241,6 +249,7 @@ def enqueue(
     text: str,
     *,
     media: tuple[str, ...] = (),
+    poll: Poll | None = None,
     run_id: str | None,
     session_key: str | None,
     expires_at: int,
@@ -255,6 +264,7 @@ def enqueue(
     conversation = route.conversation
     last = (yield _LAST_POSITION(conversation=conversation))[0]["position"]
     delivery_id = delivery_id or new_id("dlv")
+    body = {"text": text, "media": media, **({} if poll is None else {"poll": poll})}
     yield _INSERT(
         delivery_id=delivery_id,
         channel=route.channel,
@@ -262,7 +272,7 @@ def enqueue(
         conversation=conversation,
         position=last + 1,
         route=msgspec.json.encode(route).decode(),
-        body=msgspec.json.encode({"text": text, "media": media}).decode(),
+        body=msgspec.json.encode(body).decode(),
         run_id=run_id,
         session_key=session_key,
         expires_at=expires_at,
@@ -329,6 +339,12 @@ def find(delivery_id: str) -> Work[Delivery | None]:
     """Return a delivery, or `None`."""
     row = one((yield _GET(id=delivery_id)))
     return None if row is None else delivery_from_row(row)
+
+
+def list_sent(conversation: str, *, limit: int) -> Work[list[Delivery]]:
+    """Return what was sent into a conversation, the newest first."""
+    rows = yield _SENT_TO(conversation=conversation, count=limit)
+    return [delivery_from_row(row) for row in rows]
 
 
 def list_deliveries(*, state: str = "", limit: int = 100) -> Work[list[Delivery]]:

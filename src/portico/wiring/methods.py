@@ -33,7 +33,10 @@ from portico.inbox.rpc import InboxMethods
 from portico.inbox.service import Inbox
 from portico.media.speech.rpc import SpeechMethods
 from portico.media.speech.service import Speech
+from portico.outbox.actions import MessageActions
+from portico.outbox.direct import DirectSends
 from portico.outbox.rpc import SendMethods
+from portico.outbox.rpc_actions import ActionMethods
 from portico.outbox.service import Outbox
 from portico.rpc.method import Registry
 from portico.sessions.rpc import SessionMethods
@@ -119,6 +122,11 @@ def build_methods(
         UsageMethods(store=store, clock=clock, sessions=sessions, agents=agents, budgets=budgets),
         BudgetMethods(budgets=budgets, clock=clock),
         SendMethods(outbox=outbox, store=store, senders=senders),
+        ActionMethods(
+            direct=DirectSends(outbox=outbox, senders=senders),
+            actions=MessageActions(senders),
+            senders=senders,
+        ),
         *channels.methods(),
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),

@@ -25,6 +25,7 @@ from portico.channels.tools import AccountShown, ChannelTools
 from portico.channels.webchat import CHANNEL as WEBCHAT
 from portico.chat.tools import AgentTalk
 from portico.fetch import Fetcher, FetchSettings
+from portico.outbox.actions import MessageActions
 from portico.outbox.tools import MessageTools
 from portico.sessions.reach import Reach, ReachRules
 from portico.sessions.tools import SessionTools
@@ -98,7 +99,7 @@ def add_built_in_tools(
         ),
         RosterTools(agents, reaches=reach.rules.reaches_agent),
         ChannelTools(lambda: channel_accounts(accounts)),
-        MessageTools(outbox=outbox, senders=senders, reach=reach),
+        MessageTools(outbox=outbox, senders=senders, reach=reach, actions=MessageActions(senders)),
         web,
         FileTools(workspaces),
         MemoryTools(workspaces, clock),

@@ -38,7 +38,10 @@ from portico.channels.contract import (
     Misconfigured,
     NotReady,
     Outgoing,
+    OutgoingPoll,
+    Polls,
     Receipt,
+    Rejected,
     RunningAccount,
 )
 from portico.channels.doors import Doors
@@ -144,6 +147,11 @@ class Supervisor:
         return most if wanted is None else min(most, wanted)
 
     @property
+    def takes_polls(self) -> bool:
+        """Whether polls can be sent through it."""
+        return self.manifest.capabilities.polls
+
+    @property
     def is_wanted(self) -> bool:
         """Whether it should run."""
         return self.entry.enabled and self.desired == "running"
@@ -165,13 +173,32 @@ class Supervisor:
             NotReady: the account is not connected.
             ChannelError: see the contract.
         """
-        live = self.live
-        if live is None:
-            raise NotReady(f"{self.channel}:{self.account} is {self.state}")
+        live = self._connected()
         async with self.previews.final(message.run_id):
             receipt = await live.send(message)
         self._note(sent_at=self._around.clock.now_ms())
         return receipt
+
+    async def send_poll(self, poll: OutgoingPoll) -> Receipt:
+        """Send a poll.
+
+        Raises:
+            NotReady: the account is not connected.
+            Rejected: the channel has no polls.
+            ChannelError: see the contract.
+        """
+        live = self._connected()
+        if not isinstance(live, Polls):
+            raise Rejected(f"{self.channel} takes no polls")
+        receipt = await live.send_poll(poll)
+        self._note(sent_at=self._around.clock.now_ms())
+        return receipt
+
+    def _connected(self) -> RunningAccount:
+        live = self.live
+        if live is None:
+            raise NotReady(f"{self.channel}:{self.account} is {self.state}")
+        return live
 
     def snapshot(self) -> AccountRow:
         """Return what is to be seen of it, with the times of the run."""

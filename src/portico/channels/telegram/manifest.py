@@ -12,6 +12,7 @@ MANIFEST = Manifest(
     runtime="portico.channels.telegram.channel:Telegram",
     capabilities=Capabilities(
         edit=True,
+        delete=True,
         reaction=True,
         typing=True,
         media=frozenset({"image", "audio", "video", "file"}),

@@ -16,7 +16,7 @@ from telegram import Bot, InputPollOption, LinkPreviewOptions, Message, ReplyPar
 from telegram.constants import ChatAction, ParseMode
 from telegram.error import BadRequest, ChatMigrated, TelegramError
 
-from portico.channels.contract import Outgoing, OutgoingPoll, Receipt
+from portico.channels.contract import Outgoing, OutgoingPoll, Receipt, Rejected
 from portico.channels.media import MediaUnavailable, OutgoingFile, load
 from portico.channels.model import ReplyRoute
 from portico.channels.telegram.config import TelegramAccount
@@ -122,11 +122,13 @@ class TelegramSender:
     def _where(self, route: ReplyRoute) -> dict[str, Any]:
         where: dict[str, Any] = {"chat_id": route.peer.id}
         if route.thread_id is not None:
-            where["message_thread_id"] = int(route.thread_id)
-        quoted = route.context.get("messageId")
-        if quoted is not None and self._config.reply_to_mode == "all":
+            where["message_thread_id"] = _number(route.thread_id)
+        quoted = route.context.get("replyToId")
+        if quoted is None and self._config.reply_to_mode == "all":
+            quoted = route.context.get("messageId")
+        if quoted is not None:
             where["reply_parameters"] = ReplyParameters(
-                int(quoted), allow_sending_without_reply=True
+                _number(quoted), allow_sending_without_reply=True
             )
         return where
 
@@ -183,14 +185,23 @@ class TelegramSender:
             log.warning("telegram.preview_stays", error=str(error))
 
     async def edit(self, route: ReplyRoute, message_id: str, text: str) -> None:
-        """Change a message's text."""
+        """Change a message's text. One that is as it should be already is changed."""
+        where: dict[str, Any] = {"chat_id": route.peer.id, "message_id": _number(message_id)}
         try:
-            await self._bot.edit_message_text(
-                to_html(text),
-                chat_id=route.peer.id,
-                message_id=int(message_id),
-                parse_mode=ParseMode.HTML,
-            )
+            try:
+                await self._bot.edit_message_text(to_html(text), parse_mode=ParseMode.HTML, **where)
+            except BadRequest as error:
+                if not _is_about_markup(error):
+                    raise
+                await self._bot.edit_message_text(text, **where)
+        except TelegramError as error:
+            if "not modified" not in str(error).lower():
+                raise classified(error) from error
+
+    async def delete(self, route: ReplyRoute, message_id: str) -> None:
+        """Delete a message: the bot's own of the last two days, or others' where it may."""
+        try:
+            await self._bot.delete_message(route.peer.id, _number(message_id))
         except TelegramError as error:
             raise classified(error) from error
 
@@ -200,7 +211,7 @@ class TelegramSender:
         """Set the bot's reaction, or take it back."""
         try:
             await self._bot.set_message_reaction(
-                route.peer.id, int(message_id), reaction=None if remove else emoji
+                route.peer.id, _number(message_id), reaction=None if remove else emoji
             )
         except TelegramError as error:
             raise classified(error) from error
@@ -224,7 +235,7 @@ class TelegramSender:
                 question=poll.question,
                 options=[InputPollOption(option) for option in poll.options],
                 allows_multiple_answers=poll.max_selections > 1,
-                is_anonymous=False,
+                is_anonymous=poll.is_anonymous,
                 open_period=poll.duration_s,
                 **self._where(poll.route),
             )
@@ -240,6 +251,18 @@ class TelegramSender:
         except TelegramError as error:
             return {"ok": False, "error": str(classified(error))}
         return {"ok": True, "bot": {"id": str(me.id), "username": me.username}}
+
+
+def _number(given: Any) -> int:
+    """Return the id of a message or a topic as Telegram has it.
+
+    Raises:
+        Rejected: it is none of Telegram's.
+    """
+    try:
+        return int(given)
+    except (TypeError, ValueError):
+        raise Rejected(f"{given} is no id of Telegram's") from None
 
 
 def _is_about_markup(error: BadRequest) -> bool:
