@@ -35,7 +35,6 @@ from portico.inbox.service import Inbox
 from portico.media.configured import build_media
 from portico.observe.metrics import Metrics
 from portico.observe.readiness import Readiness
-from portico.outbox.life import RetryPolicy
 from portico.outbox.service import Outbox
 from portico.rpc.dispatch import Dispatcher
 from portico.rpc.hello import HelloBuilder
@@ -51,7 +50,7 @@ from portico.web.control_plane import ControlPlane
 from portico.web.ws import websocket_protocol
 from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp_servers
 from portico.wiring.budgets import build_budgets
-from portico.wiring.channels import ChannelParts
+from portico.wiring.channels import ChannelParts, retry_policy
 from portico.wiring.doors import DoorParts
 from portico.wiring.hello import HelloSnapshot, hello_settings
 from portico.wiring.housekeeping import build_housekeeping
@@ -204,7 +203,7 @@ class Gateway:
             tasks=self.tasks,
             owner=self.boot_id,
             alone=self.alone,
-            policy=RetryPolicy(),
+            policy=retry_policy(config),
             prepare=lambda m: self.media.outgoing.prepare(m),  # noqa: PLW0108  # it is built later
             metrics=self.metrics,
         )

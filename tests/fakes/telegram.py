@@ -242,6 +242,10 @@ class FakeTelegram:
         """Let the next calls of a method go wrong; `None`: let this one be."""
         self._plans[method].extend(faults)
 
+    def has_plan(self, method: str) -> bool:
+        """Whether a planned fault has not happened yet."""
+        return bool(self._plans[method])
+
     def texts(self, chat: Chat | None = None) -> list[str]:
         """Return what the bot has sent, in order, as it stands now."""
         return [

@@ -57,6 +57,7 @@ class RetryPolicy:
     """How long and how often to try.
 
     Attributes:
+        max_attempts: with the provider; waiting for an account that is away does not count.
         expire_after_s: a message older than this is shown, never sent.
         resend_unknown: send again when it is uncertain whether it was sent.
     """
@@ -64,7 +65,7 @@ class RetryPolicy:
     first_s: float = 1.0
     factor: float = 2.0
     longest_s: float = 300.0
-    max_attempts: int = 20
+    max_attempts: int = 50
     expire_after_s: float = 3600.0
     resend_unknown: bool = False
 
@@ -101,7 +102,9 @@ def after_failure(
     given_up = S.UNKNOWN if uncertain else S.FAILED
     if isinstance(error, Rejected | AuthExpired):
         return Next(given_up)
-    if isinstance(error, NotReady | Transient | RateLimited):
+    if isinstance(error, NotReady):  # nothing was tried: only time ends the waiting
+        return Next(S.RETRY, policy.delay_s(attempts))
+    if isinstance(error, Transient | RateLimited):
         if attempts >= policy.max_attempts:
             return Next(given_up)
         wait = error.retry_after_s if isinstance(error, RateLimited) else policy.delay_s(attempts)

@@ -33,6 +33,7 @@ from portico.channels.rpc import ChannelMethods
 from portico.clock import Clock
 from portico.inbox.channels import ChannelIntake
 from portico.inbox.service import Inbox
+from portico.outbox.life import RetryPolicy
 from portico.outbox.service import Outbox
 from portico.protocol import keys
 from portico.store import Store, Work
@@ -67,6 +68,18 @@ def account_settings(config: PorticoConfig, state_dir: Path) -> AccountSettings:
             connect_s=restart.connect_ms / 1000,
             teardown_s=restart.teardown_ms / 1000,
         ),
+    )
+
+
+def retry_policy(config: PorticoConfig) -> RetryPolicy:
+    """Return how what could not be sent is tried again."""
+    retry = config.channels.defaults.retry
+    return RetryPolicy(
+        first_s=retry.first_ms / 1000,
+        longest_s=retry.longest_ms / 1000,
+        max_attempts=retry.attempts,
+        expire_after_s=retry.expire_ms / 1000,
+        resend_unknown=retry.resend_unknown,
     )
 
 

@@ -497,3 +497,23 @@ async def test_what_waits_is_sent_when_its_account_is_ready(store: Store) -> Non
         path.outbox.account_ready("fake", "default")
         await in_state(path, delivery_id, "sent")
         assert len(channel.calls) == 2
+
+
+@pytest.mark.parametrize(("minutes", "arrives"), [(50, True), (61, False)])
+async def test_an_outage_with_the_usual_settings(
+    store: Store, minutes: int, *, arrives: bool
+) -> None:
+    """All is sent after it, in order; what waited for more than an hour is shown, not sent."""
+    channel = FakeChannel()
+    channel.plan = [NotReady("away") for _ in range(1_000)]
+    async with wired(store, channel, retry=RetryPolicy()) as path:
+        ids = [await send(path, f"a{number}") for number in range(5)]
+        await in_state(path, ids[0], "retry")
+        for _ in range(minutes * 2):
+            await later(path, 30)
+        assert channel.texts == []
+        channel.plan.clear()
+        path.outbox.account_ready("fake", "default")
+        for delivery_id in ids:
+            await in_state(path, delivery_id, "sent" if arrives else "expired")
+        assert channel.texts == [f"a{number}" for number in range(5) if arrives]

@@ -128,6 +128,24 @@ class Restarts(Section):
     )
 
 
+class Retries(Section):
+    """How what could not be sent is tried again."""
+
+    first_ms: int = setting(1_000, "Wait after the first attempt.", ge=10)
+    longest_ms: int = setting(300_000, "Longest wait; it doubles until then.", ge=10)
+    attempts: int = setting(
+        50, "Attempts with a provider; waiting for an account that is away does not count.", ge=1
+    )
+    expire_ms: int = setting(
+        3_600_000, "A message that waited for so long is shown, and not sent any more.", ge=1_000
+    )
+    resend_unknown: bool = setting(
+        False,
+        "Send again what may have arrived, on channels whose provider cannot tell: it may arrive "
+        "twice.",
+    )
+
+
 class PairingLimits(Section):
     """What strangers may cost."""
 
@@ -164,6 +182,7 @@ class ChannelDefaults(Section):
     group_policy: GroupPolicy | None = setting(None, "groupPolicy where an account sets none.")
     pairing: PairingLimits = group(PairingLimits, "Strangers who ask to write.")
     restart: Restarts = group(Restarts, "Starting again after a failure.")
+    retry: Retries = group(Retries, "Sending again.")
     notify: Notify = group(Notify, "Telling the operator.")
     lease_ms: int = setting(
         30_000, "How long a replica that is gone keeps an account from the others.", ge=500
