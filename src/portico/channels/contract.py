@@ -85,6 +85,8 @@ class Outgoing:
         text: Markdown, not longer than the manifest's `text_limit`.
         media: URLs of files to attach.
         run_id: the run that answers; a preview of it is replaced by this message.
+        may_have_arrived: an earlier attempt may have reached the provider; a channel that takes
+            no client id along can look for it first.
     """
 
     delivery_id: str
@@ -92,6 +94,7 @@ class Outgoing:
     text: str
     media: tuple[str, ...] = ()
     run_id: str | None = None
+    may_have_arrived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -359,7 +359,12 @@ class Outbox:
         if delivery.poll is not None:
             return await self._call_poll(sender, delivery, delivery.poll)
         outgoing = Outgoing(
-            delivery.delivery_id, delivery.route, delivery.text, delivery.media, delivery.run_id
+            delivery.delivery_id,
+            delivery.route,
+            delivery.text,
+            delivery.media,
+            delivery.run_id,
+            may_have_arrived=delivery.uncertain,
         )
         async with asyncio.timeout(SEND_TIMEOUT_S):
             if self._prepare is not None:

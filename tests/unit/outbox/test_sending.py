@@ -269,6 +269,8 @@ async def test_a_crash_while_sending(store: Store, keyed: bool, state: str, time
         await later(second, 11)
         delivery = await in_state(second, delivery_id, state)
         assert len(channel.ledger) == times
+        # What is sent again says so: a channel may look for it first.
+        assert [one.may_have_arrived for one in channel.calls] == [False, True][: 1 + keyed]
         if not keyed:
             assert "stopped while sending" in (delivery.last_error or "")
 
