@@ -1,0 +1,1 @@
+"""Slack apps, by Socket Mode or the Events API."""

@@ -1,0 +1,23 @@
+"""Kill the gateway while people write through Slack and are answered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from portico.channels.slack.manifest import MANIFEST
+from portico.testkit import Provider
+from tests.crash.channel_kill import ChannelKill
+from tests.fakes.slack import FakeSlack
+from tests.fakes.slack_provider import SlackProvider
+
+
+class TestSlack(ChannelKill):
+    """Slack does not know a message that is posted twice: it must not be."""
+
+    manifest = MANIFEST
+
+    @asynccontextmanager
+    async def provider(self) -> AsyncIterator[Provider]:
+        async with FakeSlack() as slack:
+            yield SlackProvider(slack)
