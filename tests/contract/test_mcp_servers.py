@@ -151,22 +151,72 @@ async def test_a_server_that_cannot_be_used_costs_its_own_tools_only(
     assert not problems
 
 
-async def test_a_server_at_an_address() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+@asynccontextmanager
+async def at_an_address(kind: str, port: int) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
-        *PROGRAM, "--http", str(port), cwd=ROOT, stderr=asyncio.subprocess.DEVNULL
+        *PROGRAM, kind, str(port), cwd=ROOT, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        server = McpServer(name="far", url=f"http://127.0.0.1:{port}/mcp")
-        async with serving(server) as connection:
-            tools = await connected(connection)  # tried again until it listens
-            assert (await tools["add"].run(CALL, {"a": 20, "b": 22})).value == "42"
-            assert connection.status().server is not None
+        yield
     finally:
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
+
+
+@pytest.fixture(params=["streamable-http", "sse"])
+def far(request: pytest.FixtureRequest) -> tuple[str, int, McpServer]:
+    """How to start a server at an address, its port, and how it is reached."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kind, path = {"streamable-http": ("--http", "mcp"), "sse": ("--sse", "sse")}[request.param]
+    url = f"http://127.0.0.1:{port}/{path}"
+    server = McpServer(name="far", url=url, transport=request.param, call_timeout_s=10)
+    return kind, port, server
+
+
+async def test_a_server_at_an_address(far: tuple[str, int, McpServer]) -> None:
+    kind, port, server = far
+    async with at_an_address(kind, port), serving(server) as connection:
+        tools = await connected(connection)  # tried again until it listens
+        assert (await tools["add"].run(CALL, {"a": 20, "b": 22})).value == "42"
+        assert (await tools["draw"].run(CALL, {})).media[0].content == PIXEL
+        with pytest.raises(ToolError, match="fail"):
+            await tools["fail"].run(CALL, {})
+        assert (await tools["add"].run(CALL, {"a": 1, "b": 1})).value == "2"
+        assert connection.status().server is not None
+
+
+async def test_a_server_at_an_address_goes_away_and_comes_back(
+    far: tuple[str, int, McpServer],
+) -> None:
+    kind, port, server = far
+    async with serving(server) as connection:
+        async with at_an_address(kind, port):
+            tools = await connected(connection)
+            hanging = asyncio.ensure_future(tools["hang"].run(CALL, {}))
+            assert (await tools["add"].run(CALL, {"a": 1, "b": 1})).value == "2"
+        with pytest.raises(ToolError, match="broke off"):  # what ran when it was killed
+            await hanging
+        await eventually(lambda: connection.status().state == "lost", within_s=10)
+        with pytest.raises(ToolError, match="not connected"):
+            await tools["add"].run(CALL, {"a": 1, "b": 1})
+        assert connection.status().problem
+        async with at_an_address(kind, port):
+            again = await connected(connection)
+            assert (await again["add"].run(CALL, {"a": 1, "b": 1})).value == "2"
+
+
+async def test_what_is_asked_of_a_server_that_is_gone_fails_at_once(
+    far: tuple[str, int, McpServer],
+) -> None:
+    kind, port, server = far
+    async with serving(server) as connection:
+        async with at_an_address(kind, port):
+            tools = await connected(connection)
+        async with asyncio.timeout(5):  # not only when the call's time is over
+            with pytest.raises(ToolError, match=r"broke off|not connected"):
+                await tools["add"].run(CALL, {"a": 1, "b": 1})
 
 
 def test_names_are_what_providers_take() -> None:

@@ -1,4 +1,4 @@
-"""A real MCP server, as a program: `python -m tests.support.mcp_program [--http PORT]`."""
+"""A real MCP server, as a program: `python -m tests.support.mcp_program [--http|--sse PORT]`."""
 
 from __future__ import annotations
 
@@ -55,5 +55,7 @@ PIXEL = base64.b64encode(b"\x89PNG not really").decode()
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--http"]:
         server.run("streamable-http", port=int(sys.argv[2]))
+    elif sys.argv[1:2] == ["--sse"]:
+        server.run("sse", port=int(sys.argv[2]))
     else:
         server.run("stdio")

@@ -50,6 +50,7 @@ _QUIET = {  # chatty libraries: only what an operator can act upon
     "alembic": logging.WARNING,
     "asyncio": logging.WARNING,
     "sqlalchemy": logging.WARNING,
+    "mcp": logging.CRITICAL,  # tells of each broken connection with a traceback; we tell of it once
 }
 
 

@@ -92,6 +92,8 @@ class McpConnection:
                     self._lost(error)
                 else:
                     self._lost(ConnectionError("the connection was lost"))
+                if _is_told_to_stop():  # the library swallowed it while it closed a connection
+                    break
                 await asyncio.sleep(self._pause_s())
         finally:
             self._state = "stopped"
@@ -194,6 +196,11 @@ class McpConnection:
     def _pause_s(self) -> float:
         longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(self._failures - 1, 10))
         return random.uniform(longest / 2, longest)
+
+
+def _is_told_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def tool_name(server: str, name: str) -> str:

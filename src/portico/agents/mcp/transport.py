@@ -56,11 +56,23 @@ async def _transport(server: McpServer, stack: AsyncExitStack) -> Any:
         )
         return stdio_client(parameters, errlog=stack.enter_context(_nowhere()))
     if server.transport == "sse":
-        return sse_client(server.url, headers=dict(server.headers))
+        return sse_client(
+            server.url,
+            headers=dict(server.headers),
+            timeout=server.connect_timeout_s,
+            httpx_client_factory=_http,
+        )
     timeout = httpx2.Timeout(server.connect_timeout_s, read=server.call_timeout_s)
-    http = httpx2.AsyncClient(headers=dict(server.headers), timeout=timeout, trust_env=False)
-    await stack.enter_async_context(http)
+    http = await stack.enter_async_context(_http(dict(server.headers), timeout))
     return streamable_http_client(server.url, http_client=http)
+
+
+def _http(
+    headers: dict[str, str] | None = None,
+    timeout: httpx2.Timeout | None = None,
+    auth: httpx2.Auth | None = None,
+) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(headers=headers, timeout=timeout, auth=auth, trust_env=False)
 
 
 def _nowhere() -> TextIO:
