@@ -146,7 +146,17 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 EventKind = Literal[
-    "edit", "delete", "reaction", "join", "leave", "read", "poll_answer", "call", "action", "other"
+    "edit",
+    "delete",
+    "reaction",
+    "join",
+    "leave",
+    "read",
+    "bounce",
+    "poll_answer",
+    "call",
+    "action",
+    "other",
 ]
 
 

@@ -1,0 +1,1 @@
+"""E-mail: a mailbox by IMAP, answers by SMTP."""
