@@ -179,16 +179,16 @@ class Smtp:
         is_right = (data.login.decode(), data.password.decode()) == (AGENT, self.password)
         return AuthResult(success=is_right, handled=is_right)
 
-    async def handle_MAIL(
+    async def handle_MAIL(  # noqa: N802  # aiosmtpd finds it by its name
         self, server: Any, session: Any, envelope: Any, address: str, options: Any
-    ):  # noqa: N802
+    ):
         if not session.authenticated:
             return "530 5.7.0 Authentication required"
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 OK"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any):  # noqa: N802
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any):  # noqa: N802  # as above
         self.attempts += 1
         answer = self.answers.popleft() if self.answers else Outcome.ACCEPT
         if not isinstance(answer, Outcome):
@@ -200,6 +200,8 @@ class Smtp:
                 return "454 4.3.0 Out of order for a while"
             case Outcome.REJECT:
                 return "550 5.7.1 We do not want this"
+            case _:
+                pass
         self.raw.append(envelope.content)
         self.recipients.append([*envelope.rcpt_tos])
         self.taken.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
@@ -323,7 +325,7 @@ def body_of(mail: EmailMessage, kind: str = "plain") -> str:
     """Return the text of a mail, as a reader sees it."""
     part = mail.get_body((kind,))
     assert part is not None
-    return str(part.get_content()).strip()
+    return str(part.get_content()).replace("\r\n", "\n").strip()
 
 
 @asynccontextmanager

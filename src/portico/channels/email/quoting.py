@@ -42,7 +42,8 @@ MAX_SIGNATURE_LINES = 15
 def newly_written(text: str) -> str:
     """Return a reply without what follows it."""
     lines = text.split("\n")
-    end = _without_history(lines)
+    end = _without_signature(lines, len(lines))  # below the history, or above it
+    end = _without_history(lines[:end])
     end = _without_signature(lines, end)
     kept = "\n".join(lines[:end]).strip()
     return kept or text

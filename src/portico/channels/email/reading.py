@@ -35,6 +35,7 @@ MAX_NAME_CHARS = 150
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _MESSAGE_ID = re.compile(r"<([^<>\s\x00-\x20\x7f-\x9f\ud800-\udfff]{1,250})>")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_PATH = re.compile(r"^.*[/\\]")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\ud800-\udfff]+")
 _MAJOR: dict[str, Kind] = {"image": "image", "audio": "audio", "video": "video"}
 
@@ -269,7 +270,7 @@ def _name(mime: Message) -> str | None:
 
 def _safe_name(name: str) -> str:
     """Return a file's name without a path, or anything that could be taken for one."""
-    bare = _UNSAFE.sub("_", name).strip(". ")
+    bare = _UNSAFE.sub("_", _PATH.sub("", name)).strip(". ")
     stem, dot, ending = bare.rpartition(".")
     if dot and len(ending) <= 10:
         return f"{stem[: MAX_NAME_CHARS - 11]}.{ending}"
