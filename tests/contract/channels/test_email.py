@@ -235,7 +235,7 @@ async def test_a_sender_that_fails_its_proof_is_refused_and_an_unproven_one_is_a
         ]
         await until_reason(gateway, "mx.example says that dmarc failed")
     runtime.seen.clear()
-    proving = {"authservId": "mx.example", "unproven": "refuse"}
+    proving: dict[str, Any] = {"authservId": "mx.example", "unproven": "refuse"}
     async with mailbox(tmp_path, post, runtime=runtime, **who, **proving) as gateway:
         await post.deliver(mail("proven", f"mx.example; dkim=pass header.d={PEOPLE}"))
         await post.deliver(mail("another server", f"evil.example; dmarc=pass header.from={PEOPLE}"))
@@ -366,7 +366,7 @@ async def test_a_mailbox_that_is_numbered_anew_is_not_answered_again(
 
 
 async def test_mail_is_put_away_as_asked(tmp_path: Path, post: Post) -> None:
-    moving = {"moveTo": "Done/Über", "markSeen": False}
+    moving: dict[str, Any] = {"moveTo": "Done/Über", "markSeen": False}
     async with mailbox(tmp_path, post, **moving):
         await post.say("hello")
         await answers(post, 1)
