@@ -134,13 +134,13 @@ def _read(raw: bytes, limits: Limits) -> Letter:
     if not headers:
         raise Unreadable("it has no headers")
     one = dict(reversed(headers))  # the topmost of each name
-    froms = [value for name, value in headers if name == "from"]
+    senders = [value for name, value in headers if name == "from"]
     message_id = next(iter(_ids(one.get("message-id", ""))), None)
     text, files = _content(mime, limits)
     return Letter(
-        key=_key(one, froms, raw[end.end() :] if end else b""),
+        key=_key(one, senders, raw[end.end() :] if end else b""),
         message_id=message_id,
-        sender=only_address(froms[0]) if len(froms) == 1 else None,
+        sender=only_address(senders[0]) if len(senders) == 1 else None,
         to=frozenset(address for _, address in addresses(one.get("to", ""))),
         cc=frozenset(address for _, address in addresses(one.get("cc", ""))),
         subject=decoded(one.get("subject", ""))[:MAX_SUBJECT_CHARS],
@@ -167,8 +167,8 @@ def _headers(mime: Message) -> Iterator[tuple[str, str]]:
         yield str(name).lower(), text
 
 
-def _key(one: dict[str, str], froms: list[str], body: bytes) -> str:
-    named = "\0".join((*froms, *(one.get(n, "") for n in ("message-id", "date", "subject"))))
+def _key(one: dict[str, str], senders: list[str], body: bytes) -> str:
+    named = "\0".join((*senders, *(one.get(n, "") for n in ("message-id", "date", "subject"))))
     digest = hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16)
     digest.update(body)
     return f"mail:{digest.hexdigest()}"
