@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,5 +20,7 @@ class TestSlack(ChannelKill):
 
     @asynccontextmanager
     async def provider(self) -> AsyncIterator[Provider]:
-        async with FakeSlack() as slack:
+        # It takes its time, so that kills come in the midst of calls.
+        async with FakeSlack(latency_s=0.01) as slack:
             yield SlackProvider(slack)
+            print(f"{slack.calls.count('conversations.history')} looks", file=sys.stderr)

@@ -147,7 +147,7 @@ class Socket:
 class FakeSlack:
     """The server."""
 
-    def __init__(self, *, tells_mentions_twice: bool = True) -> None:
+    def __init__(self, *, tells_mentions_twice: bool = True, latency_s: float = 0.0) -> None:
         self.users: dict[str, User] = {}
         self.channels: dict[str, Channel] = {}
         self.messages: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()
@@ -172,9 +172,12 @@ class FakeSlack:
         self.secret = SECRET
         self.posts: list[tuple[int, dict[str, str]]] = []
         self.says_hello = True
+        self.shows_metadata = True
+        self.others = 0  # connections of other programs
         self.page = 100
         self.port = 0
         self._tells_mentions_twice = tells_mentions_twice
+        self._latency_s = latency_s
         self._plans: dict[str, deque[Fault]] = defaultdict(deque)
         self._numbers = itertools.count(1)
         self._last_ts = 0.0
@@ -388,7 +391,7 @@ class FakeSlack:
             await ws.send_json(
                 {
                     "type": "hello",
-                    "num_connections": len(self.sockets),
+                    "num_connections": len(self.sockets) + self.others,
                     "debug_info": {"host": "applink-1", "approximate_connection_time": 18060},
                     "connection_info": {"app_id": APP_ID},
                 }
@@ -557,7 +560,9 @@ class FakeSlack:
                 pass
         try:
             self._authorize(request, method)
+            await asyncio.sleep(self._latency_s)
             result = self._answer(method, given)
+            await asyncio.sleep(self._latency_s)
         except ApiError as error:
             return web.json_response({"ok": False, "error": error.error, **error.fields})
         if isinstance(fault, Lost):
@@ -708,7 +713,8 @@ class FakeSlack:
     def _pages(self, found: list[dict[str, Any]], given: dict[str, Any]) -> dict[str, Any]:
         oldest = float(given.get("oldest") or 0)
         found = [one for one in found if float(one["ts"]) > oldest]
-        if str(given.get("include_all_metadata")).lower() not in {"1", "true"}:
+        wanted = str(given.get("include_all_metadata")).lower() in {"1", "true"}
+        if not (wanted and self.shows_metadata):
             found = [{k: v for k, v in one.items() if k != "metadata"} for one in found]
         page, more = self._page(found, given)
         return {"messages": page, "has_more": bool(more), **more}

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from portico.agents.runtime import AgentRuntime, Final, TextDelta
 from portico.channels.accounts import store as account_store
 from portico.channels.accounts.supervisor import Supervisor
 from portico.channels.contract import Outgoing, RateLimited, Rejected
 from portico.channels.model import Peer, ReplyRoute
-from portico.channels.slack import sending
+from portico.channels.slack import looking
 from tests.contract.channels.test_telegram import operator
 from tests.e2e.gateway import GatewayProcess
 from tests.fakes.slack import (
@@ -44,7 +45,7 @@ ME = f"<@{BOT['user_id']}>"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "SETTLE_S", 0.3)
+    monkeypatch.setattr(looking, "SETTLE_S", 0.3)
 
 
 def configured(slack: FakeSlack, **account: Any) -> dict[str, Any]:
@@ -324,6 +325,12 @@ async def test_files_go_out_after_their_text_in_the_thread(tmp_path: Path) -> No
         await gateway.gateway.outbox.send(route, "again", media=(data,), session_key=None)
         await settled(gateway, "sent", "sent", "sent")
         assert len(slack.sent) == 5
+
+        # What is certainly missing of it is brought, and the text not said again.
+        slack.plan("files.getUploadURLExternal", Refused("service_unavailable"))
+        await gateway.gateway.outbox.send(route, "third", media=(data,), session_key=None)
+        await settled(gateway, *["sent"] * 4)
+        assert [one["text"] for one in slack.sent[5:]] == ["third", ""]
         assert slack.leaks == []
 
 
@@ -372,7 +379,7 @@ async def test_a_limit_is_waited_for_and_a_lost_answer_is_looked_for(tmp_path: P
 async def test_what_arrives_late_is_not_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "SETTLE_S", 1.5)
+    monkeypatch.setattr(looking, "SETTLE_S", 1.5)
     async with FakeSlack() as slack, app(tmp_path, slack, replyToMode="all") as gateway:
         ann, club = slack.person("Ann"), slack.channel("club")
         slack.page = 3
@@ -426,6 +433,19 @@ async def test_what_cannot_be_looked_for_is_left_to_a_person(tmp_path: Path) -> 
         slack.says(ann, "hi")
         await settled(gateway, "unknown")
         assert slack.texts(ann) == ["Echo: hi"]
+
+
+async def test_metadata_that_is_not_shown_is_not_taken_for_absence(tmp_path: Path) -> None:
+    async with FakeSlack() as slack, app(tmp_path, slack) as gateway:
+        slack.shows_metadata = False
+        ann, bob = slack.person("Ann"), slack.person("Bob")
+        slack.plan("chat.postMessage", Lost())
+        slack.says(ann, "hi")
+        await settled(gateway, "unknown")
+        slack.plan("chat.postMessage", Broken())
+        slack.says(bob, "hi")  # nothing of the app is there at all
+        await settled(gateway, "sent", "unknown")
+        assert (slack.texts(ann), slack.texts(bob)) == (["Echo: hi"], ["Echo: hi"])
 
 
 async def test_long_answers_come_in_pieces_in_order(tmp_path: Path) -> None:
@@ -619,6 +639,16 @@ async def test_trouble_on_the_way_in_is_explained(tmp_path: Path) -> None:
         missing = settings(channels={"slack": {"botToken": BOT_TOKEN}})
         async with house(tmp_path / "c", missing) as gateway:
             await eventually(lambda: "appToken" in (account_of(gateway).error or ""))
+
+
+async def test_other_programs_with_the_same_token_are_noticed(tmp_path: Path) -> None:
+    async with FakeSlack() as slack:
+        slack.others = 2
+        with structlog.testing.capture_logs() as logs:
+            async with app(tmp_path, slack) as gateway:
+                identity = account_of(gateway).seen.identity or {}
+                assert identity["connections"] == 3
+        assert any(one["event"] == "slack.others_connected" for one in logs)
 
 
 async def test_nothing_is_left_when_the_gateway_stops_in_a_handover(tmp_path: Path) -> None:

@@ -12,11 +12,30 @@ from pydantic import model_validator
 from typing_extensions import override
 
 from portico.channels.model import PeerKind
-from portico.config.sections.base import setting
-from portico.config.sections.channels import AccountConfig, GroupRules
+from portico.config.sections.base import Section, group, setting
+from portico.config.sections.channels import AccountConfig, DmPolicy, GroupRules, Ids
 
 API = "https://slack.com/api/"
 ReplyToMode = Literal["off", "first", "all", "batched"]
+
+
+class ChannelRules(GroupRules):
+    """One channel, as OpenClaw writes it."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"skills", "systemPrompt", "allowBots"})
+
+    allow: bool | None = setting(None, "The same as enabled.", reload="hot")
+    users: Ids | None = setting(None, "The same as allowFrom.", reload="hot")
+
+
+class DirectMessages(Section):
+    """Direct messages, as OpenClaw writes it."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"groupEnabled", "groupChannels", "replyToMode"})
+
+    enabled: bool = setting(True, "false: dmPolicy is disabled.", reload="hot")
+    policy: DmPolicy | None = setting(None, "The same as dmPolicy.", reload="hot")
+    allow_from: Ids | None = setting(None, "The same as allowFrom.", reload="hot")
 
 
 class SlackAccount(AccountConfig):
@@ -103,7 +122,10 @@ class SlackAccount(AccountConfig):
         reload="hot",
         pattern=r"^[\w'+-]+$",
     )
-    channels: dict[str, GroupRules] = setting(
+    dm: DirectMessages = group(
+        DirectMessages, "OpenClaw's place for dmPolicy and allowFrom; these count more."
+    )
+    channels: dict[str, ChannelRules] = setting(
         doc="OpenClaw's name of groups; what is under groups counts more.",
         default_factory=dict,
         reload="hot",
@@ -111,13 +133,19 @@ class SlackAccount(AccountConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _with_groups(cls, given: Any) -> Any:
-        """Put what is under `channels` under `groups`."""
-        named = given.get("channels") if isinstance(given, Mapping) else None
-        if not isinstance(named, Mapping):
+    def _as_openclaw_writes_it(cls, given: Any) -> Any:
+        """Put what is under `channels` and `dm` where all channels have it."""
+        if not isinstance(given, Mapping):
             return given
-        rules = {name: _as_rules(value) for name, value in named.items()}
-        return {**given, "channels": rules, "groups": {**rules, **(given.get("groups") or {})}}
+        whole = dict(given)
+        if isinstance(named := given.get("channels"), Mapping):
+            rules = {name: _renamed(value, _RULES) for name, value in named.items()}
+            whole["groups"] = {**rules, **(given.get("groups") or {})}
+        if isinstance(direct := given.get("dm"), Mapping):
+            whole = {**_renamed(direct, _DIRECT), **whole}
+            if direct.get("enabled") is False:
+                whole["dmPolicy"] = "disabled"
+        return whole
 
     @property
     @override
@@ -140,8 +168,15 @@ class SlackAccount(AccountConfig):
         return self.reply_to_mode_by_chat_type.get(kind, self.reply_to_mode) != "off"
 
 
-def _as_rules(value: Any) -> Any:
+_RULES = {
+    "allow": "enabled",
+    "users": "allowFrom",
+    **{name: name for name in ("enabled", "allowFrom", "requireMention", "agent", "tools")},
+}
+_DIRECT = {"policy": "dmPolicy", "allowFrom": "allowFrom"}
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if not isinstance(value, Mapping):
         return value
-    names = {"allow": "enabled", "users": "allowFrom"}
-    return {names.get(key, key): item for key, item in value.items()}
+    return {names[key]: item for key, item in value.items() if key in names}

@@ -8,11 +8,11 @@ https://docs.slack.dev/apis/events-api/using-http-request-urls
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
+import msgspec
 from slack_sdk.signature import Clock as SdkClock
 from slack_sdk.signature import SignatureVerifier
 from typing_extensions import override
@@ -89,9 +89,6 @@ def _form(body: bytes) -> Posted:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
         raise Unreadable from error
-    if not isinstance(found, dict):
-        raise Unreadable
-    return found

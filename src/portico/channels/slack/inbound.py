@@ -91,13 +91,14 @@ def _said(payload: Json, event: Json, me: Self) -> Said | None:
         return None
     channel, ts = str(event["channel"]), str(event["ts"])
     thread_ts = event.get("thread_ts")
+    float(ts)  # a message without a time is none
     text = _whole_text(event)
     mentions = f"<@{me.user_id}>" in text or f"<@{me.user_id}|" in text
     files = event.get("files") or ()
     return Said(
         event_key=f"message:{channel}:{ts}",
         channel=channel,
-        channel_type=event.get("channel_type"),
+        channel_type=_name(event.get("channel_type")),
         sender=str(user or bot_id or event["username"]),
         text=to_text(text, own_id=me.user_id, own_name=me.name),
         ts=ts,
@@ -106,8 +107,8 @@ def _said(payload: Json, event: Json, me: Self) -> Said | None:
         or event["type"] == "app_mention"
         or event.get("parent_user_id") == me.user_id,
         is_of_bot=bool(bot_id) or event.get("subtype") == "bot_message",
-        sender_name=event.get("username"),
-        team_id=payload.get("team_id"),
+        sender_name=_name(event.get("username")),
+        team_id=_name(payload.get("team_id")),
         files=tuple(file for file in files if isinstance(file, Mapping)),
         raw=event,
     )
@@ -137,7 +138,7 @@ def _changed(event: Json, event_id: str, me: Self) -> ChannelEvent | None:
             kind="edit" if is_edit else "other",
             peer=_peer(event, now.get("user")),
             thread_id=_thread(now),
-            sender=now.get("user"),
+            sender=_name(now.get("user")),
             target_id=str(now["ts"]),
             data={"text": text} if is_edit else {"subtype": subtype, "ts": now["ts"]},
         )
@@ -149,7 +150,7 @@ def _changed(event: Json, event_id: str, me: Self) -> ChannelEvent | None:
             kind="delete",
             peer=_peer(event, before.get("user")),
             thread_id=_thread(before),
-            sender=before.get("user"),
+            sender=_name(before.get("user")),
             target_id=str(event["deleted_ts"]),
         )
     return _noted(event_id, _JOINS.get(subtype, "other"), event, target_id=event.get("ts"))
@@ -175,7 +176,7 @@ def _noted(event_id: str, kind: EventKind, event: Json, *, target_id: Any) -> Ch
         event_key=f"event:{event_id}",
         kind=kind,
         peer=_peer(event, user),
-        sender=user if isinstance(user, str) else None,
+        sender=_name(user),
         target_id=None if target_id is None else str(target_id),
         data=dict(event),
     )
@@ -201,8 +202,8 @@ def command(payload: Json, me: Self) -> Said | ChannelEvent:
         sender=user,
         text=to_text(text, own_id=me.user_id, own_name=me.name),
         is_addressed=True,
-        sender_name=payload.get("user_name"),
-        team_id=payload.get("team_id"),
+        sender_name=_name(payload.get("user_name")),
+        team_id=_name(payload.get("team_id")),
     )
 
 
@@ -254,6 +255,10 @@ def unknown(key: str, payload: Any) -> ChannelEvent:
 def digest(payload: Any) -> str:
     """Return a name for something that has none: the same for the same."""
     return hashlib.blake2b(repr(payload).encode(), digest_size=12).hexdigest()
+
+
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _is_own(message: Json, me: Self) -> bool:

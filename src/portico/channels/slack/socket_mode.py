@@ -26,6 +26,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import aiohttp
+import msgspec
 import structlog
 from slack_sdk.socket_mode.response import SocketModeResponse
 
@@ -249,7 +250,6 @@ def _judge(notice: str) -> None:
 
 def _frame(text: str) -> Frame:
     try:
-        found = json.loads(text)
-    except ValueError:
+        return msgspec.json.decode(text, type=Frame)
+    except (msgspec.DecodeError, UnicodeEncodeError):
         return {}
-    return found if isinstance(found, dict) else {}

@@ -51,6 +51,19 @@ def test_openclaws_channels_are_groups() -> None:
     assert found.groups["C3"].require_mention is True
 
 
+@pytest.mark.parametrize(
+    ("dm", "policy", "allowed"),
+    [
+        ({"policy": "allowlist", "allowFrom": [7]}, "allowlist", ("7",)),
+        ({"enabled": False, "policy": "open"}, "disabled", ()),
+        ({}, "pairing", ()),
+    ],
+)
+def test_openclaws_place_for_direct_messages(dm: dict, policy: str, allowed: tuple) -> None:
+    found = SlackAccount.model_validate({"botToken": "xoxb-1", "dm": dm})
+    assert (found.dm_policy, found.allow_from) == (policy, allowed)
+
+
 def test_threads_by_kind_of_conversation() -> None:
     found = SlackAccount.model_validate(
         {"botToken": "xoxb-1", "replyToMode": "all", "replyToModeByChatType": {"direct": "off"}}
