@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.databases import database_url, postgres_server, sqlite_store, store
+from tests.support.synapse import synapse
 
-__all__ = ["database_url", "postgres_server", "sqlite_store", "store"]
+__all__ = ["database_url", "postgres_server", "sqlite_store", "store", "synapse"]
 
 
 @pytest.fixture(scope="session")

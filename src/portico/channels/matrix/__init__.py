@@ -1,0 +1,1 @@
+"""Matrix accounts, through the client-server API of their homeserver."""
