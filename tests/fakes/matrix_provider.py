@@ -35,7 +35,8 @@ class MatrixProvider(FakeHttp, Provider):
         self._replay: str | None = None
         self._plan: deque[Outcome] = deque()
         self._attempts = 0
-        self._is_silent = self._is_revoked = False
+        self._is_silent = self._is_revoked = self._has_news = False
+        self._listens = asyncio.Event()
         self._odd: list[dict[str, Any]] = []
         self._upstream = httpx2.AsyncClient(base_url=synapse.url, timeout=60, trust_env=False)
 
@@ -77,6 +78,7 @@ class MatrixProvider(FakeHttp, Provider):
         query = dict(request.query)
         since = query.get("since")
         if since is not None:
+            self._listens.set()
             self._asked.add(since)
         if since is not None and self._replay is not None:
             query["since"], self._replay = self._replay, None
@@ -101,6 +103,12 @@ class MatrixProvider(FakeHttp, Provider):
 
     async def _send(self, request: Request) -> Reply | Cut:
         self._attempts += 1
+        try:
+            return await self._treat(request)
+        finally:
+            self._has_news = True
+
+    async def _treat(self, request: Request) -> Reply | Cut:
         match self._plan.popleft() if self._plan else Outcome.ACCEPT:
             case Outcome.LIMIT:
                 body = {"errcode": "M_LIMIT_EXCEEDED", "error": "slow", "retry_after_ms": 1000}
@@ -129,6 +137,8 @@ class MatrixProvider(FakeHttp, Provider):
     # -- the people ------------------------------------------------------------------------------
 
     async def say(self, text: str, *, sender: str = "ann") -> str:
+        async with asyncio.timeout(30):
+            await self._listens.wait()  # a fresh account takes nothing from before
         person, room_id = self._people[sender]
         return person.say(room_id, text)
 
@@ -142,6 +152,17 @@ class MatrixProvider(FakeHttp, Provider):
         return told is not None and told[1] in self._asked
 
     def sent(self) -> list[Sent]:
+        if self._has_news:
+            self._has_news = False
+            self._look()
+        return [
+            Sent(self._rooms[room_id], content["body"])
+            for room_id in self._rooms
+            for content in whole(event for where, event in self._events if where == room_id)
+        ]
+
+    def _look(self) -> None:
+        """See what people see now."""
         seen = {event["event_id"] for _, event in self._events}
         for person, _ in self._people.values():
             self._events += [
@@ -149,11 +170,6 @@ class MatrixProvider(FakeHttp, Provider):
                 for room_id, event in person.news()
                 if event["sender"] == self.bot.user_id and event["event_id"] not in seen
             ]
-        return [
-            Sent(self._rooms[room_id], content["body"])
-            for room_id in self._rooms
-            for content in whole(event for where, event in self._events if where == room_id)
-        ]
 
     def attempts(self) -> int:
         return self._attempts

@@ -354,6 +354,19 @@ async def test_files_come_in(tmp_path: Path, synapse: Synapse) -> None:
         assert place.text == "[location Oslo, geo:59.9,10.7]"
 
 
+async def test_files_of_strangers_are_not_fetched(tmp_path: Path, synapse: Synapse) -> None:
+    ann, bot = synapse.person(), synapse.person("bot")
+    room_id = chat(ann, bot)
+    async with matrix(tmp_path, bot, dmPolicy="allowlist", allowFrom=["@x:y"]) as gateway:
+        fetched = []
+        download = live_of(gateway)._home.download
+        live_of(gateway)._home.download = lambda *a, **kw: fetched.append(a) or download(*a, **kw)
+        ann.say(room_id, "a.bin", msgtype="m.file", url=ann.upload(b"x"))
+        mark = ann.event(room_id, "org.example.mark", {})
+        await until_recorded(gateway, mark)
+        assert fetched == []
+
+
 async def test_files_go_out(tmp_path: Path, synapse: Synapse) -> None:
     ann, bot = synapse.person(), synapse.person("bot")
     room_id = chat(ann, bot)
@@ -440,6 +453,8 @@ async def test_what_an_account_can_do_besides(tmp_path: Path, synapse: Synapse) 
         assert delivery is not None
         await account.edit(route(room_id), delivery.receipt["messageId"], "right")
         assert ann.said_by(bot, room_id) == ["right"]
+        await account.delete(route(room_id), delivery.receipt["messageId"])
+        assert ann.said_by(bot, room_id) == []
 
         poll = OutgoingPoll("dlv_poll", route(room_id), "Tea?", ("yes", "no"))
         first, again = await account.send_poll(poll), await account.send_poll(poll)

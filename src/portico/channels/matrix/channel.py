@@ -115,7 +115,7 @@ class Matrix(MatrixSender):
         first = await self._home.sync(since=None, wait_s=0, limits=_FIRST)
         await self._keep_keys()
         self._rooms.learn(first.directs or {})
-        self._my_name = await self._home.display_name()
+        self._my_name = await self._own_name()
         since = _position(self._ctx.cursor, login)
         if since is None:
             since = first.next_batch
@@ -133,6 +133,14 @@ class Matrix(MatrixSender):
             await self._answer(news)
             await self._take(news, since, login)
             since = news.next_batch
+
+    async def _own_name(self) -> str | None:
+        try:
+            return await self._home.display_name()
+        except Trouble as trouble:
+            if trouble.is_logged_out:
+                raise
+            return None  # it has no profile
 
     async def _keep_keys(self) -> None:
         try:
@@ -156,6 +164,7 @@ class Matrix(MatrixSender):
             await self._take_one(items[-1], cursor)
         elif news.next_batch != since:
             await self._ctx.keep_cursor(cursor)
+        self._rooms.synced(news.left)
         await self._unlock()
 
     async def _items(self, news: Synced, since: str) -> AsyncIterator[Item]:
@@ -202,7 +211,9 @@ class Matrix(MatrixSender):
     async def _hand_in(self, said: Said, cursor: str | None) -> None:
         message = said.message
         if said.file is not None:
-            file = await attachment(self._home, said.file, max_bytes=self._bytes)
+            # What a stranger sent is named, not fetched.
+            most = self._bytes if await self._ctx.is_wanted(message) else 0
+            file = await attachment(self._home, said.file, max_bytes=most)
             message = msgspec.structs.replace(message, attachments=(file,))
         await self._ctx.receive(message, cursor=cursor)
 

@@ -10,7 +10,6 @@ Source: https://spec.matrix.org/latest/client-server-api/#content-repository (au
 from __future__ import annotations
 
 import asyncio
-import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,12 +75,16 @@ def file_of(content: dict[str, Any], kind: str) -> FileRef | None:
 
 
 async def attachment(home: Homeserver, file: FileRef, *, max_bytes: int) -> Attachment:
-    """Return a file with its content; one too large, or that does not come, is only named."""
+    """Return a file with its content; one too large, or that does not come, is only named.
+
+    Args:
+        max_bytes: 0: do not fetch anything.
+    """
     size = file.size_bytes
     shown = Attachment(
         type=file.kind, mime_type=file.mime_type, file_name=file.name, size_bytes=size
     )
-    if size is not None and size > max_bytes:
+    if max_bytes <= 0 or (size is not None and size > max_bytes):
         return shown
     try:
         content = await home.download(file.mxc, max_bytes=max_bytes)
@@ -90,13 +93,7 @@ async def attachment(home: Homeserver, file: FileRef, *, max_bytes: int) -> Atta
     except (Trouble, EncryptionError, KeyError, TypeError) as error:
         log.warning("matrix.file_not_fetched", error=type(error).__name__)
         return shown
-    return Attachment(
-        type=file.kind,
-        mime_type=file.mime_type,
-        file_name=file.name,
-        content=base64.b64encode(content).decode(),
-        size_bytes=len(content),
-    )
+    return Attachment.of(content, type=file.kind, mime_type=file.mime_type, file_name=file.name)
 
 
 def _decrypted(content: bytes, secret: dict[str, Any]) -> bytes:

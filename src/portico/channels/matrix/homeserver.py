@@ -33,6 +33,8 @@ for _chatty in ("nio", "peewee"):
 
 CALL_TIMEOUT_S = 20.0
 MEDIA_TIMEOUT_S = 25.0
+SYNC_EXTRA_S = 50.0
+"""What a sync may take besides waiting: the first one of a large account is long."""
 MAX_ALIASES = 10
 CAN_ENCRYPT: bool = nio.crypto.ENCRYPTION_ENABLED
 _JSON = "application/json"
@@ -90,6 +92,11 @@ class Homeserver:
         """Go on with a login; opens the key store."""
         self._client.restore_login(login.user_id, login.device_id, login.access_token)
 
+    def offer_keys_again(self) -> None:
+        """Upload the device's keys anew: a server forgets them with a login that has ended."""
+        if self._client.olm is not None:
+            self._client.olm.account.shared = False
+
     async def whoami(self, access_token: str) -> Login:
         """Ask whose token it is."""
         self._client.access_token = access_token
@@ -115,11 +122,11 @@ class Homeserver:
         """Ask for what is new since a position; the first time for where everything stands."""
         # nio takes an answer with the position it has seen last for one it has handled already.
         self._client.next_batch = ""
-        found = await self._ask(
-            self._client.sync(
-                timeout=int(wait_s * 1000), since=since, sync_filter=dict(limits), full_state=False
-            )
+        asked = self._client.sync(
+            timeout=int(wait_s * 1000), since=since, sync_filter=dict(limits), full_state=False
         )
+        async with _limit(wait_s + SYNC_EXTRA_S):
+            found = await self._ask(asked)
         joined = {key: self._news(key, info) for key, info in found.rooms.join.items()}
         left = {key: self._news(key, info) for key, info in found.rooms.leave.items()}
         invited = {
@@ -193,6 +200,10 @@ class Homeserver:
     def rooms(self) -> list[RoomView]:
         """Return all rooms we are in."""
         return [_view(found) for found in self._client.rooms.values()]
+
+    def forget_room(self, room_id: str) -> None:
+        """We are in a room no more."""
+        self._client.rooms.pop(room_id, None)
 
     def name_in(self, room_id: str, user_id: str) -> str | None:
         """Return how somebody is called in a room."""

@@ -23,7 +23,7 @@ from portico.channels.matrix.files import FileRef, file_of
 from portico.channels.model import ChannelEvent, EventKind, InboundMessage, Peer
 
 MAX_DATA_BYTES = 4096
-ROOM, EVENT = "roomId", "eventId"
+ROOM, EVENT = "roomId", "messageId"
 """What a reply route carries."""
 POLL_STARTS = frozenset({"m.poll.start", "org.matrix.msc3381.poll.start"})
 _POLL_ANSWERS = frozenset({"m.poll.response", "org.matrix.msc3381.poll.response"})
@@ -70,8 +70,11 @@ def read(raw: dict[str, Any], place: Place) -> Said | ChannelEvent:
         KeyError, TypeError, ValueError: it is none the specification knows; see `unknown`.
     """
     kind, content = raw["type"], raw["content"]
-    if not isinstance(kind, str) or not isinstance(content, dict):
-        raise TypeError("an event has a type and a content")
+    if not isinstance(content, dict):
+        raise TypeError("an event has a content")
+    for value in (kind, raw["sender"], raw["event_id"]):
+        if not isinstance(value, str) or not value:
+            raise TypeError("an event has a type, a sender and an id")
     if "redacted_because" in (raw.get("unsigned") or {}):
         return _event(raw, place, "delete", target=raw["event_id"])
     if "state_key" in raw:
@@ -137,8 +140,6 @@ def _message(raw: dict[str, Any], place: Place) -> Said | ChannelEvent:
 
 def _said(raw: dict[str, Any], place: Place, text: str, *, file: FileRef | None = None) -> Said:
     content, sender, event_id = raw["content"], raw["sender"], raw["event_id"]
-    if not (isinstance(sender, str) and isinstance(event_id, str)):
-        raise TypeError("an event has a sender and an id")
     relation = _relation(content)
     message = InboundMessage(
         channel="",

@@ -13,6 +13,7 @@ MANIFEST = Manifest(
     capabilities=Capabilities(
         keyed=True,  # the delivery's id is the transaction id
         edit=True,
+        delete=True,
         reaction=True,
         typing=True,
         read_receipt=True,

@@ -10,7 +10,7 @@ Source: https://spec.matrix.org/latest/client-server-api/#direct-messaging
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from portico.channels.matrix.config import MatrixAccount
@@ -18,6 +18,7 @@ from portico.channels.matrix.homeserver import Homeserver
 from portico.channels.matrix.model import Invitation, RoomView
 
 PAIR = 2
+OPEN_S = 10.0
 
 
 class Rooms:
@@ -29,6 +30,8 @@ class Rooms:
         self._directs: dict[str, list[str]] = {}
         self._said_direct: set[str] = set()
         self._opening = asyncio.Lock()
+        self._opened: set[str] = set()
+        self._news = asyncio.Event()
 
     def learn(self, directs: Mapping[str, Any]) -> None:
         """Take note of the account's list of direct rooms."""
@@ -112,18 +115,38 @@ class Rooms:
 
         Raises:
             Trouble: it did not work.
+            TimeoutError: it was made, and has not been seen yet.
         """
         async with self._opening:
-            for room_id in reversed(self._directs.get(user_id, [])):
-                view = self._home.room(room_id)
-                if view is not None and view.people <= PAIR:
-                    return room_id
-            for view in self._home.rooms():
-                if user_id in view.members and self.is_direct(view.room_id):
-                    return view.room_id
-            room_id = await self._home.open_direct(user_id, encrypted=self._home.encrypts)
-            await self._remember(user_id, room_id)
+            room_id = self._shared_with(user_id)
+            if room_id is None:
+                room_id = await self._home.open_direct(user_id, encrypted=self._home.encrypts)
+                self._opened.add(room_id)
+                await self._remember(user_id, room_id)
+            async with asyncio.timeout(OPEN_S):
+                while self._home.room(room_id) is None:  # until a sync has told of it
+                    await self._news.wait()
             return room_id
+
+    def _shared_with(self, user_id: str) -> str | None:
+        for room_id in reversed(self._directs.get(user_id, [])):
+            if room_id in self._opened or self._has_both(self._home.room(room_id)):
+                return room_id
+        for view in self._home.rooms():
+            if user_id in view.members and self._has_both(view) and self.is_direct(view.room_id):
+                return view.room_id
+        return None
+
+    def _has_both(self, view: RoomView | None) -> bool:
+        return view is not None and view.people == PAIR
+
+    def synced(self, left: Iterable[str]) -> None:
+        """Take note of a sync: rooms may have come, and some were left."""
+        for room_id in left:
+            self._opened.discard(room_id)
+            self._home.forget_room(room_id)
+        self._news.set()
+        self._news.clear()
 
     async def _remember(self, user_id: str, room_id: str) -> None:
         rooms = self._directs.setdefault(user_id, [])

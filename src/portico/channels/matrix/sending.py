@@ -18,12 +18,14 @@ import structlog
 
 from portico.channels.contract import (
     AccountContext,
+    ChannelError,
     DirectoryEntry,
     Outgoing,
     OutgoingPoll,
     RateLimited,
     Receipt,
     Rejected,
+    Transient,
 )
 from portico.channels.matrix.config import MatrixAccount
 from portico.channels.matrix.content import (
@@ -100,6 +102,8 @@ class MatrixSender:
         for number, file in enumerate(files):
             event_id = await self._file(room_id, file, tie, f"{message.delivery_id}.{number}")
             sent = sent or event_id
+        if not text:
+            await self.drop_preview(message.run_id or "")
         self._previews.pop(message.run_id or "", None)
         return Receipt(sent or "", {ROOM: room_id})
 
@@ -167,12 +171,18 @@ class MatrixSender:
             return known
         to = route.peer.id
         if to.startswith("@"):
-            return await self._rooms.with_person(to)
+            return await self._with_person(to)
         if to.startswith("#"):
             return await self._home.resolve(to)
         if to.startswith("!"):
             return to
         raise Rejected("a room's id (!…), its alias (#…) or a user's id (@…) is needed")
+
+    async def _with_person(self, user_id: str) -> str:
+        try:
+            return await self._rooms.with_person(user_id)
+        except TimeoutError:
+            raise Transient(f"the new room with {user_id} is not there yet") from None
 
     # -- while it grows --------------------------------------------------------------------------
 
@@ -236,6 +246,14 @@ class MatrixSender:
         except Trouble as trouble:
             raise classified(trouble) from trouble
 
+    async def delete(self, route: ReplyRoute, message_id: str) -> None:
+        """Take a message back: the account's own, or others' where it may."""
+        try:
+            room_id = await self._room(route)
+            await self._home.redact(room_id, message_id, f"delete.{message_id[1:]}")
+        except Trouble as trouble:
+            raise classified(trouble) from trouble
+
     async def react(
         self, route: ReplyRoute, message_id: str, emoji: str, *, remove: bool = False
     ) -> None:
@@ -278,13 +296,15 @@ class MatrixSender:
     async def _best_effort(self, what: str, call: Any) -> None:
         try:
             await call
-        except (Trouble, Rejected) as error:
+        except (Trouble, ChannelError) as error:
             log.debug("matrix.not_shown", what=what, error=str(error))
 
     async def send_poll(self, poll: OutgoingPoll) -> Receipt:
         """Send a poll."""
         if poll.duration_s is not None:
             raise Rejected("polls on Matrix end when they are ended: leave the duration out")
+        if poll.is_anonymous:
+            raise Rejected("polls on Matrix show who has voted")
         try:
             room_id = await self._room(poll.route)
             tie = relation(poll.route, quotes=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from portico.channels.contract import AuthExpired
+from portico.channels.contract import AuthExpired, Misconfigured
 from portico.channels.matrix.config import MatrixAccount
 from portico.channels.matrix.homeserver import Homeserver
 from portico.channels.matrix.model import Login
@@ -48,7 +48,7 @@ class Session:
         if token is None:
             return await self._log_in(home)
         login = await home.whoami(token)
-        home.resume(login)
+        self._resume(home, login)
         return login
 
     async def _log_in(self, home: Homeserver) -> Login:
@@ -69,8 +69,14 @@ class Session:
                 raise AuthExpired(f"user or password is not accepted ({trouble})") from trouble
             raise
         self._save(Saved(config.homeserver, config.user_id, login.device_id, login.access_token))
-        home.resume(login)
+        self._resume(home, login)
+        home.offer_keys_again()
         return login
+
+    def _resume(self, home: Homeserver, login: Login) -> None:
+        if self._config.encryption and not login.device_id:
+            raise Misconfigured("the access token has no device; encrypted rooms need one")
+        home.resume(login)
 
     def forget(self) -> bool:
         """Forget the token, not the device; return whether there was one."""
