@@ -263,6 +263,12 @@ class Person:
         """Return the messages of somebody in a room, edits in place, without those taken back."""
         return whole(e for e in self.timeline(room_id) if e["sender"] == other.user_id)
 
+    def invitations(self) -> list[str]:
+        """Return the rooms this person is asked into."""
+        # Synapse keeps answers to the same first question for two minutes.
+        found = self.call("GET", "/_matrix/client/v3/sync", timeout=next(self._txns))
+        return [*found.get("rooms", {}).get("invite", {})]
+
     def news(self) -> list[tuple[str, dict[str, Any]]]:
         """Return (room, event) for what has happened since the last call; at once."""
         limits = {

@@ -71,8 +71,9 @@ class Homeserver:
 
     async def close(self) -> None:
         """Close connections and the key store. Safe to call twice."""
-        with contextlib.suppress(Exception):
-            await self._client.close()
+        session, self._client.client_session = self._client.client_session, _Shut()
+        if session is not None:
+            await session.close()
         store, self._client.store = self._client.store, None
         if store is not None:
             store.database.close()
@@ -349,6 +350,20 @@ class Homeserver:
             raise Trouble(str(error), status=400, code="M_UNKNOWN") from error
 
 
+class _Closed(ClientError):
+    """The connection was closed by us."""
+
+
+class _Shut:
+    """In the place of a session that was closed: nio would open another one for a late call."""
+
+    async def request(self, *_: Any, **__: Any) -> Any:
+        raise _Closed("closed")
+
+    async def close(self) -> None:
+        pass
+
+
 @contextlib.asynccontextmanager
 async def _limit(seconds: float) -> AsyncIterator[None]:
     try:
@@ -402,7 +417,7 @@ def _header_s(transport: Any) -> float | None:
 
 def _unreached(error: Exception) -> Trouble:
     """Say what is known without the address."""
-    never_left = isinstance(error, ClientConnectorError | InvalidURL | ValueError)
+    never_left = isinstance(error, ClientConnectorError | InvalidURL | ValueError | _Closed)
     return Trouble(
         f"the homeserver did not answer ({type(error).__name__})", may_have_arrived=not never_left
     )
