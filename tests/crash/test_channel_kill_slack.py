@@ -17,10 +17,21 @@ class TestSlack(ChannelKill):
     """Slack does not know a message that is posted twice: it must not be."""
 
     manifest = MANIFEST
+    mode = "socket"
 
     @asynccontextmanager
     async def provider(self) -> AsyncIterator[Provider]:
         # It takes its time, so that kills come in the midst of calls.
         async with FakeSlack(latency_s=0.01) as slack:
-            yield SlackProvider(slack)
+            yield SlackProvider(slack, mode=self.mode)
             print(f"{slack.calls.count('conversations.history')} looks", file=sys.stderr)
+
+
+class TestSlackByPost(TestSlack):
+    """The same by the Events API."""
+
+    mode = "http"
+
+    def attach(self, provider: Provider, door: str) -> None:
+        assert isinstance(provider, SlackProvider)
+        provider.slack.door = f"{door}/events"

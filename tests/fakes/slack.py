@@ -168,7 +168,7 @@ class FakeSlack:
         self.bot_token, self.app_token = BOT_TOKEN, APP_TOKEN
         self.is_revoked = False
         self.is_link_enabled = True
-        self.door: str | None = None
+        self.door: str | None = None  # where events are posted, when not to sockets
         self.secret = SECRET
         self.posts: list[tuple[int, dict[str, str]]] = []
         self.says_hello = True
