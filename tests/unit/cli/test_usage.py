@@ -17,7 +17,7 @@ REPORT: dict[str, Any] = {
     "endDate": "2026-11-21",
     "totals": TOTALS,
     "aggregates": {
-        "messages": {"user": 7},
+        "messages": {"total": 14, "user": 7},
         "daily": [{"date": "2026-11-20", "tokens": 12_345, "cost": 1.5, "messages": 14}],
         "byAgent": [{"agentId": "main", "totals": TOTALS}],
         "byModel": [{"provider": "lab", "model": "m", "totals": {**TOTALS, "totalCost": 0.0123}}],
@@ -70,7 +70,7 @@ async def test_by_day_agent_and_model(gateway, portico) -> None:
     shown = await portico("usage", "--days", "7", "--agent", "main")
     assert shown.code == 0
     lines = shown.out.splitlines()
-    assert lines[0] == "2026-11-15 to 2026-11-21: 12,345 tokens, $1.50, 7 messages"
+    assert lines[0] == "2026-11-15 to 2026-11-21: 12,345 tokens, $1.50, 14 messages"
     assert "2 runs have no known price." in lines
     assert "2026-11-20\t12,345\t$1.50\t14" in lines
     assert "main\t12,345\t$1.50" in lines

@@ -68,9 +68,10 @@ def _asked(days: int, agent: str | None) -> dict[str, Any]:
 
 def _print_usage(report: Mapping[str, Any]) -> None:
     sums, totals = report["aggregates"], report["totals"]
+    said = sums["messages"]["total"]  # questions and answers, as in the table
     print(
         f"{report['startDate']} to {report['endDate']}: {totals['totalTokens']:,} tokens, "
-        f"{_usd(totals['totalCost'])}, {sums['messages']['user']:,} messages"
+        f"{_usd(totals['totalCost'])}, {said:,} message{'' if said == 1 else 's'}"
     )
     if totals["missingCostEntries"]:
         print(f"{totals['missingCostEntries']:,} runs have no known price.")
