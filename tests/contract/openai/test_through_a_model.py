@@ -236,6 +236,31 @@ async def test_an_answer_in_a_schema(tmp_path: Path) -> None:
     assert "response_format" not in fourth
 
 
+async def test_a_stream_in_json_is_json_or_says_that_it_failed(tmp_path: Path) -> None:
+    wanted: Any = {"type": "json_schema", "json_schema": {"name": "weather", "schema": SCHEMA}}
+    async with (
+        FakeProvider() as provider,
+        connected(tmp_path, **thinking_with(provider)) as to,
+    ):
+
+        async def pieces() -> list[str]:
+            stream = await to.openai.chat.completions.create(
+                model="portico",
+                messages=[{"role": "user", "content": "x"}],
+                response_format=wanted,
+                stream=True,
+            )
+            return [c.choices[0].delta.content or "" async for c in stream if c.choices]
+
+        provider.plan(Say("Sunny, I think."), Say(ANSWER))
+        assert [piece for piece in await pieces() if piece] == [ANSWER]
+        provider.default = lambda _: Say("Sunny.")
+        with pytest.raises(openai.APIError, match="did not answer in the JSON"):
+            await pieces()
+        with pytest.raises(openai.InternalServerError, match="did not answer in the JSON"):
+            await to.ask("x", response_format=wanted)
+
+
 async def test_the_sdk_parses_what_it_asked_for(tmp_path: Path) -> None:
     class Weather(pydantic.BaseModel):
         town: str

@@ -10,11 +10,12 @@ import pytest
 
 from portico.agents.client_tools import tool_choice
 from portico.agents.model.catalog import ModelSpec
+from portico.agents.model.finish import NotJson, as_json
 from portico.agents.model.settings import AgentModel
 from portico.agents.model.wishes import Wishes
-from portico.agents.runtime import AgentEvent
+from portico.agents.runtime import AgentEvent, Failed, Final, TextDelta, ThinkingDelta
 from tests.fakes import streams
-from tests.fakes.provider import FakeProvider, Raw
+from tests.fakes.provider import FakeProvider, Raw, Say
 from tests.support.thinking import answer, model_runtime, provider_spec, text_of, turn_of
 
 SCHEMA = {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]}
@@ -48,6 +49,64 @@ async def test_a_schema_in_responses() -> None:
     assert sent["schema"] == SCHEMA
     request, _ = await asked("gpt-5", "openai-responses", response_format={"type": "json_object"})
     assert request["text"]["format"] == {"type": "json_object"}
+
+
+async def told(wanted: Any, *says: Say) -> tuple[list[AgentEvent], int]:
+    """What came of a wish for JSON, and how often the model was asked."""
+    async with FakeProvider() as server:
+        server.plan(*says)
+        runtime = model_runtime(provider_spec(server))
+        extensions = {"openai.response_format": wanted}
+        events = await answer(runtime, turn_of("where?", extensions=extensions))
+        if isinstance(events[-1], Failed):  # that it cannot do this says nothing about the rest
+            assert text_of(await answer(runtime, turn_of("hello"))) == "Hello from the model."
+            server.requests.pop()
+        await runtime.close()
+        return events, len(server.requests)
+
+
+async def test_what_is_not_json_is_asked_for_again_and_not_shown() -> None:
+    events, asked_ = await told(FORMAT, Say("I think it is Rome."), Say(ROME, thinking="Hm."))
+    assert [one for one in events if isinstance(one, TextDelta)] == [TextDelta(ROME)]
+    assert ThinkingDelta("Hm.") in events
+    assert isinstance(events[-1], Final)
+    assert asked_ == 2
+
+
+async def test_who_never_answers_in_json_has_not_answered() -> None:
+    events, asked_ = await told(FORMAT, Say("Rome"), Say("Rome."), Say("Rome!"))
+    assert events[-1] == Failed("fake/m did not answer in the JSON that was asked for.")
+    assert text_of(events) == ""
+    assert asked_ == 3
+
+
+async def test_json_that_is_cut_off_is_what_there_is() -> None:
+    events, asked_ = await told(FORMAT, Say('{"town":', finish="length"))
+    assert (text_of(events), asked_) == ('{"town":', 1)
+    assert events[-1] == Final(stop_reason="length")
+
+
+@pytest.mark.parametrize(
+    ("said", "is_object"),
+    [
+        (ROME, True),
+        (f"```json\n{ROME}\n```\n", True),
+        (f"```\n{ROME}\n```", True),
+        (f" {ROME}\n", True),
+        ("[1]", False),
+        ('"Rome"', False),
+    ],
+)
+def test_what_is_json(said: str, is_object: bool) -> None:
+    assert json.loads(as_json(said, is_object=is_object)) is not None
+
+
+@pytest.mark.parametrize(
+    "said", ["", "Rome", "{", f"Here: {ROME}", f"{ROME} {ROME}", "[" * 100_000, "[1]", "NaN"]
+)
+def test_what_is_no_json_object(said: str) -> None:
+    with pytest.raises(NotJson):
+        as_json(said, is_object=True)
 
 
 async def test_a_schema_for_a_model_that_can_keep_to_it() -> None:

@@ -3,7 +3,9 @@
 Guarantees:
     - A call ends: silence longer than the provider's limit is a timeout, opening included.
     - A call is repeated only while nothing of its answer was shown; after that it ends the turn.
-    - What is cut off, fails on the way or is empty is never taken for an answer (finish.py).
+    - What is cut off, fails on the way, is empty, or is not the JSON that was wanted is never taken
+      for an answer (finish.py). JSON is shown in one piece, once it is known to be some: what was
+      shown cannot be taken back.
     - What a call used is told, of one that is cut off as far as it can be known.
     - A provider's Retry-After is obeyed; when it is longer than we wait, it is told instead.
     - A cancelled or abandoned call closes its connection.
@@ -40,7 +42,7 @@ from pydantic_ai.usage import RequestUsage
 from portico.agents.model.catalog import Choice
 from portico.agents.model.clients import Clients
 from portico.agents.model.cooldown import Cooldowns
-from portico.agents.model.finish import check_done, check_says_something, is_done
+from portico.agents.model.finish import as_json, check_done, check_says_something, is_done
 from portico.agents.model.memory import CHARS_PER_TOKEN, text_tokens
 from portico.agents.model.prompt import prompt_tokens
 from portico.agents.model.troubles import Trouble, judge
@@ -137,7 +139,8 @@ class Asking:
                     break
                 yield Progress("retrying", f"{trouble.message} Trying again in {wait_s:.1f} s.")
                 await asyncio.sleep(wait_s)
-            self._cooldowns.failed(choice, trouble.retry_after_s if trouble else None)
+            if trouble is None or trouble.rests:
+                self._cooldowns.failed(choice, trouble.retry_after_s if trouble else None)
             if position + 1 < len(ordered):
                 following = ordered[position + 1].name
                 yield Progress("fallback", f"{choice.name} did not answer; asking {following}.")
@@ -155,12 +158,13 @@ class Asking:
         async with asyncio.timeout(choice.provider.timeout_s):
             stream, response = await self._open(question, messages, choice, question.wishes)
         asked_tokens = partial(_asked_tokens, question, messages)
+        is_held = question.wishes.wants_json
         error: BaseException | None = None
         try:
             yield _answering(response, choice, asked_tokens)
             async for event in _with_limit(aiter(response), choice.provider.timeout_s):
                 shown = shown_of(event)
-                if shown is not None:
+                if shown is not None and not (is_held and isinstance(shown, TextDelta)):
                     question.shown = question.shown or _is_seen(shown)
                     yield shown
         except Exception as raised:
@@ -178,7 +182,9 @@ class Asking:
         answer = response.get()
         check_done(answer)
         yield _used(answer, choice, asked_tokens)  # an empty one was paid for as well
-        check_says_something(answer, may_be_silent=question.may_be_silent)
+        check_says_something(answer, may_be_silent=question.may_be_silent and not is_held)
+        if is_held and (text := _held(answer, question.wishes)):
+            yield TextDelta(text)
         question.answer = answer
 
     async def _open(
@@ -231,6 +237,20 @@ def shown_of(event: ModelResponseStreamEvent) -> AgentEvent | None:
             return ThinkingDelta(text)
         case _:
             return None
+
+
+def _held(answer: ModelResponse, wishes: Wishes) -> str:
+    """Return what to show of an answer in JSON: nothing while the agent's tools are at work.
+
+    Raises:
+        NotJson: it is none.
+    """
+    text, names = answer.text or "", {call.tool_name for call in answer.tool_calls}
+    if names:
+        return text if names & wishes.tools.keys() else ""
+    if not text.strip() or answer.finish_reason in {"length", "content_filter"}:
+        return text  # the finish reason says that it is not whole
+    return as_json(text, is_object=wishes.wants_object)
 
 
 def _is_seen(event: AgentEvent) -> bool:

@@ -1,17 +1,24 @@
-"""Whether what a provider streamed is an answer: said to be done, and with something in it.
+"""Whether what a provider streamed is an answer: said to be done, with something in it, in JSON.
 
 Theory of operation: a connection that is closed looks like the end of the answer, so only the
 provider's word counts: a finish reason. A reason we do not know is a word too, unless the response
 is suspended; `error` is the word that it failed. A provider that gives its word and then breaks
 the connection has answered. And an answer without text and without a tool call is none: what a
 model thought is not for the person.
+
+Where the caller wants JSON, only JSON is an answer: some providers ignore the wish, and some models
+put Markdown around it. Whether it keeps to a schema is not looked at.
 """
 
 from __future__ import annotations
 
+import re
+
+import msgspec
 from pydantic_ai.messages import ModelResponse
 
 _FAILED = "error"
+_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
 
 
 class Unfinished(Exception):
@@ -28,6 +35,10 @@ class NothingSaid(Exception):
     def __init__(self, *, at_limit: bool) -> None:
         super().__init__("the answer is empty" + (" and at its limit" if at_limit else ""))
         self.at_limit = at_limit
+
+
+class NotJson(Exception):
+    """The answer is complete, and not the JSON that was wanted."""
 
 
 def is_done(answer: ModelResponse) -> bool:
@@ -58,6 +69,26 @@ def check_says_something(answer: ModelResponse, *, may_be_silent: bool) -> None:
     if says_something or may_be_silent or answer.finish_reason == "content_filter":
         return
     raise NothingSaid(at_limit=answer.finish_reason == "length")
+
+
+def as_json(text: str, *, is_object: bool) -> str:
+    """Return the JSON that an answer is, without Markdown around it.
+
+    Args:
+        is_object: whether it must be an object.
+
+    Raises:
+        NotJson: it is something else.
+    """
+    fenced = _FENCED.fullmatch(text)
+    inner = fenced.group(1) if fenced else text
+    try:
+        value = msgspec.json.decode(inner)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotJson(f"the answer is not JSON: {error}") from error
+    if is_object and not isinstance(value, dict):
+        raise NotJson("the answer is JSON, but no object")
+    return inner
 
 
 def _has_ended_otherwise(answer: ModelResponse) -> bool:

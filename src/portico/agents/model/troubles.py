@@ -19,7 +19,7 @@ from pydantic_ai.exceptions import (
     ModelTimeoutError,
 )
 
-from portico.agents.model.finish import NothingSaid, Unfinished
+from portico.agents.model.finish import NothingSaid, NotJson, Unfinished
 from portico.agents.runtime import ErrorKind, Failed
 
 ASK_OPERATOR = "The operator can find out why in the gateway log."
@@ -33,12 +33,14 @@ class Trouble:
         message: a sentence for the person; no internals.
         again: asking the same model again may help.
         retry_after_s: how long the provider asked us to wait.
+        rests: other turns had better not ask the model for a while.
     """
 
     message: str
     kind: ErrorKind = "unknown"
     again: bool = False
     retry_after_s: float | None = None
+    rests: bool = True
 
     def failed(self) -> Failed:
         """Return it as the end of a turn."""
@@ -57,7 +59,7 @@ def judge(error: BaseException, model: str, silence_s: float) -> Trouble:
             return Trouble(_busy(model, wait), "rate_limit", again=True, retry_after_s=wait)
         case TimeoutError() | ModelTimeoutError():
             return Trouble(f"{model} said nothing for {silence_s:g} s.", "timeout", again=True)
-        case Unfinished() | NothingSaid():
+        case Unfinished() | NothingSaid() | NotJson():
             return _no_answer(error, model)
         case ModelConnectionError() | openai.APIConnectionError() | OSError():
             return Trouble(f"{model} could not be reached. {ASK_OPERATOR}", again=True)
@@ -90,9 +92,12 @@ def _refused(error: BaseException, model: str) -> Trouble:
             return Trouble(f"{model} refused this request. {ASK_OPERATOR}", "refusal")
 
 
-def _no_answer(error: Unfinished | NothingSaid, model: str) -> Trouble:
+def _no_answer(error: Unfinished | NothingSaid | NotJson, model: str) -> Trouble:
     if isinstance(error, Unfinished):
         return Trouble(f"{model} stopped before it was done. {ASK_OPERATOR}", again=True)
+    if isinstance(error, NotJson):
+        text = f"{model} did not answer in the JSON that was asked for."
+        return Trouble(text, again=True, rests=False)
     if error.at_limit:
         return Trouble(f"{model} used up its longest answer before it said anything.")
     return Trouble(f"{model} gave an empty answer. {ASK_OPERATOR}", again=True)

@@ -44,6 +44,18 @@ class Wishes:
     schema: OutputObjectDefinition | None = None
     is_json: bool = False
 
+    @property
+    def wants_json(self) -> bool:
+        """Whether the answer must be JSON."""
+        return self.is_json or self.schema is not None
+
+    @property
+    def wants_object(self) -> bool:
+        """Whether it must be a JSON object."""
+        return self.is_json or (
+            self.schema is not None and self.schema.json_schema.get("type") == "object"
+        )
+
     @classmethod
     def of(cls, extensions: Mapping[str, Any]) -> Wishes:
         """Read what came with a turn."""
