@@ -55,6 +55,7 @@ PARAMS = {
 } | {
     "agent": "AgentParams",
     "agent.identity.get": "AgentIdentityParams",
+    "models.authStatus": "ModelsAuthStatusParams",
     "skills.skillCard": "SkillsSkillCardParams",
 }
 

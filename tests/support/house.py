@@ -263,7 +263,7 @@ class House:
             AgentMethods(agents=agents),
             ApprovalMethods(approvals=self.approvals, clock=self.clock),
             PolicyMethods(self.approvals.policy),
-            ModelMethods(agents=agents),
+            ModelMethods(agents=agents, clock=self.clock),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
             self.cron.methods,
             SystemMethods(

@@ -218,7 +218,9 @@ def _binding(configured: ConfiguredBinding, default_account: Callable[[str], str
 def build_catalog(config: PorticoConfig, env: Mapping[str, str]) -> Catalog:
     """Return the models agents may use: the configured providers', and those everybody knows."""
     providers = {
-        name: ProviderSpec(name, base_url, api, env.get(variable), is_configured=False)
+        name: ProviderSpec(
+            name, base_url, api, env.get(variable), is_configured=False, key_variable=variable
+        )
         for name, (base_url, api, variable) in BUILT_IN.items()
     }
     for name, given in config.models.providers.items():
@@ -236,6 +238,7 @@ def build_catalog(config: PorticoConfig, env: Mapping[str, str]) -> Catalog:
             headers=given.headers,
             timeout_s=given.timeout_seconds,
             models=tuple(_model_spec(model) for model in given.models),
+            key_variable=known.key_variable if known and not given.api_key else None,
         )
     used = config.agents.defaults.models
     return Catalog(

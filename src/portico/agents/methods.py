@@ -24,7 +24,7 @@ def agent_methods(*, live: LiveConfig, agents: Agents, clock: Clock) -> tuple[ob
     editor = AgentEditor(live=live, agents=agents, clock=clock, max_document_bytes=sizes.document)
     return (
         AgentMethods(agents=agents, main_key=main_key),
-        ModelMethods(agents=agents, main_key=main_key),
+        ModelMethods(agents=agents, clock=clock, main_key=main_key),
         WorkspaceMethods(agents, sizes),
         AgentEditMethods(
             agents=agents, editor=editor, bindings=BindingEditor(live=live, agents=agents)

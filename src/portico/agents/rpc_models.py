@@ -1,6 +1,6 @@
-"""RPC method that lists the language models, and whether each can be asked now.
+"""RPC methods about the language models: which there are, and whether each can be asked now.
 
-Source: OpenClaw gateway protocol, "models.list".
+Source: OpenClaw gateway protocol, "models.list" and "models.authStatus".
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from portico.agents.model.catalog import NEEDS_NO_KEY, Catalog, Choice, UnknownModel
+from portico.agents.model.catalog import (
+    NEEDS_NO_KEY,
+    Catalog,
+    Choice,
+    ProviderSpec,
+    UnknownModel,
+)
 from portico.agents.service import Agent, Agents
+from portico.clock import Clock
 from portico.protocol.errors import InvalidRequest
 from portico.protocol.scopes import Scope
 from portico.protocol.validation import Params, Result
@@ -80,11 +87,49 @@ class ModelsListed(Result, frozen=True, kw_only=True, omit_defaults=False):
     models: tuple[ModelSummary, ...]
 
 
+class AuthStatusAsked(Params, frozen=True, kw_only=True):
+    """Whose providers; `refresh` has nothing to do here, where nothing is remembered."""
+
+    refresh: bool | None = None
+    agent_id: str | None = None
+
+
+class KeySource(Result, frozen=True):
+    """Where a key is; never the key."""
+
+    source: Literal["config", "env"]
+    env_var: str | None = None
+
+
+class ProviderAuth(Result, frozen=True, kw_only=True, omit_defaults=False):
+    """How the gateway stands with a provider.
+
+    Attributes:
+        status: `static`: it has a key; `missing`: it needs one, and an agent is to ask it.
+        profiles: accounts one logs in to; there are none here.
+    """
+
+    provider: str
+    auth_provider: str
+    display_name: str
+    status: Literal["static", "missing"]
+    profiles: tuple[()] = ()
+    api_key: KeySource | msgspec.UnsetType = msgspec.UNSET
+
+
+class AuthStatus(Result, frozen=True, kw_only=True, omit_defaults=False):
+    """Every provider that needs a key."""
+
+    ts: int
+    providers: tuple[ProviderAuth, ...]
+
+
 class ModelMethods:
     """What clients may know of the language models."""
 
-    def __init__(self, *, agents: Agents, main_key: str = "main") -> None:
+    def __init__(self, *, agents: Agents, clock: Clock, main_key: str = "main") -> None:
         self._agents = agents
+        self._clock = clock
         self._main_key = main_key
 
     @method("models.list", scope=Scope.READ)
@@ -102,6 +147,20 @@ class ModelMethods:
         return ModelsListed(
             models=tuple(one for one in found if wanted in {"", one.provider.lower()})
         )
+
+    @method("models.authStatus", scope=Scope.READ)
+    def auth_status(self, call: Call, params: AuthStatusAsked) -> AuthStatus:
+        """Tell which providers have a key, and which lack one that an agent needs."""
+        if params.agent_id:
+            self._agents.meant(params.agent_id, None, main_key=self._main_key)
+        catalog = self._agents.catalog
+        wanted = {name.lower() for name, _ in _used(self._agents, catalog)}
+        found = [
+            _auth(one)
+            for one in catalog.known()
+            if one.api_key is not None or (not one.usable and one.name.lower() in wanted)
+        ]
+        return AuthStatus(ts=self._clock.now_ms(), providers=tuple(found))
 
 
 def models_of(
@@ -133,6 +192,20 @@ def models_of(
         return tuple(found)
     own = msgspec.structs.replace(_summary(*default, agents, details), tags=("default",))
     return (own, *found)
+
+
+def _auth(provider: ProviderSpec) -> ProviderAuth:
+    name, variable = provider.name, provider.key_variable
+    api_key: KeySource | msgspec.UnsetType = msgspec.UNSET
+    if provider.api_key is not None:
+        api_key = KeySource("config") if variable is None else KeySource("env", variable)
+    return ProviderAuth(
+        provider=name,
+        auth_provider=name,
+        display_name=name,
+        status="missing" if provider.api_key is None else "static",
+        api_key=api_key,
+    )
 
 
 def _name(model: ModelSummary) -> tuple[str, str]:

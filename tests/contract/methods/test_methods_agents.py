@@ -64,12 +64,12 @@ class Calls:
 
 
 @asynccontextmanager
-async def running(folder: Path, text: str = TEXT) -> AsyncIterator[Calls]:
+async def running(folder: Path, text: str = TEXT, **env: str) -> AsyncIterator[Calls]:
     paths = resolve_paths(env={"HOME": str(folder)}, state_dir=folder / "state")
     paths.state_dir.mkdir(exist_ok=True)
     if not paths.config_file.exists():
         paths.config_file.write_text(text)
-    gateway = Gateway(load(paths, env={}), env={})
+    gateway = Gateway(load(paths, env=env), env=env)
     await gateway.start()
     try:
         yield Calls(gateway)
@@ -424,6 +424,40 @@ async def test_looking_into_a_workspace(call: Calls) -> None:
     for path in ("..", "nowhere", "link.md", "photo.png"):
         error = await call.refused("agents.workspace.list", agentId="ops", path=path)
         assert error.code == "INVALID_REQUEST"
+
+
+async def test_which_providers_have_a_key(tmp_path: Path) -> None:
+    provider = {"baseUrl": "http://127.0.0.1:1/v1"}
+    text = json.dumps(
+        {
+            "agents": {
+                "list": [
+                    {"id": "main", "model": {"primary": "lab/m", "fallbacks": ["openai/gpt-x"]}},
+                    {"id": "t", "model": "xai/grok"},
+                ]
+            },
+            "models": {
+                "providers": {
+                    "lab": provider,  # needs none, for all we know
+                    "shop": {**provider, "apiKey": "canary"},
+                    "mistral": {"models": [{"id": "large"}]},
+                }
+            },
+        }
+    )
+    async with running(tmp_path, text, MISTRAL_API_KEY="canary", XAI_API_KEY="canary") as call:
+        status = await call("models.authStatus", agentId="t", refresh=True)
+        found = status["providers"]
+        assert {one["provider"]: (one["status"], one.get("apiKey")) for one in found} == {
+            "openai": ("missing", None),
+            "mistral": ("static", {"source": "env", "envVar": "MISTRAL_API_KEY"}),
+            "xai": ("static", {"source": "env", "envVar": "XAI_API_KEY"}),
+            "shop": ("static", {"source": "config"}),
+        }
+        assert abs(status["ts"] - call.gateway.clock.now_ms()) < 60_000
+        assert all(one["profiles"] == [] for one in found)
+        assert "canary" not in json.dumps(status)
+        await call.refused("models.authStatus", agentId="nobody")
 
 
 async def test_models_and_why_one_cannot_be_asked(tmp_path: Path) -> None:

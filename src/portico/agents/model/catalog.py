@@ -72,6 +72,7 @@ class ProviderSpec:
     Attributes:
         timeout_s: the longest silence while an answer is awaited or streamed.
         is_configured: whether the file names it (else it is one everybody knows).
+        key_variable: the variable the key was found in; `None`: the file has it.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ProviderSpec:
     timeout_s: float = 120.0
     models: tuple[ModelSpec, ...] = ()
     is_configured: bool = True
+    key_variable: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -143,6 +145,10 @@ class Catalog:
         return [
             one for one in self._providers.values() if one.is_configured or one.api_key is not None
         ]
+
+    def known(self) -> list[ProviderSpec]:
+        """Every provider a name can begin with, also those that cannot be asked."""
+        return [*self._providers.values()]
 
     def listed(self) -> list[Choice]:
         """Every model the configuration lists, in its order."""
