@@ -87,6 +87,7 @@ class Outgoing:
         run_id: the run that answers; a preview of it is replaced by this message.
         may_have_arrived: an earlier attempt may have reached the provider; a channel that takes
             no client id along can look for it first.
+        made_ms: when it was put into the outbox: no attempt was made before.
     """
 
     delivery_id: str
@@ -95,6 +96,7 @@ class Outgoing:
     media: tuple[str, ...] = ()
     run_id: str | None = None
     may_have_arrived: bool = False
+    made_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

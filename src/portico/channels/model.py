@@ -27,6 +27,8 @@ class ReplyRoute(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     Attributes:
         context: what the channel needs to answer this very message (a reply token, a thread
             reference); opaque to everyone else.
+        within: what the conversation is a part of, the nearest first: a thread's channel, a
+            server. Rules may be written for these.
     """
 
     channel: str
@@ -34,6 +36,7 @@ class ReplyRoute(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     peer: Peer
     thread_id: str | None = None
     context: dict[str, Any] = msgspec.field(default_factory=dict)
+    within: tuple[str, ...] = ()
 
     @property
     def conversation(self) -> str:
@@ -136,12 +139,14 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reply_route(self) -> ReplyRoute:
         """Where an answer to it goes."""
+        parent = self.parent_peer.id if self.parent_peer is not None else None
         return ReplyRoute(
             channel=self.channel,
             account=self.account,
             peer=self.peer,
             thread_id=self.thread_id,
             context=self.reply_context,
+            within=tuple(place for place in (parent, self.guild_id) if place),
         )
 
 

@@ -365,6 +365,7 @@ class Outbox:
             delivery.media,
             delivery.run_id,
             may_have_arrived=delivery.uncertain,
+            made_ms=delivery.created_at,
         )
         async with asyncio.timeout(SEND_TIMEOUT_S):
             if self._prepare is not None:

@@ -205,7 +205,7 @@ class AccountRules:
         policy = self._policies.get((route.channel, route.account))
         if policy is None or route.peer.kind == "direct":
             return None
-        rules = policy.group_rules(route.peer.id)
+        rules = policy.group_rules(route)
         if rules is None:
             return None
         name = f"channels.{route.channel}.groups.{route.peer.id}.tools"
@@ -218,7 +218,7 @@ class AccountRules:
         entry, policy = self._entries.get(key), self._policies.get(key)
         wanted = None if entry is None or entry.config is None else entry.config.agent
         if policy is not None and message.peer.kind != "direct":
-            rules = policy.group_rules(message.peer.id)
+            rules = policy.group_rules(message.reply_route)
             wanted = (rules.agent if rules else None) or wanted
         if wanted is None:
             return None

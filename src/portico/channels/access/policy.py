@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from portico.channels.admission import Decision, Effect, Verdict
-from portico.channels.model import InboundMessage
+from portico.channels.model import InboundMessage, ReplyRoute
 from portico.store import Work
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class AccessPolicy:
 
     def __init__(self, config: AccountConfig, pairing: Pairing) -> None:
         self._config = config
+        self._groups = config.rules_of_groups
         self._pairing = pairing
         self._called = [
             re.compile(rf"(?<!\w){re.escape(pattern)}(?!\w)", re.IGNORECASE)
@@ -85,13 +86,15 @@ class AccessPolicy:
             return _refused('dmPolicy is open, but allowFrom does not hold "*"')
         return _refused("the sender is not on the allowlist")
 
-    def group_rules(self, group_id: str) -> GroupRules | None:
-        """Return the rules of a group; `None`: it is not named."""
-        groups = self._config.groups
-        return groups.get(group_id) or groups.get(EVERYBODY)
+    def group_rules(self, route: ReplyRoute) -> GroupRules | None:
+        """Return the rules of a group: its own, or of what it is in; `None`: it is not named."""
+        for place in (route.peer.id, *route.within, EVERYBODY):
+            if (found := self._groups.get(place)) is not None:
+                return found
+        return None
 
     def _in_group(self, message: InboundMessage, searchable: str) -> Decision:
-        config, rules = self._config, self.group_rules(message.peer.id)
+        config, rules = self._config, self.group_rules(message.reply_route)
         if config.group_policy == "disabled":
             return _refused("groups are off")
         if rules is None:
@@ -102,7 +105,8 @@ class AccessPolicy:
             return _refused("the group is switched off")
         senders = config.group_allow_from if rules.allow_from is None else rules.allow_from
         closed = rules.allow_from is not None and not senders
-        if closed or (senders and not {message.sender, EVERYBODY} & {*senders}):
+        known_as = {message.sender, EVERYBODY, *(f"role:{role}" for role in message.roles)}
+        if closed or (senders and not known_as & {*senders}):
             return _refused("the sender is not on the group's allowlist")
         needs_mention = rules.require_mention
         if needs_mention is None:

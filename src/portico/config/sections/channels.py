@@ -9,6 +9,7 @@ Source: OpenClaw configuration reference, section `channels`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict
@@ -18,6 +19,7 @@ from portico.config.sections.tools import ToolRules
 
 DmPolicy = Literal["pairing", "allowlist", "open", "disabled"]
 GroupPolicy = Literal["disabled", "allowlist", "open"]
+EVERY_GROUP = "*"
 
 
 def _texts(value: Any) -> Any:
@@ -39,7 +41,10 @@ class GroupRules(Section):
     )
     agent: str | None = setting(None, "The agent that answers here.", reload="hot")
     allow_from: Ids | None = setting(
-        None, "Senders who may talk here; unset: groupAllowFrom of the account.", reload="hot"
+        None,
+        "Senders who may talk here, and `role:<id>` where senders have roles; unset: "
+        "groupAllowFrom of the account.",
+        reload="hot",
     )
     tools: ToolRules = group(ToolRules, "Tools in this group.")
 
@@ -90,6 +95,11 @@ class AccountConfig(Section):
     def exclusive(self) -> bool:
         """Whether only one replica at a time may receive. A webhook may be received by all."""
         return True
+
+    @property
+    def rules_of_groups(self) -> Mapping[str, GroupRules]:
+        """The rules of groups, by the id of a group, of what it is a part of, or `*`."""
+        return self.groups
 
     @property
     def stream(self) -> str | None:

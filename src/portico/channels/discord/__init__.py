@@ -1,0 +1,1 @@
+"""Discord bots, through its gateway and its REST API."""
