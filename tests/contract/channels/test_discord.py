@@ -187,9 +187,9 @@ async def test_what_is_no_message_is_recorded(tmp_path: Path) -> None:
         club = discord.server("Club")
         room = discord.channel(club, "general")
         ann = discord.person("Ann")
-        account = {"intents": {"guildMembers": True}}
+        account: dict[str, Any] = {"intents": {"guildMembers": True}}
         async with bot(tmp_path, discord, **account) as gateway:
-            said = discord.says(ann, "frist", to=room)
+            said = discord.says(ann, "one", to=room)
             discord.edits_message(said, "first")
             about = {"channel_id": room, "guild_id": club, "message_id": said["id"]}
             for what in ("ADD", "REMOVE", "ADD"):  # the same once more is another event
@@ -270,7 +270,7 @@ async def test_a_growing_answer_becomes_the_final_message(tmp_path: Path) -> Non
     words = [TextDelta(f"this is word number {n} ") for n in range(20)]
     runtime = Scripted(*words, Final("".join(one.text for one in words) + "end"))
     shown = Slow(runtime)
-    account = {"runtime": shown, "streaming": "partial"}
+    account: dict[str, Any] = {"runtime": shown, "streaming": "partial"}
     async with FakeDiscord() as discord, bot(tmp_path, discord, **account):
         ann = discord.person("Ann")
         discord.says(ann, "go")
@@ -317,7 +317,7 @@ async def test_reactions_edits_polls_directory_and_probe(tmp_path: Path) -> None
             assert first == again
             assert discord.posts[0]["poll"]["duration"] == 2
             outbox = gateway.gateway.outbox
-            await outbox.send(where, "frist", media=(), session_key=None)
+            await outbox.send(where, "one", media=(), session_key=None)
             await eventually(lambda: len(discord.posts) == 2)
             await account.edit(where, discord.posts[1]["id"], "first")
             assert discord.texts(room)[1] == "first"
@@ -400,7 +400,7 @@ async def test_after_a_lost_session_what_was_missed_is_fetched_in_order(tmp_path
         thread = discord.thread(room, "plans")
         ann = discord.person("Ann")
         chat = discord.direct(ann)
-        account = {"guilds": {club: {"requireMention": False, "channels": {room: {}}}}}
+        account: dict[str, Any] = {"guilds": {club: {"requireMention": False, "channels": {room: {}}}}}
         async with bot(tmp_path, discord, **account):
             discord.says(ann, "one")
             discord.says(ann, "one", to=room)
