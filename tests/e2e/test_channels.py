@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.gateway import GatewayProcess
 from tests.e2e.test_cli import Terminal
+from tests.fakes.discord import FakeDiscord
 from tests.fakes.webhook_partner import SECRET, Partner
 from tests.support.waiting import eventually
 
@@ -85,6 +86,30 @@ async def connected(desk: Desk, account: int = 0) -> dict[str, Any]:
         return shown[account] if len(shown) > account and shown[account]["connected"] else None
 
     return await eventually(is_connected)
+
+
+@pytest.mark.timeout(120)
+async def test_nothing_but_a_discord_token_answers_after_pairing(
+    start_gateway, tmp_path: Path
+) -> None:
+    async with FakeDiscord() as discord:
+        auth = {"auth": {"token": "0123456789abcdef0123456789abcdef"}}
+        written = {"gateway": auth, "channels": {"discord": discord.settings()}}
+        gateway = await asyncio.to_thread(start_gateway, written)
+        desk = Desk(gateway)
+        await eventually(lambda: discord.sessions)
+        ann = discord.person("Ann")
+        chat = discord.direct(ann)
+        discord.says(ann, "hello")
+        await eventually(lambda: discord.texts(chat))
+        code = re.search(r"code: (\S+)", discord.texts(chat)[0])
+        assert code is not None
+        assert "Ann" in await desk.run("pairing", "list")
+        await desk.run("pairing", "approve", "discord", code[1])
+        discord.says(ann, "hello again")
+        await eventually(lambda: discord.texts(chat)[1:] == ["Echo: hello again"])
+        status = await desk.json("channels", "status", "discord", "--probe")
+        assert status["channelAccounts"]["discord"][0]["probe"]["ok"] is True
 
 
 @pytest.mark.timeout(180)

@@ -118,7 +118,16 @@ class FakeDiscord(Provider):
         bucket: tuple[int, float] = (50, 0.2),
         nonce_lives_s: float = 180,
         granted: int = PRIVILEGED["content"],
+        forgets: bool = False,
     ) -> None:
+        """Open for one bot.
+
+        Args:
+            nonce_lives_s: how long a nonce is remembered; Discord says "a few minutes".
+            granted: the privileged intents that are switched on in the portal.
+            forgets: sessions end with their connection, as after a long absence.
+        """
+        self.forgets = forgets
         self.heartbeat_s = heartbeat_s
         self.bucket = bucket
         self.nonce_lives_s = nonce_lives_s
@@ -141,6 +150,7 @@ class FakeDiscord(Provider):
         self.reactions: list[tuple[str, str, str]] = []
         self.typing: list[str] = []
         self.callbacks: list[tuple[str, dict[str, Any]]] = []
+        self.fetched: list[str] = []
         self.commands: dict[str, dict[str, Any]] = {}
         self.written_commands = 0
         self.identifies = 0
@@ -398,7 +408,8 @@ class FakeDiscord(Provider):
             self.connections.discard(one)
             if one.session is not None and one.session.connection is one:
                 one.session.connection = None
-                if ws.close_code in {1000, 1001}:  # who hangs up like this does not come back
+                # Who hangs up with these codes does not come back.
+                if self.forgets or ws.close_code in {1000, 1001}:
                     self.sessions.pop(one.session.id, None)
         return ws
 
@@ -550,6 +561,7 @@ class FakeDiscord(Provider):
     # -- REST ------------------------------------------------------------------------------------
 
     async def _file(self, request: web.Request) -> web.Response:
+        self.fetched.append(request.match_info["name"])
         content = self.files.get(request.match_info["id"])
         if content is None:
             return web.Response(status=404)

@@ -182,6 +182,13 @@ async def test_files_in_and_out(tmp_path: Path) -> None:
         assert (sent["filename"], sent["size"]) == ("file.png", len(PNG))
 
 
+async def test_files_of_strangers_are_not_fetched(tmp_path: Path) -> None:
+    async with FakeDiscord() as discord, bot(tmp_path, discord, allowFrom=["1"]):
+        said = discord.says(discord.person("Eve"), "look", attachments=[discord.file(PNG)])
+        await eventually(lambda: discord.is_acknowledged(discord.key_of(said)))
+        assert discord.fetched == []
+
+
 async def test_what_is_no_message_is_recorded(tmp_path: Path) -> None:
     async with FakeDiscord(granted=PRIVILEGED["content"] | PRIVILEGED["members"]) as discord:
         club = discord.server("Club")
@@ -321,6 +328,8 @@ async def test_reactions_edits_polls_directory_and_probe(tmp_path: Path) -> None
             await eventually(lambda: len(discord.posts) == 2)
             await account.edit(where, discord.posts[1]["id"], "first")
             assert discord.texts(room)[1] == "first"
+            await account.delete(where, discord.posts[1]["id"])
+            assert len(discord.texts(room)) == 1
             people = await account.directory(query="ann", limit=5)
             assert [(one.kind, one.id) for one in people] == [("user", ann)]
             rooms = await account.directory(query="", limit=5)
@@ -400,7 +409,9 @@ async def test_after_a_lost_session_what_was_missed_is_fetched_in_order(tmp_path
         thread = discord.thread(room, "plans")
         ann = discord.person("Ann")
         chat = discord.direct(ann)
-        account: dict[str, Any] = {"guilds": {club: {"requireMention": False, "channels": {room: {}}}}}
+        account: dict[str, Any] = {
+            "guilds": {club: {"requireMention": False, "channels": {room: {}}}}
+        }
         async with bot(tmp_path, discord, **account):
             discord.says(ann, "one")
             discord.says(ann, "one", to=room)

@@ -8,7 +8,6 @@ Source: https://docs.discord.com/developers/resources/message#attachment-object
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,7 +42,7 @@ def attachment_fetcher(api_url: str) -> Fetcher:
 async def attachments(
     raws: Iterable[Mapping[str, Any]], *, fetcher: Fetcher, max_bytes: int
 ) -> list[Attachment]:
-    """Return a message's files."""
+    """Return a message's files; with `max_bytes` 0 they are named only."""
     return [await _attachment(raw, fetcher, max_bytes) for raw in raws]
 
 
@@ -52,17 +51,11 @@ async def _attachment(raw: Mapping[str, Any], fetcher: Fetcher, max_bytes: int) 
     kind = _MAJOR.get((mime_type or "").partition("/")[0], "file")
     name, size = raw.get("filename"), int(raw.get("size") or 0)
     shown = Attachment(type=kind, mime_type=mime_type, file_name=name, size_bytes=size)
-    if size > max_bytes:
+    if size > max_bytes or not max_bytes:
         return shown
     try:
         found = await fetcher.fetch(str(raw.get("url") or ""), max_bytes=max_bytes)
     except FetchRefused as error:
         log.warning("discord.file_not_fetched", error=str(error))
         return shown
-    return Attachment(
-        type=kind,
-        mime_type=mime_type,
-        file_name=name,
-        content=base64.b64encode(found.body).decode(),
-        size_bytes=len(found.body),
-    )
+    return Attachment.of(found.body, type=kind, mime_type=mime_type, file_name=name)

@@ -106,8 +106,11 @@ class Reader:
             await self.note(replace(told, name="MESSAGE_CREATE by a bot"))
             return None
         found = raw.get("attachments", ())
-        files = await attachments(found, fetcher=self._fetcher, max_bytes=self._bytes)
-        return inbound(raw, where, files=files) if files else message
+        if not found:
+            return message
+        most = self._bytes if await self._ctx.is_wanted(message) else 0
+        files = await attachments(found, fetcher=self._fetcher, max_bytes=most)
+        return inbound(raw, where, files=files)
 
     def _answers_bots(self, message: InboundMessage) -> bool:
         wanted = self._config.allow_bots

@@ -289,6 +289,13 @@ class DiscordSender:
         except TROUBLES as error:
             raise classified(error) from error
 
+    async def delete(self, route: ReplyRoute, message_id: str) -> None:
+        """Delete a message: the bot's own, or others' where it may."""
+        try:
+            await self._api.delete_message(await self._channel_of(route), _id(message_id))
+        except TROUBLES as error:
+            raise classified(error) from error
+
     async def react(
         self, route: ReplyRoute, message_id: str, emoji: str, *, remove: bool = False
     ) -> None:
