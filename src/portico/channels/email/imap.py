@@ -291,8 +291,8 @@ class Imap:
     # -- logging in ------------------------------------------------------------------------------
 
     async def _greet(self) -> None:
-        line = _line(await self._answer()).upper()
-        if not line.startswith((b"* OK", b"* PREAUTH")):
+        line = _line(await self._answer())
+        if not line.upper().startswith((b"* OK", b"* PREAUTH")):
             raise ImapBroken(f"the server does not want us: {_shown(line)}")
 
     async def _start_tls(self, context: ssl.SSLContext, host: str) -> None:
