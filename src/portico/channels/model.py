@@ -171,7 +171,8 @@ class ChannelEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     Attributes:
         event_key: the provider's id of the event; the same is recorded once.
         target_id: the message it is about.
-        data: the rest, as far as it matters: the emoji, the new text, or the whole payload when
+        data: of a `bounce`: `deliveryId`, when it is known, `hasFailed` and a `reason`. Of others
+            the rest, as far as it matters: the emoji, the new text, or the whole payload when
             the channel does not understand it (kind `other`).
     """
 

@@ -43,7 +43,8 @@ TRANSITIONS: dict[DeliveryState, frozenset[DeliveryState]] = {
     S.PENDING: frozenset({S.SENDING, S.EXPIRED, S.DISCARDED}),
     S.RETRY: frozenset({S.SENDING, S.EXPIRED, S.DISCARDED, S.FAILED, S.UNKNOWN}),
     S.SENDING: frozenset({S.SENT, S.RETRY, S.UNKNOWN, S.FAILED}),
-    S.UNKNOWN: frozenset({S.PENDING, S.DISCARDED}),  # a person resends or discards
+    S.SENT: frozenset({S.FAILED}),  # a provider took it, and gave it back later
+    S.UNKNOWN: frozenset({S.PENDING, S.DISCARDED, S.FAILED}),  # a person resends or discards
     S.FAILED: frozenset({S.PENDING, S.DISCARDED}),
     S.EXPIRED: frozenset({S.DISCARDED}),
 }

@@ -215,6 +215,16 @@ _FORGET = statement(
 )
 _FORGET_ATTEMPTS = statement(delete(attempts).where(attempts.c.delivery_id == bindparam("id")))
 _COUNTS = statement(select(d.state, func.count().label("n")).group_by(d.state))
+_BOUNCE = statement(
+    update(deliveries)
+    .where(
+        d.delivery_id == bindparam("id"),
+        d.channel == bindparam("c"),
+        d.account == bindparam("a"),
+        among(d.state, ("sent", "unknown")),
+    )
+    .values(state="failed", uncertain=0, last_error=bindparam("why"))
+)
 _HURRY = statement(
     update(deliveries)
     .where(
@@ -361,6 +371,11 @@ def next_due(*, now: int) -> Work[int | None]:
     """Return when the next delivery that waits for its time may be tried, in ms."""
     at: int | None = (yield _NEXT_DUE(now=now))[0]["at"]
     return at
+
+
+def bounce(delivery_id: str, channel: str, account: str, *, why: str) -> Work[None]:
+    """Record that what an account has sent came back; ignored when it is not its delivery."""
+    yield _BOUNCE(id=delivery_id, c=channel, a=account, why=why)
 
 
 def hurry(channel: str, account: str, *, now: int) -> Work[int]:

@@ -33,6 +33,7 @@ from portico.channels.rpc import ChannelMethods
 from portico.clock import Clock
 from portico.inbox.channels import ChannelIntake
 from portico.inbox.service import Inbox
+from portico.outbox.bounces import came_back
 from portico.outbox.life import RetryPolicy
 from portico.outbox.service import Outbox
 from portico.protocol import keys
@@ -292,6 +293,7 @@ class ChannelParts:
             notices=build_notices(config, self._outbox, self._tasks),
             live=LiveReplies(runs=FollowedRuns(turns), clock=self._clock, tasks=self._tasks),
             on_ready=self._outbox.account_ready,
+            effect=came_back,
         )
         self._live.follow("channels", stage=self._stage)
         return self.accounts

@@ -318,6 +318,8 @@ async def test_a_bounce_says_which_delivery_it_is_about(tmp_path: Path, post: Po
         assert event.data["recipient"] == ANN
         assert event.data["diagnosis"] == "550 No such user"
         assert len(post.smtp.taken) == 1
+        failed = await settled(gateway, delivery_id, DeliveryState.FAILED)
+        assert "550 No such user" in failed.last_error
 
 
 # -- the mailbox -----------------------------------------------------------------------------------

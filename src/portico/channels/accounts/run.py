@@ -25,6 +25,15 @@ from portico.tasks import Tasks
 log = structlog.get_logger()
 
 
+EventEffect = Callable[[str, str, ChannelEvent], Work[None]]
+"""What an event of a channel's account does besides, in the transaction that records it."""
+
+
+def no_effect(_channel: str, _account: str, _event: ChannelEvent) -> Work[None]:
+    """Do nothing besides."""
+    yield from ()
+
+
 class Intake(Protocol):
     """Where messages go: the inbox, as far as channels need it."""
 
@@ -77,6 +86,7 @@ class Run:
         store: Store,
         clock: Clock,
         intake: Intake,
+        effect: EventEffect,
         doors: Doors,
         listener: Listener,
         folder: Path,
@@ -97,6 +107,7 @@ class Run:
         self._shared = shared
         self._store = store
         self._intake = intake
+        self._effect = effect
         self._doors = doors
         self._opened: list[HttpDoor] = []
         self._listener = listener
@@ -232,8 +243,9 @@ class Run:
 
     def _note(self, event: ChannelEvent, cursor: str | None) -> Work[bool]:
         yield from self._guard(cursor)
-        return (
-            yield from account_store.note(
-                self.channel, self.account, event, now=self.clock.now_ms()
-            )
+        is_new = yield from account_store.note(
+            self.channel, self.account, event, now=self.clock.now_ms()
         )
+        if is_new:
+            yield from self._effect(self.channel, self.account, event)
+        return is_new

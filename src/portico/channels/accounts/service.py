@@ -20,7 +20,7 @@ import structlog
 
 from portico.channels.accounts import store as account_store
 from portico.channels.accounts.life import AccountState, RestartRules
-from portico.channels.accounts.run import Intake
+from portico.channels.accounts.run import EventEffect, Intake, no_effect
 from portico.channels.accounts.store import AccountRow
 from portico.channels.accounts.supervisor import Supervisor, Surroundings
 from portico.channels.doors import Doors
@@ -88,12 +88,14 @@ class Accounts:
         notices: Notices | None = None,
         live: LiveReplies | None = None,
         on_ready: Callable[[str, str], None] = lambda _channel, _account: None,
+        effect: EventEffect = no_effect,
     ) -> None:
         """Take note of the accounts; nothing is imported, read or started.
 
         Args:
             manifests: every installed channel's, by id; asked for only when there are accounts.
             on_ready: told of each account that can send (again).
+            effect: what a recorded event does besides.
         """
         self._find_manifests = manifests
         self._store = store
@@ -111,6 +113,7 @@ class Accounts:
             clock=clock,
             tasks=tasks,
             intake=intake,
+            effect=effect,
             doors=doors,
             watcher=self,
             owner=owner,

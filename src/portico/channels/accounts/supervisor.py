@@ -30,7 +30,7 @@ from portico.channels.accounts.life import (
     after_end,
     may_become,
 )
-from portico.channels.accounts.run import Intake, Run
+from portico.channels.accounts.run import EventEffect, Intake, Run
 from portico.channels.accounts.store import AccountRow, Begun
 from portico.channels.contract import (
     AuthExpired,
@@ -86,6 +86,7 @@ class Surroundings:
     clock: Clock
     tasks: Tasks
     intake: Intake
+    effect: EventEffect
     doors: Doors
     watcher: Watcher
     owner: str
@@ -392,6 +393,7 @@ class Supervisor:
             store=around.store,
             clock=around.clock,
             intake=around.intake,
+            effect=around.effect,
             doors=around.doors,
             listener=self,
             folder=around.folder / self.channel / quote(self.account, safe=""),

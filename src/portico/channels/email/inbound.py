@@ -124,17 +124,18 @@ def _context(letter: Letter) -> dict[str, Any]:
 
 
 def _bounced(letter: Letter, bounce: Bounce) -> ChannelEvent:
-    what = (
-        "could not be delivered" if bounce.has_failed else f"was {bounce.action or 'reported on'}"
-    )
-    more = {
+    what = "could not be delivered" if bounce.has_failed else f"is {bounce.action or 'reported on'}"
+    why = " ".join(filter(None, (bounce.status, bounce.diagnosis)))
+    more: dict[str, str | bool | None] = {
         "deliveryId": bounce.delivery_id,
+        "hasFailed": bounce.has_failed,
         "action": bounce.action,
         "status": bounce.status,
         "recipient": bounce.recipient,
         "diagnosis": bounce.diagnosis,
     }
-    return _event(letter, f"a mail of ours {what}", kind="bounce", target=bounce.message_id, **more)
+    reason = f"a mail of ours {what}{f': {why}' if why else ''}"
+    return _event(letter, reason, kind="bounce", target=bounce.message_id, **more)
 
 
 def _event(
@@ -143,7 +144,7 @@ def _event(
     *,
     kind: EventKind = "other",
     target: str | None = None,
-    **more: str | None,
+    **more: str | bool | None,
 ) -> ChannelEvent:
     sender = None if letter.sender is None else letter.sender[1]
     data: dict[str, Any] = {
