@@ -36,7 +36,7 @@ async def sent(store: Store) -> str:
 async def test_only_what_came_back_has_failed(
     store: Store, changes: dict[str, Any], account: str, state: str
 ) -> None:
-    data = {"deliveryId": await sent(store), "hasFailed": True, "reason": "no such user"}
+    data: dict[str, Any] = {"deliveryId": await sent(store), "hasFailed": True, "reason": "no such user"}
     event = ChannelEvent(event_key="b", kind="bounce", data={**data, **changes})
     await store.write(came_back, "email", account, event)
     found = await store.read(outbox_store.find, data["deliveryId"])
