@@ -36,10 +36,11 @@ async def sent(store: Store) -> str:
 async def test_only_what_came_back_has_failed(
     store: Store, changes: dict[str, Any], account: str, state: str
 ) -> None:
-    data: dict[str, Any] = {"deliveryId": await sent(store), "hasFailed": True, "reason": "no such user"}
+    delivery_id = await sent(store)
+    data = {"deliveryId": delivery_id, "hasFailed": True, "reason": "no such user"}
     event = ChannelEvent(event_key="b", kind="bounce", data={**data, **changes})
     await store.write(came_back, "email", account, event)
-    found = await store.read(outbox_store.find, data["deliveryId"])
+    found = await store.read(outbox_store.find, delivery_id)
     assert found is not None
     assert found.state.value == state
     assert (found.last_error == "no such user") == (state == "failed")
