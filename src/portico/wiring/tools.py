@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from portico.agents.model.catalog import UnknownModel
 from portico.agents.tools.documents.reader import Reader
+from portico.agents.tools.exec.container import VARIABLES as ENGINE_VARIABLES
 from portico.agents.tools.exec.judge import Judge
 from portico.agents.tools.exec.model import ExecSettings, SandboxSettings
 from portico.agents.tools.exec.tools import ExecTools
@@ -69,7 +70,7 @@ def add_built_in_tools(
     """Construct every built-in tool and register it.
 
     Args:
-        env: its `PATH` is where programs are looked for.
+        env: its `PATH` is where programs are looked for; container engines need some of it.
     """
     reach, reader = Reach(sessions, reach_rules(config)), Reader()
 
@@ -120,6 +121,7 @@ def add_built_in_tools(
             ),
             clock=clock,
             search_path=env.get("PATH", os.defpath),
+            engine_env={name: env[name] for name in ENGINE_VARIABLES if name in env},
             variables_for=skills.variables,
         ),
     ):
@@ -141,6 +143,10 @@ def exec_settings(config: PorticoConfig, agent_id: str) -> ExecSettings:
             has_network=box.network,
             is_read_only=box.workspace_access == "ro",
             paths=box.paths,
+            engine=box.engine,
+            image=box.image,
+            memory_mb=box.memory_mb,
+            most_processes=box.max_processes,
         ),
     )
 

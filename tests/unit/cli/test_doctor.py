@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from portico.agents.tools.exec import sandbox
+from portico.agents.tools.exec import container, sandbox
 from portico.cli.doctor import host_checks
 from portico.cli.doctor.model import Level, Patient
 from portico.config import load, remember_good, resolve_paths, set_value
@@ -169,6 +169,21 @@ def test_programs_of_agents_need_a_sandbox_that_works(
     portico("config", "set", "tools.exec.host", host)
     wanted = {"auto": {"tools.sandbox": "warning"}, "gateway": {"tools.exec": "note"}}
     assert found() == wanted[host]
+
+
+def test_containers_of_agents_need_an_engine_and_an_image(
+    portico, state, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container, "find_engine", lambda _engine: None)
+    portico("config", "set", "tools.exec.security", "full")
+    refused = portico("config", "set", "tools.exec.sandbox.engine", "podman")
+    assert refused.code != 0
+    assert "needs an image" in refused.err
+    portico("config", "set", "tools.exec.sandbox.image", "debian:stable-slim")
+    portico("config", "set", "tools.exec.sandbox.engine", "podman")
+    findings = portico("doctor", "--json").json["findings"]
+    (found,) = [one for one in findings if one["check"] == "tools.sandbox"]
+    assert (found["level"], found["message"]) == ("warning", "podman is not installed")
 
 
 def test_programs_of_agents_must_be_there(portico, state: Path) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from portico.agents.tools.exec.model import Engine, SandboxSettings
 from portico.cli.doctor.model import Finding, Level, Patient, fine
+
+_HELP: dict[Engine, str] = {
+    "bubblewrap": "Install it (apt install bubblewrap)",
+    "podman": "Install it (apt install podman) and bring the image: podman pull or podman import",
+    "docker": "Install it and bring the image: docker pull or docker import",
+}
 
 
 def running_programs(patient: Patient) -> Iterator[Finding]:
@@ -24,21 +31,27 @@ def running_programs(patient: Patient) -> Iterator[Finding]:
             message="agents run programs on this machine itself, with the rights of this account",
             next_step='portico config set tools.exec.host "sandbox"',
         )
-    if any(one.host in {"auto", "sandbox"} for one in on):
-        yield _sandbox()
+    boxes = [one.sandbox for one in on if one.host in {"auto", "sandbox"}]
+    for engine, image in sorted({(one.engine, one.image or "") for one in boxes}):
+        yield _sandbox(engine, image, patient)
 
 
-def _sandbox() -> Finding:
-    from portico.agents.tools.exec.sandbox import trouble
+def _sandbox(engine: Engine, image: str, patient: Patient) -> Finding:
+    from portico.agents.tools.exec import container, sandbox
 
-    problem = trouble()
+    if engine == "bubblewrap":
+        problem = sandbox.trouble()
+    else:
+        box = SandboxSettings(engine=engine, image=image)
+        problem = container.trouble(box, patient.env)
     if problem is None:
-        return fine("tools.sandbox", "programs of agents run in a sandbox (bubblewrap)")
+        what = engine if engine == "bubblewrap" else f"{engine}, {image}"
+        return fine("tools.sandbox", f"programs of agents run in a sandbox ({what})")
     return Finding(
         check="tools.sandbox",
         level=Level.WARNING,
         message=problem,
         explanation="Agents are configured to run programs in a sandbox; without it none runs.",
-        next_step="Install it (apt install bubblewrap), or switch the tool off: "
+        next_step=f"{_HELP[engine]}, or switch the tool off: "
         'portico config set tools.exec.security "deny"',
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import model_validator
+
 from portico.config.sections.base import Section, group, setting
 
 Profile = Literal["minimal", "coding", "messaging", "untrusted", "full"]
@@ -40,6 +42,22 @@ class ExecSandbox(Section):
         "rw", "Whether they can change the workspace (rw) or only read it (ro)."
     )
     paths: tuple[str, ...] = setting((), "What else of this machine they can read.")
+    engine: Literal["bubblewrap", "podman", "docker"] = setting(
+        "bubblewrap",
+        "What makes the sandbox: bubblewrap, with the programs of this machine; podman or docker, "
+        "with those of an image.",
+    )
+    image: str | None = setting(
+        None, "The image of podman and docker; it is never pulled.", pattern=r"^[\w][\w./:@-]*$"
+    )
+    memory_mb: int = setting(1_024, "Memory of a container, in MiB.", ge=16)
+    max_processes: int = setting(256, "Processes of a container at a time.", ge=1)
+
+    @model_validator(mode="after")
+    def _has_its_image(self) -> ExecSandbox:
+        if self.engine != "bubblewrap" and self.image is None:
+            raise ValueError(f'{self.engine} needs an image, such as "debian:stable-slim"')
+        return self
 
 
 class ExecRules(Section):
@@ -65,8 +83,8 @@ class ExecRules(Section):
     )
     host: Literal["auto", "sandbox", "gateway", "node"] = setting(
         "auto",
-        "Where programs run. auto and sandbox: in bubblewrap, and nowhere without it; gateway: on "
-        "this machine, with the rights of this account; node: not offered.",
+        "Where programs run. auto and sandbox: in the sandbox, and nowhere without it; gateway: "
+        "on this machine, with the rights of this account; node: not offered.",
     )
     shell: bool = setting(False, "Give commands to /bin/sh, in place of splitting them into words.")
     timeout_sec: float = setting(1800.0, "Longest run of a program, in seconds.", gt=0)

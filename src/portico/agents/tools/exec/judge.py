@@ -83,6 +83,8 @@ class Judge:
         security, ask = settings.security, settings.ask
         if settings.host == "sandbox" and security == "full":
             return "ask" if ask == "always" else "allow"
+        if settings.in_container:  # the policy file lists programs of this machine, not of an image
+            return "deny" if ask == "off" else "ask"
         return self._policy.check(agent_id, argv, security=security, ask=ask)
 
     async def _ask(self, call: ToolCall, command: Command, settings: ExecSettings) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 Security = Literal["deny", "allowlist", "full"]
 Ask = Literal["off", "on-miss", "always"]
 Host = Literal["sandbox", "gateway", "node"]
+Engine = Literal["bubblewrap", "podman", "docker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,23 @@ class SandboxSettings:
         has_network: it reaches the network, this machine's included.
         is_read_only: it cannot change the workspace.
         paths: what else of this machine it can read.
+        engine: what makes the sandbox; the others than bubblewrap run containers.
+        image: what a container is made of; it holds the programs.
+        memory_mb, most_processes: what a container may use.
     """
 
     has_network: bool = False
     is_read_only: bool = False
     paths: tuple[str, ...] = ()
+    engine: Engine = "bubblewrap"
+    image: str | None = None
+    memory_mb: int = 1_024
+    most_processes: int = 256
+
+    @property
+    def is_container(self) -> bool:
+        """Whether programs are those of an image, not of this machine."""
+        return self.engine != "bubblewrap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,11 @@ class ExecSettings:
     longest_s: float = 1_800.0
     max_output_bytes: int = 20_000
     sandbox: SandboxSettings = SandboxSettings()
+
+    @property
+    def in_container(self) -> bool:
+        """Whether commands run in a container."""
+        return self.host == "sandbox" and self.sandbox.is_container
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,11 +21,12 @@ from typing import Annotated, Literal
 import msgspec
 
 from portico.agents.tools.contract import ToolArgs, ToolCall, ToolError, tool
-from portico.agents.tools.exec import sandbox
+from portico.agents.tools.exec import container, sandbox
 from portico.agents.tools.exec.judge import Judge, as_text
 from portico.agents.tools.exec.model import Command, ExecSettings
 from portico.approvals.matching import locate
 from portico.clock import Clock
+from portico.ids import new_id
 from portico.programs import Finished, ProgramMissing, ProgramTooSlow, run_program
 from portico.protocol.scopes import Scope
 
@@ -93,6 +94,7 @@ class ExecTools:
         settings_for: returns how an agent runs programs.
         workspace_of: returns an agent's workspace; `None`: it has none.
         search_path: where programs are looked for, as in `PATH`.
+        engine_env: what container engines are started with.
         variables_for: returns what an agent's programs get besides: the keys of its skills. What
             runs in the sandbox does not get them.
     """
@@ -105,8 +107,10 @@ class ExecTools:
         judge: Judge,
         clock: Clock,
         search_path: str,
+        engine_env: Mapping[str, str] | None = None,
         variables_for: VariablesFor = _no_variables,
     ) -> None:
+        self._engine_env = {"PATH": container.SEARCH_PATH, **(engine_env or {})}
         self._variables_for = variables_for
         self._settings_for = settings_for
         self._workspace_of = workspace_of
@@ -128,9 +132,32 @@ class ExecTools:
             raise ToolError("Programs cannot be run on nodes; set tools.exec.host.")
         command = await asyncio.to_thread(self._command, call, args, settings)
         await self._judge.check(call, command, settings)
+        limit_s = min(args.timeout, settings.longest_s)
+        if settings.in_container:
+            return await self._contained(command, settings, limit_s)
         argv = await asyncio.to_thread(self._line, command, settings)
         env = await self._environment(call, command, settings)
-        return await self._run(argv, command, settings, min(args.timeout, settings.longest_s), env)
+        return await self._run(argv, command, settings, limit_s, env)
+
+    async def _contained(
+        self, command: Command, settings: ExecSettings, limit_s: float
+    ) -> ExecDone:
+        box = settings.sandbox
+        program = await asyncio.to_thread(container.find_engine, box.engine)
+        if program is None:
+            raise ToolError(
+                f"There is no sandbox: {box.engine} is not installed. The operator can install it."
+            )
+        name = f"portico-{new_id('exec')}".replace("_", "-")
+        argv = container.wrapped(program, command, box, name=name, limit_s=limit_s)
+        has_ended = False
+        try:
+            done = await self._run(argv, command, settings, limit_s, self._engine_env)
+            has_ended = done.status != "timeout"
+            return done
+        finally:
+            if not has_ended:  # the engine's program was killed; the container knows nothing of it
+                await container.remove(program, box.engine, name, self._engine_env)
 
     def _command(self, call: ToolCall, args: ExecArgs, settings: ExecSettings) -> Command:
         workspace = self._workspace_of(call.agent_id)
@@ -142,9 +169,11 @@ class ExecTools:
         cwd = (root / (args.workdir or ".")).resolve()
         if not cwd.is_relative_to(root) or not cwd.is_dir():
             raise ToolError("workdir is not a directory of the workspace.")
-        path = sandbox.SEARCH_PATH if settings.host == "sandbox" else self._search_path
-        program = located(argv[0], cwd=cwd, search_path=path)
-        argv = (program, *argv[1:])
+        if settings.in_container:
+            path = container.SEARCH_PATH  # the image's; its programs are not looked for here
+        else:
+            path = sandbox.SEARCH_PATH if settings.host == "sandbox" else self._search_path
+            argv = (located(argv[0], cwd=cwd, search_path=path), *argv[1:])
         return Command(
             argv=argv,
             text=args.command if settings.shell and args.command else as_text(argv),
