@@ -70,3 +70,23 @@ def test_agents_on_a_phone(open_page: OpenPage, gateway: GatewayProcess) -> None
     expect(panel.get_by_role("button", name="New agent")).to_be_visible()
     panel.get_by_role("button", name="Close").click()
     expect(panel).to_have_count(0)
+
+
+def test_skills_are_shown_and_switched(open_page: OpenPage, gateway: GatewayProcess) -> None:
+    page = open_page(gateway.page_link)
+    page.get_by_role("button", name="Agents").click()
+    panel = page.get_by_role("dialog", name="Agents")
+    panel.get_by_role("button", name="main").click()
+    panel.get_by_text("Skills", exact=False).first.click()
+    webhook = panel.get_by_role("listitem").filter(has_text="dispatch-webhook")
+    expect(webhook).to_contain_text("Missing: skills.entries.dispatch-webhook.config.targets")
+    tasks = panel.get_by_role("listitem").filter(has_text="task-capture").get_by_role("checkbox")
+    expect(tasks).to_be_checked()
+    tasks.uncheck()
+    expect(panel.get_by_text("4 of 6 can be used")).to_be_visible()
+    with Operator(gateway) as other:
+        skills = other.call("skills.status")["skills"]
+        assert [one["name"] for one in skills if one["disabled"]] == ["task-capture"]
+    tasks.check()
+    expect(panel.get_by_text("5 of 6 can be used")).to_be_visible()
+    page.close()

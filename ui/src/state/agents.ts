@@ -4,6 +4,7 @@ import { signal } from '@preact/signals'
 import { GatewayError } from '../protocol/errors'
 import { asArray, asBoolean, asNumber, asObject, asString, type JsonObject } from '../protocol/json'
 import type { Gateway } from './gateway'
+import { loadSkills, switchSkill, type SkillRow } from './skills'
 
 export interface AgentRow {
   readonly id: string
@@ -101,6 +102,14 @@ export class Agents {
       const file = asObject(value)
       return { name: asString(file['name']) ?? '', missing: asBoolean(file['missing']) ?? false, size: asNumber(file['size']) ?? 0 }
     })
+  }
+
+  async skills(agentId: string): Promise<readonly SkillRow[]> {
+    return loadSkills(this.gateway, agentId)
+  }
+
+  async switchSkill(key: string, on: boolean): Promise<void> {
+    await switchSkill(this.gateway, key, on)
   }
 
   async read(agentId: string, name: string): Promise<DocumentText> {

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { isConflict, type AgentRow, type Agents, type DocumentRow, type DocumentText } from '../state/agents'
 import { sayError } from '../state/gateway'
 import { Face, ModelField } from './agent-parts'
+import { AgentSkills } from './agent-skills'
 import type { Question } from './confirm'
 import { useStore } from './context'
 import { Icon } from './icons'
@@ -57,6 +58,7 @@ export function AgentDetails({ agents, row, only, unsaved, ask, chat, gone }: Pr
       </div>
       <Looks agents={agents} row={row} />
       <Documents agents={agents} agentId={row.id} unsaved={unsaved} ask={ask} />
+      <AgentSkills key={row.id} load={() => agents.skills(row.id)} flip={(skill, on) => agents.switchSkill(skill, on)} />
       <p class="quiet agents-place">{row.workspace}</p>
     </section>
   )

@@ -1,0 +1,61 @@
+// The skills of one agent: what each is for, whether it can be used, and a switch.
+
+import type { JSX } from 'preact'
+import { useEffect, useState } from 'preact/hooks'
+import { sayError } from '../state/gateway'
+import type { SkillRow, Standing } from '../state/skills'
+import { useStore } from './context'
+
+const SAID: Readonly<Record<Standing, string>> = {
+  ready: '', off: '', lacking: 'lacks something', barred: 'not allowed here',
+}
+
+interface Props {
+  readonly load: () => Promise<readonly SkillRow[]>
+  readonly flip: (key: string, on: boolean) => Promise<void>
+}
+
+export function AgentSkills({ load, flip }: Props): JSX.Element | null {
+  const store = useStore()
+  const [rows, setRows] = useState<readonly SkillRow[]>([])
+  const [problem, setProblem] = useState('')
+  const read = (): void => {
+    load().then(setRows, (error: unknown) => setProblem(sayError(error)))
+  }
+  useEffect(read, [])
+  const change = async (row: SkillRow): Promise<void> => {
+    const on = row.standing === 'off'
+    try {
+      await flip(row.key, on)
+      setProblem('')
+      store.announce(`${row.name} is ${on ? 'on' : 'off'}`)
+    } catch (error) {
+      setProblem(sayError(error))
+    }
+    read()
+  }
+  if (rows.length === 0 && problem === '') return null
+  const ready = rows.filter((row) => row.standing === 'ready').length
+  return (
+    <details class="skills">
+      <summary>Skills <span class="quiet">{ready} of {rows.length} can be used</span></summary>
+      {problem !== '' && <p class="form-note" role="alert">{problem}</p>}
+      <ul>
+        {rows.map((row) => (
+          <li key={row.key}>
+            <label>
+              <input type="checkbox" checked={row.standing !== 'off'} onChange={() => void change(row)} />
+              <span>
+                <b>{row.emoji} {row.name}</b> {SAID[row.standing] !== '' && <span class="tag">{SAID[row.standing]}</span>}
+                <span class="quiet">{row.description}</span>
+                {row.standing === 'lacking' && <span class="quiet">Missing: {row.missing}</span>}
+              </span>
+            </label>
+            {row.standing === 'lacking' && row.commands.map((command) => <code key={command}>{command}</code>)}
+          </li>
+        ))}
+      </ul>
+      <p class="quiet">A switch counts for every agent.</p>
+    </details>
+  )
+}
