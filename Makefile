@@ -33,7 +33,7 @@ export HOME := $(CURDIR)/.venv/home
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check types e2e crash bench lock verify ui ui-test wheel clean
+.PHONY: help setup run test check types e2e crash bench soak lock verify ui ui-test wheel clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -74,6 +74,9 @@ crash: setup ## Kill -9 with 1,000 messages in flight, 20 rounds: nothing lost, 
 
 bench: setup ui ## Measure; each figure also as a ratio to a bare echo server
 	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup ui ## Answer 100,000 messages of a channel; what grows
+	$(BIN)/python -m benchmarks soak $(ARGS)
 
 lock: setup ## Pin the newest allowed versions with hashes, without index addresses
 	$(COMPILE) pyproject.toml --output-file requirements/base.txt

@@ -20,6 +20,8 @@ from email.message import Message
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
+from portico.tls import trusted
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -156,6 +158,7 @@ class Fetcher:
 
             self._client = httpx2.AsyncClient(
                 trust_env=False,
+                verify=trusted(),
                 follow_redirects=False,
                 timeout=self._settings.timeout_s,
                 # No reuse: connections are pooled by address, but checked by name.

@@ -41,6 +41,7 @@ from portico.channels.telegram.inbound import Incoming, event, inbound, said_in,
 from portico.channels.telegram.sending import TelegramSender
 from portico.channels.telegram.troubles import TAKEN, TOKEN_REFUSED
 from portico.fetch import Fetcher, FetchSettings
+from portico.tls import trusted
 
 log = structlog.get_logger()
 # They log every address that is called, and the address has the token in it.
@@ -61,7 +62,12 @@ class Telegram(TelegramSender):
 
     def __init__(self, ctx: AccountContext) -> None:
         config: TelegramAccount = ctx.config
-        polls = HTTPXRequest(connect_timeout=10, proxy=config.proxy)
+        polls = HTTPXRequest(
+            connection_pool_size=2,
+            connect_timeout=10,
+            proxy=config.proxy,
+            httpx_kwargs={"verify": trusted()},
+        )
         super().__init__(_bot(config, polls), config, Fetcher(FetchSettings()))
         self._ctx = ctx
         self._polls = polls
@@ -196,6 +202,7 @@ def _bot(config: TelegramAccount, polls: HTTPXRequest) -> Bot:
             connect_timeout=5,
             pool_timeout=5,
             proxy=proxy,
+            httpx_kwargs={"verify": trusted()},
         ),
         get_updates_request=polls,
     )

@@ -43,6 +43,7 @@ from portico.channels.model import (
 from portico.channels.webhook.config import WebhookAccount
 from portico.channels.webhook.model import Conversation, Posted, Posting, Taken
 from portico.channels.webhook.signature import Unproven, prove, sign
+from portico.tls import trusted
 
 MESSAGE_ID = "messageId"
 DEFAULT_WAIT_S = 5.0
@@ -66,7 +67,9 @@ class Webhook:
     async def run(self) -> None:
         """Keep the door open until cancelled."""
         config = self._config
-        async with httpx2.AsyncClient(timeout=config.timeout_seconds, trust_env=False) as http:
+        async with httpx2.AsyncClient(
+            timeout=config.timeout_seconds, trust_env=False, verify=trusted()
+        ) as http:
             self._http = http
             size = int(config.media_max_mb * BYTES_PER_MB * _BASE64) + (1 << 16)
             path = self._ctx.open_door(
