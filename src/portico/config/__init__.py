@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from portico.config.edit import EditResult, parse_value, replace_text, set_value, unset_value
-    from portico.config.first_run import FirstRun, ensure_first_run
+    from portico.config.first_run import FirstRun, ensure_first_run, ensure_token
     from portico.config.importing import (
         Imported,
         Left,
@@ -46,6 +46,7 @@ __all__ = [
     "Severity",
     "default_config",
     "ensure_first_run",
+    "ensure_token",
     "format_path",
     "get_value",
     "import_openclaw",
@@ -70,7 +71,7 @@ _HOMES = {
     name: module
     for module, names in {
         "edit": ("EditResult", "parse_value", "replace_text", "set_value", "unset_value"),
-        "first_run": ("FirstRun", "ensure_first_run"),
+        "first_run": ("FirstRun", "ensure_first_run", "ensure_token"),
         "importing": ("Imported", "Left", "import_openclaw", "read_openclaw", "render_imported"),
         "issues": ("ConfigError", "Issue", "Severity"),
         "keypath": ("KeyPath", "format_path", "get_value", "parse_path"),

@@ -1,6 +1,7 @@
 """The first configuration: small, commented, with a token of its own.
 
-Guarantees: an existing file is never touched; the directory is private (0700), the file too (0600).
+Guarantees: the directory is private (0700), the file too (0600). An existing file gets nothing but
+a token, and only when it has no way in at all.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING
 from portico.config.atomic import directory_lock, write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from portico.config.paths import ConfigPaths
+    from portico.config.service import LoadedConfig
 
 TOKEN_BYTES = 24  # 48 hexadecimal characters
 
@@ -57,6 +59,30 @@ def ensure_first_run(paths: ConfigPaths, *, new_token: Callable[[], str] | None 
         token = (new_token or _random_token)()
         write_atomic(paths.config_file, _TEMPLATE.format(token=token))
     return FirstRun(created=True, path=paths.config_file, token=token)
+
+
+def ensure_token(
+    loaded: LoadedConfig, *, env: Mapping[str, str], new_token: Callable[[], str] | None = None
+) -> bool:
+    """Write a token into a configuration that has none; return whether one was written.
+
+    Without it nobody could get in: not the page, not the command line of this machine.
+    """
+    from portico.config.checks import auth_mode
+    from portico.config.edit import set_value
+    from portico.config.issues import ConfigError
+
+    config = loaded.config
+    if config is None or loaded.from_last_good or not loaded.paths.config_file.exists():
+        return False
+    if auth_mode(config) != "token" or config.gateway.auth.token:
+        return False
+    token = (new_token or _random_token)()
+    try:
+        set_value(loaded.paths, "gateway.auth.token", token, env=env)
+    except (ConfigError, OSError):  # somebody else looks after the file: a token for this run
+        return False
+    return True
 
 
 def _random_token() -> str:

@@ -31,12 +31,16 @@ deliveries = Table(
     time_ms("next_attempt_at", nullable=False),
     time_ms("expires_at", nullable=False),
     time_ms("ended_at"),
+    # Written as the queries are: SQLite compares the words, and does not know that IN means OR.
     partial_index(
-        "outbox_deliveries_due",
-        "channel",
-        "account",
+        "outbox_deliveries_waiting",
         "next_attempt_at",
-        where="state IN ('pending', 'retry', 'sending')",
+        where="state = 'pending' OR state = 'retry'",
+    ),
+    partial_index(
+        "outbox_deliveries_open",
+        "conversation",  # nothing more: the narrower one is taken, not outbox_deliveries_order
+        where="state = 'pending' OR state = 'retry' OR state = 'sending'",
     ),
     Index("outbox_deliveries_order", "conversation", "position"),
     Index("outbox_deliveries_by_run", "run_id"),

@@ -4,7 +4,9 @@ import re
 import stat
 from pathlib import Path
 
-from portico.config import ConfigPaths, ensure_first_run, load, resolve_paths
+import pytest
+
+from portico.config import ConfigPaths, ensure_first_run, ensure_token, load, resolve_paths
 
 
 def test_the_first_run_writes_a_private_config_that_starts(
@@ -47,3 +49,40 @@ def test_the_config_may_lie_elsewhere(tmp_path: Path) -> None:
     paths = resolve_paths(env={}, state_dir=tmp_path / "s", config=tmp_path / "c" / "my.json")
     assert ensure_first_run(paths, new_token=lambda: "abc").token == "abc"
     assert '"abc"' in (tmp_path / "c" / "my.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("written", "is_made"),
+    [
+        ("{ channels: { telegram: { botToken: '1:x' } } } // mine", True),
+        ("{ gateway: { auth: { token: '0123456789abcdef' } } }", False),
+        ("{ gateway: { auth: { mode: 'none' } } }", False),
+        ("{ gateway: { auth: { password: 'a long password' } } }", False),
+        ("{ not json", False),
+    ],
+)
+def test_a_configuration_without_a_way_in_gets_a_token(
+    tmp_path: Path, written: str, *, is_made: bool
+) -> None:
+    paths = resolve_paths(env={}, state_dir=tmp_path)
+    paths.config_file.write_text(written)
+    made = ensure_token(load(paths, env={}), env={}, new_token=lambda: "f" * 48)
+    assert made is is_made
+    text = paths.config_file.read_text()
+    assert ("f" * 48 in text) is is_made
+    if is_made:
+        assert text.endswith("// mine")
+        assert load(paths, env={}).require().gateway.auth.token == "f" * 48
+    else:
+        assert text == written
+
+
+def test_a_file_that_cannot_be_written_stays(tmp_path: Path, monkeypatch) -> None:
+    paths = resolve_paths(env={}, state_dir=tmp_path)
+    paths.config_file.write_text("{}")
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("portico.config.edit.set_value", refuse)
+    assert not ensure_token(load(paths, env={}), env={})

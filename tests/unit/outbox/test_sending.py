@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from portico.outbox import store as outbox_store
 from portico.outbox.life import RetryPolicy
 from portico.outbox.store import Delivery
 from portico.protocol.errors import InvalidRequest
-from portico.store import Store
+from portico.store import Store, open_store
 from tests.support.path import FakeChannel, Path, Senders, replace_write, route
 from tests.support.waiting import eventually
 
@@ -511,11 +513,34 @@ async def test_an_outage_with_the_usual_settings(
     async with wired(store, channel, retry=RetryPolicy()) as path:
         ids = [await send(path, f"a{number}") for number in range(5)]
         await in_state(path, ids[0], "retry")
-        for _ in range(minutes * 2):
-            await later(path, 30)
+        for _ in range(minutes):
+            await later(path, 60)
+        for delivery_id in ids if not arrives else []:
+            await in_state(path, delivery_id, "expired")
         assert channel.texts == []
         channel.plan.clear()
         path.outbox.account_ready("fake", "default")
         for delivery_id in ids:
             await in_state(path, delivery_id, "sent" if arrives else "expired")
         assert channel.texts == [f"a{number}" for number in range(5) if arrives]
+
+
+async def test_what_is_settled_costs_the_sender_nothing(tmp_path: FilePath) -> None:
+    """No statement of the sender reads all deliveries there ever were: their number is not bounded.
+
+    SQLite uses a partial index only where a condition is written as the index's is.
+    """
+    made = open_store(f"sqlite:///{tmp_path}/plans.sqlite")
+    await made.start()
+    await made.stop()
+    sql = sqlite3.connect(tmp_path / "plans.sqlite")
+    names = ("_DUE", "_EXPIRE", "_NEXT_DUE", "_HURRY", "_ORPHANS", "_CLAIM", "_SETTLE", "_FORGET")
+    for name in (*names, "_LAST_POSITION", "_SENT_TO"):
+        compiled = getattr(outbox_store, name).compiled("sqlite").sql
+        given = [None] * compiled.count("?")
+        plan = [row[3] for row in sql.execute(f"EXPLAIN QUERY PLAN {compiled}", given)]
+        for step in plan:
+            is_whole = step.startswith("SCAN outbox_deliveries")
+            assert not is_whole or "_waiting" in step or "_open" in step, (name, plan)
+            assert not step.startswith("SEARCH ahead") or "_open" in step, (name, plan)
+    sql.close()

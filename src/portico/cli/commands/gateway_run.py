@@ -50,7 +50,7 @@ def run(
         portico gateway run --bind lan
         portico run --state-dir ./try
     """
-    from portico.config import ensure_first_run, load_or_last_good
+    from portico.config import ensure_first_run, ensure_token, load_or_last_good
 
     paths = paths_of(here)
     first = ensure_first_run(paths)
@@ -59,6 +59,9 @@ def run(
     chosen: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
     with _objects_that_stay():
         loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
+        if ensure_token(loaded, env=os.environ):
+            note(f"note: made gateway.auth.token in {paths.config_file}: it had none")
+            loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
         _report(loaded)
         loaded.require_startable()
         return _serve(loaded, first, as_json=here.json)
