@@ -125,8 +125,8 @@ class FakeHttp(abc.ABC):
         request = await _read(reader)
         self.requests.append(request)
         reply = await self.answer(request)
-        if isinstance(reply, Cut):
-            return False
+        if isinstance(reply, Cut) or writer.transport.is_closing():
+            return False  # or who asked has gone away meanwhile
         headers = {"content-length": str(len(reply.body)), **reply.headers}
         head = f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -106,6 +106,27 @@ async def test_an_encrypted_room_over_a_restart(tmp_path: Path, synapse: Synapse
         assert {e["type"] for e in seen} == {"m.room.member", "m.room.encrypted"}
 
 
+async def test_a_new_login_goes_on_with_its_keys(tmp_path: Path, synapse: Synapse) -> None:
+    bot = synapse.person("bot")
+    login: Any = {"userId": bot.user_id, "password": bot.password}
+    async with friend(synapse, tmp_path) as ann:
+        room_id = ann.person.room(bot, is_direct=True, initial_state=[ENCRYPTION])
+        async with matrix(
+            tmp_path / "gateway", bot, encryption=True, streaming="off", **login
+        ) as gateway:
+            await ann.until_in(room_id, bot)
+            await ann.say(room_id, "one")
+            await ann.until_heard(bot, "Echo: one")
+            bot.call("POST", "/_matrix/client/v3/logout/all", {})  # its devices and their keys
+            await eventually(lambda: account_of(gateway).state.value == "login")
+            await ann.sync()
+            await gateway.gateway.accounts.want("matrix", "default", "running")
+            await eventually(lambda: account_of(gateway).state.value == "connected")
+            await ann.until_in(room_id, bot)
+            await ann.say(room_id, "two")
+            await ann.until_heard(bot, "Echo: one", "Echo: two")
+
+
 async def test_encrypted_files_both_ways(tmp_path: Path, synapse: Synapse) -> None:
     bot, runtime = synapse.person("bot"), Scripted()
     async with friend(synapse, tmp_path) as ann:

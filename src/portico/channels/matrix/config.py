@@ -44,7 +44,7 @@ class MatrixAccount(AccountConfig):
     homeserver: str = setting(
         doc="The homeserver's address, such as https://matrix.example.org.",
         reload="hot",
-        pattern=r"^https?://[^/?#\s]+/?$",
+        pattern=r"^https?://[^?#@\s]+$",
     )
     access_token: str | None = setting(
         None, "The user's access token; unset: userId and password.", reload="hot", secret=True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -236,3 +238,11 @@ def test_every_event_is_read_or_kept_as_it_came(
     assert isinstance(key, str)
     assert key
     assert unknown(raw, ROOM) == unknown(dict(reversed(raw.items())), ROOM)
+
+
+def test_nothing_heavy_is_imported_before_an_account_starts() -> None:
+    code = (
+        "import sys; from portico.channels.matrix.manifest import MANIFEST; MANIFEST.settings(); "
+        "sys.exit(any(name in sys.modules for name in ('nio', 'aiohttp', 'markdown_it')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
