@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 from collections.abc import AsyncIterator
@@ -106,25 +107,22 @@ async def test_an_encrypted_room_over_a_restart(tmp_path: Path, synapse: Synapse
         assert {e["type"] for e in seen} == {"m.room.member", "m.room.encrypted"}
 
 
-async def test_a_new_login_goes_on_with_its_keys(tmp_path: Path, synapse: Synapse) -> None:
-    bot = synapse.person("bot")
-    login: Any = {"userId": bot.user_id, "password": bot.password}
-    async with friend(synapse, tmp_path) as ann:
-        room_id = ann.person.room(bot, is_direct=True, initial_state=[ENCRYPTION])
-        async with matrix(
-            tmp_path / "gateway", bot, encryption=True, streaming="off", **login
-        ) as gateway:
-            await ann.until_in(room_id, bot)
-            await ann.say(room_id, "one")
-            await ann.until_heard(bot, "Echo: one")
-            bot.call("POST", "/_matrix/client/v3/logout/all", {})  # its devices and their keys
-            await eventually(lambda: account_of(gateway).state.value == "login")
-            await ann.sync()
-            await gateway.gateway.accounts.want("matrix", "default", "running")
-            await eventually(lambda: account_of(gateway).state.value == "connected")
-            await ann.until_in(room_id, bot)
-            await ann.say(room_id, "two")
-            await ann.until_heard(bot, "Echo: one", "Echo: two")
+async def test_a_new_login_offers_the_keys_of_the_old_one(tmp_path: Path, synapse: Synapse) -> None:
+    ann, bot = synapse.person(), synapse.person("bot")
+    login: Any = {"userId": bot.user_id, "password": bot.password, "deviceId": "GATEWAY"}
+
+    def keys() -> Any:
+        asked = {"device_keys": {bot.user_id: []}}
+        found = ann.call("POST", "/_matrix/client/v3/keys/query", asked)
+        return found["device_keys"].get(bot.user_id, {}).get("GATEWAY", {}).get("keys")
+
+    async with matrix(tmp_path, bot, encryption=True, **login) as gateway:
+        before = await eventually(keys)
+        bot.call("POST", "/_matrix/client/v3/logout/all", {})  # its devices and their keys, too
+        await eventually(lambda: account_of(gateway).state.value == "login")
+        assert not keys()
+        await gateway.gateway.accounts.want("matrix", "default", "running")
+        assert await eventually(keys) == before
 
 
 async def test_encrypted_files_both_ways(tmp_path: Path, synapse: Synapse) -> None:
@@ -147,6 +145,10 @@ async def test_encrypted_files_both_ways(tmp_path: Path, synapse: Synapse) -> No
             assert base64.b64decode(cat.content or "") == PNG
             assert odd.content is None
 
+            # A sharing of keys that was cut off holds up nothing.
+            client = live_of(gateway)._home._client
+            client.olm.outbound_group_sessions.pop(room_id, None)
+            client.sharing_session[room_id] = asyncio.Event()
             picture = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
             await gateway.gateway.outbox.send(
                 route(room_id), "look", media=(picture,), session_key=None

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import io
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class Homeserver:
         self._client: Any = nio.AsyncClient(
             url.rstrip("/"), store_path=str(crypto or ""), config=config, proxy=proxy
         )
+        self._sending: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def user_id(self) -> str:
@@ -246,11 +248,14 @@ class Homeserver:
 
     async def send(self, room_id: str, kind: str, content: dict[str, Any], txn: str) -> str:
         """Send an event; the same transaction id again is the same event. Return its id."""
-        found = await self._ask(
-            self._client.room_send(
-                room_id, kind, content, tx_id=txn, ignore_unverified_devices=True
+        async with self._sending[room_id]:
+            # nio waits for ever for a sharing of keys that was cut off; there is none under way.
+            self._client.sharing_session.pop(room_id, None)
+            found = await self._ask(
+                self._client.room_send(
+                    room_id, kind, content, tx_id=txn, ignore_unverified_devices=True
+                )
             )
-        )
         return str(found.event_id)
 
     async def redact(self, room_id: str, event_id: str, txn: str) -> None:
