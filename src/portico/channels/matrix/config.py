@@ -5,14 +5,37 @@ Source: OpenClaw configuration reference, `channels.matrix`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
+from pydantic import model_validator
 from typing_extensions import override
 
-from portico.config.sections.base import setting
-from portico.config.sections.channels import AccountConfig, Ids
+from portico.config.sections.base import Section, group, setting
+from portico.config.sections.channels import AccountConfig, DmPolicy, GroupRules, Ids
 
 USER_ID = r"^@[^:\s]+:\S+$"
+
+
+class RoomRules(GroupRules):
+    """One room, as OpenClaw writes it."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        {"account", "allowBots", "autoReply", "skills", "systemPrompt"}
+    )
+
+    allow: bool | None = setting(None, "The same as enabled.", reload="hot")
+    users: Ids | None = setting(None, "The same as allowFrom.", reload="hot")
+
+
+class DirectMessages(Section):
+    """Direct messages, as OpenClaw writes it."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"sessionScope", "threadReplies"})
+
+    enabled: bool = setting(True, "false: dmPolicy is disabled.", reload="hot")
+    policy: DmPolicy | None = setting(None, "The same as dmPolicy.", reload="hot")
+    allow_from: Ids | None = setting(None, "The same as allowFrom.", reload="hot")
 
 
 class MatrixAccount(AccountConfig):
@@ -28,13 +51,11 @@ class MatrixAccount(AccountConfig):
             "avatarUrl",
             "blockStreaming",
             "chunkMode",
-            "dm",
             "historyLimit",
             "initialSyncLimit",
             "network",
             "reactionNotifications",
             "responsePrefix",
-            "rooms",
             "startupVerification",
             "startupVerificationCooldownHours",
             "threadBindings",
@@ -92,8 +113,18 @@ class MatrixAccount(AccountConfig):
         "begins a thread; off: threads are not told apart.",
         reload="hot",
     )
-    reply_to_mode: Literal["off", "all"] = setting(
-        "off", "all: answers quote the message they answer.", reload="hot"
+    reply_to_mode: Literal["off", "first", "all", "batched"] = setting(
+        "off",
+        "all: answers quote the message they answer; first and batched count as all.",
+        reload="hot",
+    )
+    dm: DirectMessages = group(
+        DirectMessages, "OpenClaw's place for dmPolicy and allowFrom; these count more."
+    )
+    rooms: dict[str, RoomRules] = setting(
+        doc="OpenClaw's older name of groups; what is under groups counts more.",
+        default_factory=dict,
+        reload="hot",
     )
     catch_up_limit: int = setting(
         1000,
@@ -102,6 +133,27 @@ class MatrixAccount(AccountConfig):
         ge=0,
         le=100_000,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_openclaw_writes_it(cls, given: Any) -> Any:
+        """Put what is under `rooms` and `dm` where all channels have it."""
+        if not isinstance(given, Mapping):
+            return given
+        whole = dict(given)
+        if isinstance(named := given.get("rooms"), Mapping):
+            rules = {name: _renamed(value, _RULES) for name, value in named.items()}
+            whole["groups"] = {**rules, **(given.get("groups") or {})}
+        if isinstance(direct := given.get("dm"), Mapping):
+            whole = {**_renamed(direct, _DIRECT), **whole}
+            if direct.get("enabled") is False:
+                whole["dmPolicy"] = "disabled"
+        return whole
+
+    @property
+    def quotes(self) -> bool:
+        """Whether answers quote what they answer."""
+        return self.reply_to_mode != "off"
 
     @property
     @override
@@ -112,3 +164,17 @@ class MatrixAccount(AccountConfig):
         ):
             return None
         return "accessToken, or userId and password: one of them is needed to log in"
+
+
+_RULES = {
+    "allow": "enabled",
+    "users": "allowFrom",
+    **{name: name for name in ("enabled", "allowFrom", "requireMention", "agent", "tools")},
+}
+_DIRECT = {"policy": "dmPolicy", "allowFrom": "allowFrom"}
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {names[key]: item for key, item in value.items() if key in names}

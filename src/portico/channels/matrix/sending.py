@@ -97,7 +97,7 @@ class MatrixSender:
         if not (text or files):
             raise Rejected("the message is empty")
         room_id = await self._room(message.route)
-        tie = relation(message.route, quotes=self._config.reply_to_mode == "all")
+        tie = relation(message.route, quotes=self._config.quotes)
         sent = await self._text(message, room_id, text, tie) if text else None
         for number, file in enumerate(files):
             event_id = await self._file(room_id, file, tie, f"{message.delivery_id}.{number}")
@@ -211,7 +211,7 @@ class MatrixSender:
 
     async def _begin_preview(self, route: ReplyRoute, run_id: str, text: str) -> None:
         room_id = await self._room(route)
-        tie = relation(route, quotes=self._config.reply_to_mode == "all")
+        tie = relation(route, quotes=self._config.quotes)
         content = text_content(text, is_formatted=False)
         event_id = await self._put(
             room_id, {**content, "m.relates_to": tie} if tie else content, f"{run_id}.preview"
