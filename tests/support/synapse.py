@@ -50,6 +50,7 @@ class Synapse:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.http = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
 
     def start(self) -> Self:
         """Start it, and return when it answers."""
@@ -66,6 +67,7 @@ class Synapse:
         return self
 
     def stop(self) -> None:
+        self.http.close()
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -78,7 +80,7 @@ class Synapse:
             assert self._process.poll() is None, (self._folder / "log.txt").read_text()
             assert time.monotonic() < deadline_s, "Synapse did not start"
             try:
-                if httpx2.get(f"{self.url}/_matrix/client/versions").status_code == 200:
+                if self.http.get("/_matrix/client/versions").status_code == 200:
                     return
             except httpx2.TransportError:
                 time.sleep(0.05)
@@ -127,8 +129,8 @@ class Synapse:
         return self._register(f"{name}-{next(_numbers)}", display_name or name.title())
 
     def _register(self, name: str, display_name: str, *, is_admin: bool = False) -> Person:
-        path = f"{self.url}/_synapse/admin/v1/register"
-        nonce = httpx2.get(path).json()["nonce"]
+        path = "/_synapse/admin/v1/register"
+        nonce = self.http.get(path).json()["nonce"]
         password = f"password-of-{name}"
         said = [nonce, name, password, "admin" if is_admin else "notadmin"]
         digest = hmac.new(SECRET.encode(), "\0".join(said).encode(), hashlib.sha1).hexdigest()
@@ -140,12 +142,11 @@ class Synapse:
             "admin": is_admin,
             "mac": digest,
         }
-        made = httpx2.post(path, json=body, timeout=30)
+        made = self.http.post(path, json=body)
         assert made.status_code == 200, made.text
         found = made.json()
-        return Person(
-            self.url, found["user_id"], password, found["access_token"], found["device_id"]
-        )
+        login = found["access_token"], found["device_id"]
+        return Person(self.http, self.url, found["user_id"], password, *login)
 
     def limit(self, person: Person, *, per_second: float, burst: int) -> None:
         """Let somebody send only so much."""
@@ -161,6 +162,7 @@ class Synapse:
 class Person:
     """Somebody with a plain HTTP client."""
 
+    http: httpx2.Client
     url: str
     user_id: str
     password: str
@@ -171,14 +173,8 @@ class Person:
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Make a call, and return its answer."""
-        answer = httpx2.request(
-            method,
-            f"{self.url}{path}",
-            json=body,
-            params=query,
-            headers={"authorization": f"Bearer {self.token}"},
-            timeout=30,
-        )
+        headers = {"authorization": f"Bearer {self.token}"}
+        answer = self.http.request(method, path, json=body, params=query, headers=headers)
         assert answer.status_code == 200, (method, path, answer.text)
         return answer.json()
 
@@ -222,8 +218,8 @@ class Person:
 
     def upload(self, content: bytes, mime_type: str = "application/octet-stream") -> str:
         """Upload a file; return its address."""
-        answer = httpx2.post(
-            f"{self.url}/_matrix/media/v3/upload",
+        answer = self.http.post(
+            "/_matrix/media/v3/upload",
             content=content,
             headers={"authorization": f"Bearer {self.token}", "content-type": mime_type},
         )
@@ -232,8 +228,8 @@ class Person:
         return found
 
     def download(self, mxc: str) -> bytes:
-        answer = httpx2.get(
-            f"{self.url}/_matrix/client/v1/media/download/{mxc.removeprefix('mxc://')}",
+        answer = self.http.get(
+            f"/_matrix/client/v1/media/download/{mxc.removeprefix('mxc://')}",
             headers={"authorization": f"Bearer {self.token}"},
         )
         assert answer.status_code == 200, answer.text

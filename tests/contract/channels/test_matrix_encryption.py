@@ -112,7 +112,7 @@ async def test_a_new_login_offers_the_keys_of_the_old_one(tmp_path: Path, synaps
     login: Any = {"userId": bot.user_id, "password": bot.password, "deviceId": "GATEWAY"}
 
     def keys() -> Any:
-        asked = {"device_keys": {bot.user_id: []}}
+        asked: dict[str, Any] = {"device_keys": {bot.user_id: []}}
         found = ann.call("POST", "/_matrix/client/v3/keys/query", asked)
         return found["device_keys"].get(bot.user_id, {}).get("GATEWAY", {}).get("keys")
 
