@@ -7,6 +7,7 @@ as the provider's own delivery does it. In front of IMAP stands a `Wire`, to cut
 from __future__ import annotations
 
 import asyncio
+import base64
 import email.policy
 import itertools
 import ssl
@@ -186,6 +187,20 @@ class Smtp:
             return "530 5.7.0 Authentication required"
         envelope.mail_from = address
         envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def auth_XOAUTH2(self, server: Any, args: list[str]) -> Any:  # noqa: N802  # as above
+        said = base64.b64decode(args[1]).decode()
+        is_right = said == f"user={AGENT}\1auth=Bearer {self.password}\1\1"
+        return AuthResult(success=is_right, handled=is_right)
+
+    async def handle_RCPT(  # noqa: N802  # as above
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ):
+        if self.answers and self.answers[0] == "cut":
+            self.answers.popleft()
+            server.transport.abort()
+        envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any):  # noqa: N802  # as above

@@ -19,6 +19,7 @@ from portico.channels.accounts import store as account_store
 from portico.channels.accounts.supervisor import Supervisor
 from portico.channels.model import Peer, ReplyRoute
 from portico.outbox.life import DeliveryState
+from tests.fakes.imap_rogue import Rogue
 from tests.support.http import House, Scripted, house, settings
 from tests.support.mail import AGENT, PASSWORD, PEOPLE, Post, body_of, post_office
 from tests.support.waiting import eventually
@@ -443,6 +444,7 @@ async def test_a_certificate_nobody_vouches_for_is_not_accepted(tmp_path: Path, 
         ("535 5.7.8 Who are you?", DeliveryState.FAILED, "login"),
         ("451 4.7.1 Greylisted", DeliveryState.RETRY, "451"),
         ("421 4.3.2 Closing", DeliveryState.RETRY, "421"),
+        ("cut", DeliveryState.RETRY, "Transient"),
     ],
 )
 async def test_what_the_server_answers_decides(
@@ -485,6 +487,42 @@ async def test_dots_and_long_lines_arrive_as_they_are(tmp_path: Path, post: Post
         (mail,) = await answers(post, 1)
         assert body_of(mail) == text.strip()
         assert max(map(len, post.smtp.raw[0].split(b"\r\n"))) < 998
+
+
+async def test_a_token_serves_in_place_of_a_password(tmp_path: Path, post: Post) -> None:
+    capable = b"* CAPABILITY IMAP4rev1 IDLE AUTH=XOAUTH2\r\n{tag} OK done\r\n"
+    post.smtp.password = "ya29.token"
+    async with Rogue(CAPABILITY=capable, AUTHENTICATE=b"+ \r\n", DONE=b"{tag} OK in\r\n") as imap:
+        token = {"password": None, "accessToken": "ya29.token"}
+        plain = {"imapPort": imap.port, "imapTls": "none"}
+        async with mailbox(tmp_path, post, **{**token, **plain}) as gateway:
+            delivery_id = await send(gateway, ANN, "hello")
+            await settled(gateway, delivery_id, DeliveryState.SENT)
+            said = base64.b64encode(f"user={AGENT}\1auth=Bearer ya29.token\1\1".encode())
+            assert said in imap.heard
+            post.smtp.password = "renewed"
+            await settled(gateway, await send(gateway, ANN, "x"), DeliveryState.FAILED)
+
+
+async def test_where_nobody_can_forge_the_sender_may_be_believed(
+    tmp_path: Path, post: Post
+) -> None:
+    runtime = Scripted()
+    trusted = (f"email:{ANN}",)
+    async with mailbox(tmp_path, post, runtime=runtime, trusted=trusted, unproven="trust"):
+        await post.say("hello")
+        await post.deliver(post.mail("forged", Authentication_Results="mx; dmarc=fail"))
+        await post.deliver(post.mail("a copy", To=f"bob@{PEOPLE}", Cc=AGENT))
+        await post.say("the end")
+        await answers(post, 2)
+        assert [one.is_untrusted for one in runtime.seen] == [False, False]
+
+
+async def test_a_copy_is_answered_when_that_is_asked_for(tmp_path: Path, post: Post) -> None:
+    async with mailbox(tmp_path, post, answerCc=True):
+        await post.deliver(post.mail("a copy", To=f"bob@{PEOPLE}", Cc=AGENT))
+        await answers(post, 1)
+        assert post.smtp.recipients == [[ANN]]
 
 
 async def test_the_password_is_in_no_log_and_a_refused_one_waits_for_a_person(

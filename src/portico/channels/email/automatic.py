@@ -73,7 +73,7 @@ def reason_not_to_answer(letter: Letter, own: Collection[str]) -> str | None:
     """Return why no answer may be given; `None`: a person may have written it."""
     if letter.message_id is not None and delivery_of(letter.message_id, own) is not None:
         return "it is our own mail"
-    if letter.sender is not None and letter.sender[1] in own:
+    if letter.sender is not None and letter.sender[1].lower() in {one.lower() for one in own}:
         return "it comes from our own address"
     if letter.sender is not None and _ROBOTS.match(letter.sender[1].partition("@")[0]):
         return "its sender takes no answers"

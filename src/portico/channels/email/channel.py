@@ -182,7 +182,7 @@ class Email(EmailSender):
     async def _hand_in(self, fetched: Fetched, cursor: str) -> None:
         found = await self._read(fetched)
         if isinstance(found, ChannelEvent):
-            log.info("email.not_answered", account=self._ctx.account, reason=found.data["reason"])
+            log.info("email.not_answered", account=self._ctx.account, kind=found.kind)
             await self._ctx.note(found, cursor=cursor)
         else:
             await self._ctx.receive(found, cursor=cursor)
@@ -211,7 +211,7 @@ class Email(EmailSender):
             return found
         if self._answered.count(found.sender, self._ctx.clock.now_ms()) < limit:
             return found
-        return inbound.over_limit(found, letter, limit)
+        return inbound.over_limit(letter, limit)
 
     async def _put_away(self, imap: Imap, uid: int) -> None:
         """Mark a mail as read and move it, once it is on disk; best effort."""

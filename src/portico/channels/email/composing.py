@@ -108,7 +108,7 @@ def _thread(mail: EmailMessage, message: Outgoing, config: EmailAccount) -> None
         mail["References"] = " ".join(dict.fromkeys([*references, *parent]))
     is_answer = bool(parent) or "subject" in context
     mail["Auto-Submitted"] = "auto-replied" if is_answer else "auto-generated"
-    mail["X-Auto-Response-Suppress"] = "All"
+    mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"  # bounces are wanted
 
 
 def _known(ids: object) -> list[str]:

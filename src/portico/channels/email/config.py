@@ -72,7 +72,7 @@ class EmailAccount(AccountConfig):
         "How long one IDLE lasts before the server is heard again.",
         reload="hot",
         ge=1,
-        le=1740,
+        le=540,
     )
     poll_seconds: int = setting(
         60, "How often to look where there is no IDLE.", reload="hot", ge=1, le=540

@@ -1,7 +1,9 @@
 """One connection to an IMAP server: as much of IMAP as reading a mailbox takes.
 
-The grammar of answers is imapclient's; the connection is ours, since no library has one for
-asyncio that can be cancelled, says STARTTLS, notices a lost connection and bounds what it reads.
+The grammar of answers is imapclient's; the connection is ours. Of the libraries, aioimaplib is
+under the GPL, has no STARTTLS, waits for ever where a connection is lost in IDLE (its issue 110),
+reads literals of any size and writes tokens to its log; imapclient and imap-tools block, so each
+mailbox would keep a thread that nobody can cancel.
 
 Guarantees: every answer is waited for at most `timeout_s`; no line or literal larger than allowed
 is read; nothing that is sent can be taken for another command; the password is in no error and no

@@ -59,10 +59,9 @@ def unreadable(key: str, uid: int, why: str, size_bytes: int) -> ChannelEvent:
     return ChannelEvent(event_key=key, kind="other", data=data)
 
 
-def over_limit(message: InboundMessage, letter: Letter, limit: int) -> ChannelEvent:
+def over_limit(letter: Letter, limit: int) -> ChannelEvent:
     """Return a mail whose sender has got all the answers there are for now."""
-    reason = f"{message.sender} got {limit} answers within an hour (answersPerHour)"
-    return _event(letter, reason)
+    return _event(letter, f"its sender got {limit} answers within an hour (answersPerHour)")
 
 
 def _message(

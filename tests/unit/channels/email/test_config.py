@@ -53,7 +53,7 @@ def test_ids_are_compared_with_their_domain_in_lower_case() -> None:
         {"subject": "a\nb"},
         {"username": "a\nb"},
         {"accessToken": "a b"},
-        {"idleSeconds": 1800},
+        {"idleSeconds": 1740},
     ],
 )
 def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
