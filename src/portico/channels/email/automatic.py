@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.message import Message
 
 from portico.channels.email.addresses import domain_of
-from portico.channels.email.reading import Letter
+from portico.channels.email.reading import Letter, children
 
 _BULK = frozenset({"bulk", "list", "junk", "auto_reply"})
 _ROBOTS = re.compile(
@@ -122,10 +122,7 @@ def is_receipt(letter: Letter) -> bool:
 
 def _leaves(mime: Message) -> list[Message]:
     """Return the parts right under a mail: reports have no deeper ones that matter."""
-    payload = mime.get_payload()
-    if mime.get_content_type() != "multipart/report" or not isinstance(payload, list):
-        return []
-    return [part for part in payload[:10] if isinstance(part, Message)]
+    return children(mime)[:10] if mime.get_content_type() == "multipart/report" else []
 
 
 def _is_status(part: Message) -> bool:
@@ -134,10 +131,7 @@ def _is_status(part: Message) -> bool:
 
 def _fields(report: Message) -> dict[str, str]:
     """Return the fields of a report, those about the first recipient that failed on top."""
-    payload = report.get_payload()
-    blocks = (
-        [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else []
-    )
+    blocks = children(report)
     found = [
         {str(name).lower(): " ".join(str(value).split())[:300] for name, value in block.items()}
         for block in blocks[:50]

@@ -208,9 +208,9 @@ def _texts(
     counted[0] += 1
     if counted[0] > MAX_PARTS or depth > MAX_DEPTH:
         raise Unreadable("it has too many parts")
-    if mime.get_content_maintype() == "multipart" and isinstance(mime.get_payload(), list):
+    if mime.get_content_maintype() == "multipart" and mime.is_multipart():
         found: list[tuple[str, str]] = []
-        for child in _children(mime):
+        for child in children(mime):
             found += _texts(child, limits, files, counted, depth=depth + 1)
         if mime.get_content_subtype() == "alternative":
             return _best(found)
@@ -223,8 +223,10 @@ def _texts(
     return []
 
 
-def _children(mime: Message) -> list[Message]:
-    payload = mime.get_payload()
+def children(mime: Message) -> list[Message]:
+    """Return the parts right under a part."""
+    # Asked for a text in place of parts, the library decodes it with whatever charset is claimed.
+    payload = mime.get_payload() if mime.is_multipart() else []
     return [one for one in payload if isinstance(one, Message)] if isinstance(payload, list) else []
 
 
@@ -236,7 +238,7 @@ def _best(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _part(mime: Message) -> Part:
     if mime.get_content_type() == "message/rfc822":
-        inner = _children(mime)
+        inner = children(mime)
         content = b"".join(one.as_bytes() for one in inner)
         subject = decoded(str(inner[0].get("subject", ""))) if inner else ""
         title = _safe_name(f"{subject or 'message'}.eml")

@@ -6,6 +6,7 @@ import base64
 
 import pytest
 
+from portico.channels.email.automatic import bounce_in
 from portico.channels.email.reading import MAX_PARTS, Limits, Unreadable, read
 
 LIMITS = Limits()
@@ -116,6 +117,14 @@ def test_the_same_mail_has_the_same_key_however_it_came() -> None:
 def test_what_is_no_mail_is_said_not_to_be_one(raw: bytes, why: str) -> None:
     with pytest.raises(Unreadable, match=why):
         read(raw, LIMITS)
+
+
+@pytest.mark.parametrize("charset", ["idna", "a\0b", "\"x''y\"; charset*=a"])
+def test_a_charset_that_breaks_the_library_breaks_nothing(charset: str) -> None:
+    for kind in ("text/plain", "multipart/report", "multipart/mixed"):
+        raw = mail(f"Content-Type: {kind}; charset={charset}", body=b"\xff\xfe")
+        letter = read(raw, LIMITS)
+        assert bounce_in(letter, ()) is None
 
 
 def test_long_texts_are_cut() -> None:
