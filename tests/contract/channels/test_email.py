@@ -493,9 +493,9 @@ async def test_a_token_serves_in_place_of_a_password(tmp_path: Path, post: Post)
     capable = b"* CAPABILITY IMAP4rev1 IDLE AUTH=XOAUTH2\r\n{tag} OK done\r\n"
     post.smtp.password = "ya29.token"
     async with Rogue(CAPABILITY=capable, AUTHENTICATE=b"+ \r\n", DONE=b"{tag} OK in\r\n") as imap:
-        token = {"password": None, "accessToken": "ya29.token"}
-        plain = {"imapPort": imap.port, "imapTls": "none"}
-        async with mailbox(tmp_path, post, **{**token, **plain}) as gateway:
+        given: dict[str, Any] = {"password": None, "accessToken": "ya29.token"}
+        given |= {"imapPort": imap.port, "imapTls": "none"}
+        async with mailbox(tmp_path, post, **given) as gateway:
             delivery_id = await send(gateway, ANN, "hello")
             await settled(gateway, delivery_id, DeliveryState.SENT)
             said = base64.b64encode(f"user={AGENT}\1auth=Bearer ya29.token\1\1".encode())
