@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
+import pytest
 from typing_extensions import override
 
 from portico.channels.discord.manifest import MANIFEST
 from portico.testkit import Provider
+from tests.crash import channel_kill
 from tests.crash.channel_kill import ChannelKill
 from tests.fakes.discord import FakeDiscord
 from tests.support.waiting import eventually
@@ -55,3 +57,11 @@ class TestDiscordForgets(TestDiscord):
     """Sessions are forgotten at once: what was missed must be fetched."""
 
     forgets = True
+
+    @pytest.fixture(autouse=True)
+    def _kills_while_it_fetches(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before a new session Discord asks for a pause, and kills should come after it, too."""
+        if request.node.get_closest_marker("crash") is not None:
+            monkeypatch.setattr(channel_kill, "MIDST_S", 8.0)

@@ -22,6 +22,7 @@ import base64
 import contextlib
 import itertools
 import json
+import math
 import time
 import zlib
 from collections import defaultdict, deque
@@ -157,6 +158,7 @@ class FakeDiscord(Provider):
         self.resumes = 0
         self.refused_resumes = 0
         self.starts_left = 1000
+        self.resume_url = ""
         self.sessions: dict[str, Session] = {}
         self.connections: set[Connection] = set()
         self._interactions: dict[str, dict[str, Any]] = {}
@@ -441,7 +443,7 @@ class FakeDiscord(Provider):
             "v": 10,
             "user": {**self.bot, "avatar": None},
             "session_id": session.id,
-            "resume_gateway_url": f"ws://127.0.0.1:{self.port}/gateway",
+            "resume_gateway_url": self.resume_url or f"ws://127.0.0.1:{self.port}/gateway",
             "guilds": [{"id": guild_id, "unavailable": True} for guild_id in self.servers],
             "application": {"id": BOT_ID, "flags": 0},
         }
@@ -543,8 +545,12 @@ class FakeDiscord(Provider):
             self._dispatch(session, name, data)
 
     async def cut(self) -> None:
-        for one in [*self.connections]:
-            one.transport.abort()
+        """Cut every connection, those that are kept for later requests included."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        for one in self._runner.server.connections:
+            if one.transport is not None:
+                one.transport.abort()
 
     async def go_silent(self) -> None:
         for one in self.connections:
@@ -582,7 +588,7 @@ class FakeDiscord(Provider):
             shape = {"message": error.message, "code": error.code}
             return _json(shape, status=error.status)
         except _Limited as limited:
-            return limited.response(self.retry_after_s)
+            return limited.response()
 
     def _within_limits(self, method: str, parts: list[str]) -> dict[str, str]:
         """Return the headers of the bucket; raise when it is empty."""
@@ -825,10 +831,10 @@ class _Limited(Exception):
         super().__init__()
         self._after_s = after_s
 
-    def response(self, _at_least: float) -> web.Response:
+    def response(self) -> web.Response:
         body = {"message": "You are being rate limited.", "retry_after": self._after_s}
         headers = {
-            "Retry-After": str(int(self._after_s) + 1),
+            "Retry-After": str(math.ceil(self._after_s)),
             "X-RateLimit-Reset-After": f"{self._after_s:.3f}",
             "X-RateLimit-Scope": "user",
             "Via": "1.1 google",

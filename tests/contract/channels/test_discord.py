@@ -237,6 +237,9 @@ async def test_a_command_is_seen_at_once_and_answered_in_its_place(tmp_path: Pat
             runtime.go.set()
             await answered(discord, room, "done")
             assert discord.attempts() == 0  # it took the place that was waiting for it
+            status = discord.uses(ann, "status", to=room)
+            await eventually(lambda: discord.callbacks[-1] == (status, {"type": 5}))
+            await eventually(lambda: len(discord.texts(room)) == 2)
             late = discord.uses(ann, "ask", text="late")
             discord.expire(late)
             await answered(discord, discord.direct(ann), "done")  # a plain message
@@ -434,6 +437,33 @@ async def test_after_a_lost_session_what_was_missed_is_fetched_in_order(tmp_path
             await eventually(lambda: discord.identifies == 3)
             discord.says(ann, "five")
             await answered(discord, chat, *expected, "Echo: five")
+
+
+async def test_a_session_outlives_the_address_it_was_resumed_at(tmp_path: Path) -> None:
+    async with FakeDiscord() as discord:
+        ann = discord.person("Ann")
+        discord.resume_url = "ws://127.0.0.1:9/gateway"  # nobody is there
+        async with bot(tmp_path, discord):
+            await discord.cut()
+            discord.says(ann, "hello")
+            await answered(discord, discord.direct(ann), "Echo: hello")
+        assert (discord.identifies, discord.resumes) == (1, 1)
+
+
+async def test_an_outage_of_discord_is_survived(tmp_path: Path) -> None:
+    async with FakeDiscord() as discord:
+        ann, bob = discord.person("Ann"), discord.person("Bob")
+        async with bot(tmp_path, discord) as gateway:
+            discord.says(ann, "before")
+            await answered(discord, discord.direct(ann), "Echo: before")
+            await discord.go_away()
+            await eventually(lambda: account_of(gateway).state.value == "waiting")
+            route = ReplyRoute("discord", "default", Peer("direct", bob))
+            await gateway.gateway.outbox.send(route, "news", media=(), session_key=None)
+            discord.says(ann, "during")
+            await discord.listen()
+            await answered(discord, discord.direct(ann), "Echo: before", "Echo: during")
+            await answered(discord, discord.direct(bob), "news")
 
 
 async def test_what_is_too_much_to_fetch_is_recorded(

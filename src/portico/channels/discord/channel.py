@@ -24,13 +24,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+import aiohttp
 import discord
 import structlog
 from discord.gateway import ReconnectWebSocket
 from discord.http import Route
 
 from portico.channels.contract import AccountContext, AuthExpired
-from portico.channels.discord.client import Bot, Gateway
+from portico.channels.discord.client import Bot, Failed5xx, Gateway, Refused429
 from portico.channels.discord.cursor import (
     MOST_DIRECT,
     Cursor,
@@ -51,7 +52,7 @@ from portico.fetch import Fetcher, FetchSettings
 
 log = structlog.get_logger()
 
-CONNECT_S = 30.0
+CONNECT_S = 15.0
 PAUSE_S = (1.0, 5.0)
 """Discord asks for a random wait before a new session after an invalid one."""
 LEARNED = frozenset(
@@ -62,6 +63,7 @@ HOUSEKEEPING = ("GUILD_", "CHANNEL_", "THREAD_", "STAGE_", "INTEGRATION_", "ENTI
 """About servers and their shape: nothing for an agent, and told again with each session."""
 QUIET = frozenset({"TYPING_START", "PRESENCE_UPDATE", "USER_UPDATE", "VOICE_STATE_UPDATE"})
 HOUR_MS = 3_600_000
+_NO_CONNECTION = (OSError, aiohttp.ClientError, Failed5xx, Refused429)
 
 
 class Discord(DiscordSender):
@@ -158,20 +160,24 @@ class Discord(DiscordSender):
 
     async def _connect(self, *, is_resumed: bool) -> Gateway:
         before = self._progress
-        async with asyncio.timeout(CONNECT_S):
-            if not is_resumed:
-                self._session = self._url = None
-                self._progress = Progress(sequence=None, mark=before.mark)
-                return await self._bot.open_gateway(await self._gateway_url(is_new=True))
+        if is_resumed:
             self._progress = Progress(sequence=before.sequence, mark=before.mark)
-            resume = partial(
-                self._bot.open_gateway, session=self._session, sequence=before.sequence
-            )
-            try:
+            return await self._resume(before.sequence)
+        self._session = self._url = None
+        self._progress = Progress(sequence=None, mark=before.mark)
+        async with asyncio.timeout(CONNECT_S):
+            return await self._bot.open_gateway(await self._gateway_url(is_new=True))
+
+    async def _resume(self, sequence: int | None) -> Gateway:
+        resume = partial(self._bot.open_gateway, session=self._session, sequence=sequence)
+        try:
+            async with asyncio.timeout(CONNECT_S):
                 return await resume(str(self._url))
-            except OSError as error:  # the address of a session may be gone while it is not
-                log.info("discord.session_address_gone", error=type(error).__name__)
-                return await resume(await self._gateway_url(is_new=False))
+        except _NO_CONNECTION as error:  # the address of a session may be gone while it is not
+            log.info("discord.session_address_gone", error=type(error).__name__)
+            await self._bot.hang_up()
+        async with asyncio.timeout(CONNECT_S):
+            return await resume(await self._gateway_url(is_new=False))
 
     async def _gateway_url(self, *, is_new: bool) -> str:
         found = await self._api.request(Route("GET", "/gateway/bot"))
@@ -183,9 +189,7 @@ class Discord(DiscordSender):
 
     async def _lost(self, again: ReconnectWebSocket, *, is_resumed: bool) -> None:
         """Prepare the next connection; raise when this one never came to life."""
-        gateway, self._bot.gateway = self._bot.gateway, None
-        if gateway is not None:
-            await gateway.leave()
+        await self._bot.hang_up()
         if not again.resume:
             self._session = None
         was_refused = is_resumed and not again.resume

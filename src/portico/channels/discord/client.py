@@ -217,11 +217,15 @@ class Bot(discord.Client):
             resume=session is not None,
         )
 
-    async def leave(self) -> None:
-        """Close everything; nothing of it is used afterwards."""
+    async def hang_up(self) -> None:
+        """Close the connection to the gateway, if there is one."""
         gateway, self.gateway = self.gateway, None
         if gateway is not None:
             await gateway.leave()
+
+    async def leave(self) -> None:
+        """Close everything; nothing of it is used afterwards."""
+        await self.hang_up()
         await self.close()
 
 
@@ -261,7 +265,7 @@ async def _refuse_to_repeat(
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float:
-    for name in ("X-RateLimit-Reset-After", "Retry-After"):
+    for name in ("Retry-After", "X-RateLimit-Reset-After"):
         with contextlib.suppress(KeyError, ValueError):
             return max(0.0, float(headers[name]))
     return 60.0  # not Discord itself: what stands before it

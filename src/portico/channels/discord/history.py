@@ -34,6 +34,7 @@ MOST_MESSAGES = 500
 PAGE = 100
 LONGEST_WAIT_S = 30.0
 MOST_MEMBERS = 200
+AT_ONCE = 5
 
 
 class History:
@@ -46,6 +47,7 @@ class History:
         self._config = config
         self._after = after
         self._asked = 0
+        self._turn = asyncio.Semaphore(AT_ONCE)
         self._roles: Newest[tuple[str, ...]] = Newest(MOST_MEMBERS)
 
     def has_news(self, place: Place) -> bool:
@@ -89,7 +91,8 @@ class History:
         """Return the next messages, the oldest first."""
         while True:
             try:
-                found: Any = await self._api.logs_from(channel_id, PAGE, after=after)
+                async with self._turn:
+                    found: Any = await self._api.logs_from(channel_id, PAGE, after=after)
             except (Refused429, discord.RateLimited) as error:
                 wait_s = error.retry_after_s if isinstance(error, Refused429) else error.retry_after
                 await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))

@@ -111,6 +111,7 @@ class DiscordSender:
         self._clock = clock
         self._bytes = int(config.media_max_mb * 1024 * 1024)
         self._previews: Newest[tuple[str, str, str]] = Newest(MOST_KNOWN)  # channel, message, text
+        self._shown: Newest[Use] = Newest(MOST_KNOWN)
         self._direct: Newest[str] = Newest(MOST_KNOWN)
         self._sent: Newest[str] = Newest(MOST_KNOWN)
         self._quoted: Newest[str] = Newest(MOST_KNOWN)
@@ -249,6 +250,7 @@ class DiscordSender:
         use = await self._interactions.waiting(asked, delivery_id=None)
         known = self._previews.get(run_id)
         if use is not None:
+            self._shown.put(run_id, use)
             await self._interactions.answer(use, part.params())
         elif known is None:
             channel_id = await self._channel_of(route)
@@ -261,6 +263,8 @@ class DiscordSender:
 
     async def drop_preview(self, run_id: str) -> None:
         """Take a preview back."""
+        if (use := self._shown.drop(run_id)) is not None:
+            await self._interactions.withdraw(use)
         known = self._previews.drop(run_id)
         if known is None:
             return
