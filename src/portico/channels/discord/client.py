@@ -40,6 +40,7 @@ from portico.channels.discord.config import DiscordAccount
 logging.getLogger("discord").setLevel(logging.ERROR)
 
 LONGEST_BUCKET_WAIT_S = 10.0
+REQUEST_S = 24.0
 HEARTBEAT_TIMEOUT_S = 60.0
 CLOSE_S = 2.0
 LEAVE_CODE = 4000
@@ -70,7 +71,8 @@ class Api(HTTPClient):
     @override
     async def request(self, route: Route, **how: Any) -> Any:
         route.url = self.base_url + route.url.removeprefix(Route.BASE)
-        return await super().request(route, **how)
+        async with asyncio.timeout(REQUEST_S):
+            return await super().request(route, **how)
 
 
 class Gateway(DiscordWebSocket):

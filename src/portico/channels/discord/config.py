@@ -168,8 +168,12 @@ class DiscordAccount(AccountConfig):
     @model_validator(mode="before")
     @classmethod
     def _from_the_older_place(cls, written: Any) -> Any:
-        """Take dm.policy and dm.allowFrom where the newer ones are not written."""
-        given = written.get("dm") if isinstance(written, Mapping) else None
+        """Take older spellings: `dm`, where its newer places are not written, and `streaming`."""
+        if not isinstance(written, Mapping):
+            return written
+        if "streaming" in written:
+            written = {**written, "streaming": _streaming(written["streaming"])}
+        given = written.get("dm")
         if not isinstance(given, Mapping):
             return written
         dm = DmSettings.model_validate(given)
@@ -205,6 +209,15 @@ class DiscordAccount(AccountConfig):
     def rules_of_groups(self) -> Mapping[str, GroupRules]:
         """Ids of servers and channels never clash: one table holds them all."""
         return self._rules
+
+
+def _streaming(written: Any) -> Any:
+    """Return OpenClaw's ways to show an answer while it grows as one of the two there are."""
+    if isinstance(written, Mapping):
+        written = written.get("mode", "partial")
+    if isinstance(written, bool):
+        return "partial" if written else "off"
+    return "partial" if written in {"block", "progress"} else written
 
 
 def _rules_of(room: Room, server: Server, *, is_open: bool = True) -> GroupRules:

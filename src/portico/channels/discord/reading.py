@@ -119,7 +119,8 @@ class Reader:
     async def use(self, told: Told) -> None:
         """Take in the use of a command, and tell Discord that it was seen."""
         try:
-            text = said_with(told.raw, self._config.slash_command.name)
+            wanted = self._config.slash_command
+            text = said_with(told.raw, wanted.name) if wanted.enabled else None
             message = None if text is None else await self._asked(told, text)
             use = self._interactions.begin(told.raw) if told.raw["type"] == COMMAND else None
         except ODD as error:

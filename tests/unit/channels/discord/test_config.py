@@ -45,6 +45,21 @@ def test_the_older_place_counts_where_the_newer_is_not_written() -> None:
         account(dm={"policy": "whoever"})
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("off", "off"),
+        (False, "off"),
+        (True, "partial"),
+        ("block", "partial"),
+        ({"mode": "progress"}, "partial"),
+        ({"mode": "off"}, "off"),
+    ],
+)
+def test_growing_answers_as_older_files_have_them(written: Any, meant: str) -> None:
+    assert account(streaming=written).streaming == meant
+
+
 @pytest.mark.parametrize("token", ["", "x", "a.b", "a.b.c d", "Bot a.b.c"])
 def test_what_is_no_token_is_said(token: str) -> None:
     with pytest.raises(ValidationError):
