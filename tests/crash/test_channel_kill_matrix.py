@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,9 @@ class TestMatrix(ChannelKill):
     async def provider(self) -> AsyncIterator[Provider]:
         async with MatrixProvider(self.synapse) as provider:
             yield provider
+
+    @pytest.mark.timeout(240)
+    async def test_killed_twice_every_message_is_answered_once_in_order(
+        self, tmp_path: Path
+    ) -> None:
+        await self.storm(tmp_path, messages=48, kills=2)  # a real homeserver takes its time

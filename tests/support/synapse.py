@@ -67,7 +67,11 @@ class Synapse:
         return self
 
     def stop(self) -> None:
+        self.kill()
         self.http.close()
+
+    def kill(self) -> None:
+        """End the process; it can be started again."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
