@@ -19,12 +19,12 @@ from portico.agents.workspace.starting import start_workspaces
 from portico.approvals.service import Approvals
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
-from portico.automation.cron.assembly import build_cron
+from portico.automation.assembly import Automation
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
 from portico.chat.service import ChatService, ChatSettings
 from portico.clock import SystemClock
-from portico.config.live import LiveConfig
+from portico.config.live import Commit, LiveConfig
 from portico.events.hub import Hub
 from portico.events.presence import Presence, StateVersion
 from portico.fetch import Fetcher, FetchSettings
@@ -49,6 +49,7 @@ from portico.turns.service import TurnLimits, Turns
 from portico.web.control_plane import ControlPlane
 from portico.web.ws import websocket_protocol
 from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp_servers
+from portico.wiring.automation import automation_settings, heartbeat_settings
 from portico.wiring.budgets import build_budgets
 from portico.wiring.channels import ChannelParts, retry_policy
 from portico.wiring.doors import DoorParts
@@ -59,7 +60,6 @@ from portico.wiring.methods import build_methods
 from portico.wiring.settings import (
     approval_settings,
     auth_settings,
-    cron_settings,
     exec_policy,
     message_api_policy,
     self_presence,
@@ -294,7 +294,7 @@ class Gateway:
         self._build_automation()
 
     def _build_automation(self) -> None:
-        self.cron = build_cron(
+        self.automation = Automation(
             store=self.store,
             clock=self.clock,
             hub=self.hub,
@@ -307,9 +307,15 @@ class Gateway:
             outbox=self.outbox,
             boot_id=self.boot_id,
             alone=self.alone,
-            settings=cron_settings(self.config),
+            settings=automation_settings(self.config),
         )
-        self.toolbox.registry.add(self.cron.tools)
+        for tools in self.automation.tools:
+            self.toolbox.registry.add(tools)
+        self.live.follow("agents", stage=self._stage_heartbeats)
+
+    def _stage_heartbeats(self, loaded: LoadedConfig) -> Commit:
+        settings = heartbeat_settings(loaded.require())
+        return lambda: self.automation.configure(settings)
 
     def _build_control_plane(self) -> None:
         self.health = HealthService(
@@ -320,6 +326,7 @@ class Gateway:
             state_version=self.state_version,
             tasks=self.tasks,
             interval_s=self.config.gateway.limits.health_interval_ms / 1000,
+            heartbeat_of=self.automation.heartbeats.shown,
             store_path=shown_store(self.store_url),
             started_ms=self.started_ms,
             channels=self.channels.health,
@@ -330,7 +337,7 @@ class Gateway:
             budgets=self.budgets,
             channels=self.channels,
             clock=self.clock,
-            cron=self.cron,
+            cron=self.automation.cron,
             inbox=self.inbox,
             media_files=self.media.files,
             outbox=self.outbox,
@@ -342,12 +349,12 @@ class Gateway:
             self._loaded,
             agents=self.agents,
             approvals=self.approvals,
+            automation=self.automation,
             budgets=self.budgets,
             channels=self.channels,
             chat=self.chat,
             clock=self.clock,
             config_snapshot=self._config_snapshot,
-            cron=self.cron,
             health=self.health,
             hub=self.hub,
             inbox=self.inbox,
@@ -443,7 +450,7 @@ class Gateway:
         await self.outbox.start()
         await self.approvals.start()
         await self.turns.start()
-        await self.cron.scheduler.start()
+        await self.automation.start()
         await self.health.start()
         await self.plane.start()
         self.accounts.start()
@@ -484,7 +491,7 @@ class Gateway:
         self.readiness.drain()
         drain_s = self.config.gateway.shutdown.drain_ms / 1000
         log.info("gateway.draining", deadline_s=drain_s, running=self.turns.running)
-        self.cron.scheduler.drain()
+        self.automation.drain()
         await self.turns.drain(drain_s)
         await self.outbox.drain(drain_s)
         self.approvals.detach()

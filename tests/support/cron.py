@@ -8,11 +8,13 @@ from typing import Any, Self, cast
 import msgspec
 
 from portico.agents.service import Agent, Agents
-from portico.automation.cron.assembly import CronSettings, build_cron
+from portico.automation.assembly import Automation, AutomationSettings
+from portico.automation.cron.assembly import CronSettings
 from portico.automation.cron.definition import CronAdd, CronJobPatch
 from portico.automation.cron.history import RunFilter
 from portico.automation.cron.model import Job
 from portico.automation.cron.store import Run
+from portico.automation.heartbeat.model import HeartbeatSettings
 from portico.channels.contract import Channel
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
@@ -45,6 +47,7 @@ class CronPath:
         clock: FakeClock | None = None,
         settings: CronSettings | None = None,
         channels: dict[str, Channel] | None = None,
+        heartbeats: dict[str, HeartbeatSettings] | None = None,
         **how: Any,
     ) -> None:
         registry = ChannelRegistry()
@@ -74,7 +77,7 @@ class CronPath:
         registry.register("webchat", "default", chat)
         for name, channel in (channels or {}).items():
             registry.register(name, "default", channel)
-        cron = build_cron(
+        self.automation = Automation(
             store=store,
             clock=path.clock,
             hub=path.hub,
@@ -87,14 +90,16 @@ class CronPath:
             outbox=path.outbox,
             boot_id=owner,
             alone=alone,
-            settings=settings or CronSettings(),
+            settings=AutomationSettings(settings or CronSettings(), heartbeats or {}),
         )
+        cron = self.automation.cron
         self.service, self.scheduler, self.methods = cron.service, cron.scheduler, cron.methods
         self.retention = cron.retention
 
     async def start(self) -> Self:
         """Everything but the scheduler's own loop: the test says when it looks."""
         await self.path.start()
+        await self.automation._reconcile()
         await self.scheduler._adopt()
         return self
 

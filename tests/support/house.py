@@ -20,7 +20,8 @@ from portico.approvals.rpc import ApprovalMethods
 from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals, ApprovalSettings
 from portico.auth.model import Principal
-from portico.automation.cron.assembly import CronSettings, build_cron
+from portico.automation.assembly import Automation, AutomationSettings
+from portico.automation.cron.assembly import CronSettings
 from portico.budgets.model import Plan
 from portico.budgets.rpc import BudgetMethods
 from portico.budgets.service import Budgets
@@ -220,7 +221,7 @@ class House:
             tasks=tasks,
             store_path="/somewhere/portico.sqlite",
         )
-        self.cron = build_cron(
+        self.automation = Automation(
             store=store,
             clock=clock,
             hub=hub,
@@ -233,7 +234,7 @@ class House:
             outbox=self.outbox,
             boot_id="boot_test",
             alone=True,
-            settings=CronSettings(max_jobs=5, min_interval_ms=100),
+            settings=AutomationSettings(CronSettings(max_jobs=5, min_interval_ms=100), {}),
         )
         self.registry = Registry()
         for feature in self._features():
@@ -265,7 +266,7 @@ class House:
             PolicyMethods(self.approvals.policy),
             ModelMethods(agents=agents, clock=self.clock),
             SendMethods(outbox=self.outbox, store=self.store, senders=self.senders),
-            self.cron.methods,
+            *self.automation.methods,
             SystemMethods(
                 health=self.health,
                 presence=self.presence,
@@ -274,6 +275,8 @@ class House:
                 store=self.store,
                 clock=self.clock,
                 config_snapshot=lambda: {"valid": True, "hash": "h"},
+                heartbeat_of=self.automation.heartbeats.shown,
+                wake=self.automation.waker.wake,
                 settings=SystemSettings(version="1.2.3", log_file=self.log_file),
             ),
         ]
@@ -282,10 +285,10 @@ class House:
         await self.outbox.start()
         await self.approvals.start()
         await self.turns.start()
-        await self.cron.scheduler.start()
+        await self.automation.start()
 
     async def stop(self) -> None:
-        self.cron.scheduler.drain()
+        self.automation.drain()
         await self.turns.drain(5)
         await self.outbox.drain(5)
         await self.tasks.stop()

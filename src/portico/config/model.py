@@ -22,7 +22,7 @@ from portico.config.sections.agents import (
     RuntimeConfig,
 )
 from portico.config.sections.approvals import Approvals
-from portico.config.sections.automation import Cron, RunLog
+from portico.config.sections.automation import ActiveHours, Cron, Heartbeat, RunLog
 from portico.config.sections.base import Section, group, setting
 from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
 from portico.config.sections.budgets import Budgets
@@ -103,6 +103,7 @@ class PorticoConfig(Section):
 __all__ = [
     "OPENCLAW_SECTIONS",
     "AccountConfig",
+    "ActiveHours",
     "AgentDefaults",
     "AgentEntry",
     "Agents",
@@ -117,6 +118,7 @@ __all__ = [
     "Cron",
     "Gateway",
     "GatewayMessages",
+    "Heartbeat",
     "Http",
     "Identity",
     "Limits",

@@ -32,6 +32,22 @@ HIDDEN = "[redacted]"
 STUCK = ("failed", "unknown", "expired")
 
 
+HeartbeatOf = Callable[[str], dict[str, Any]]
+"""From an agent's id to how it looks around."""
+
+
+def no_heartbeat(_agent_id: str) -> dict[str, Any]:
+    """Say that an agent does not look around."""
+    return {
+        "enabled": False,
+        "every": "disabled",
+        "everyMs": None,
+        "prompt": "",
+        "target": "none",
+        "ackMaxChars": 0,
+    }
+
+
 class HealthService:
     """Makes, keeps and publishes the summary."""
 
@@ -45,6 +61,7 @@ class HealthService:
         state_version: StateVersion,
         tasks: Tasks,
         interval_s: float = 60.0,
+        heartbeat_of: HeartbeatOf = no_heartbeat,
         store_path: str = "",
         started_ms: int | None = None,
         channels: Callable[[], dict[str, Any]] = dict,
@@ -61,6 +78,7 @@ class HealthService:
         self._version = state_version
         self._tasks = tasks
         self._interval_s = interval_s
+        self._heartbeat_of = heartbeat_of
         self._store_path = store_path
         self._channels = channels
         self._started_ms = clock.now_ms() if started_ms is None else started_ms
@@ -140,14 +158,7 @@ class HealthService:
         shown: dict[str, Any] = {
             "agentId": agent_id,
             "isDefault": agent_id == self._agents.default_id,
-            "heartbeat": {
-                "enabled": False,
-                "every": "disabled",
-                "everyMs": None,
-                "prompt": "",
-                "target": "none",
-                "ackMaxChars": 0,
-            },
+            "heartbeat": self._heartbeat_of(agent_id),
             "sessions": self._sessions(counts.get(agent_id, 0), own, now),
         }
         return {**shown, "name": name} if name else shown

@@ -6,10 +6,10 @@ Source: OpenClaw gateway protocol, "Health, status, system" and "config.get".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -24,7 +24,7 @@ from portico.rpc.method import method
 from portico.sessions.service import Sessions
 from portico.store import Store
 from portico.system import status
-from portico.system.health import HealthService, public
+from portico.system.health import HealthService, HeartbeatOf, no_heartbeat, public
 from portico.system.log_tail import read_tail, readable
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
@@ -33,6 +33,10 @@ _PRESENCE_FIELDS = (
     "device_id", "instance_id", "host", "ip", "mode", "version", "platform", "device_family",
     "model_identifier", "last_input_seconds", "reason", "roles", "scopes", "tags", "text",
 )  # fmt: skip
+
+
+Wake = Callable[[str, str, Literal["now"]], Awaitable[bool]]
+"""Tells the agent of a session something."""
 
 
 class Health(Params, frozen=True):
@@ -119,6 +123,8 @@ class SystemMethods:
         clock: Clock,
         config_snapshot: Callable[[], dict[str, Any]],
         settings: SystemSettings,
+        heartbeat_of: HeartbeatOf = no_heartbeat,
+        wake: Wake | None = None,
         redactor: Redactor | None = None,
     ) -> None:
         self._health = health
@@ -129,6 +135,8 @@ class SystemMethods:
         self._clock = clock
         self._config_snapshot = config_snapshot
         self._settings = settings
+        self._heartbeat_of = heartbeat_of
+        self._wake = wake
         self._redactor = redactor or Redactor()
 
     @method("health", scope=None)
@@ -151,12 +159,11 @@ class SystemMethods:
                 "agents": [
                     {
                         "agentId": agent.agent_id,
-                        "enabled": False,
-                        "every": "disabled",
-                        "everyMs": None,
+                        **{name: beats[name] for name in ("enabled", "every", "everyMs")},
                         "waitingForRoute": False,
                     }
                     for agent in agents
+                    for beats in (self._heartbeat_of(agent.agent_id),)
                 ],
             },
             "channelSummary": [],
@@ -201,13 +208,11 @@ class SystemMethods:
             main = self._sessions.main_session_key()
             key = self._sessions.key(params.session_key) if params.session_key else main
             meta = {"kind": "system-event", "reason": params.reason}
-            await self._sessions.append(key, role="system", text=params.text, meta=meta)
+            if params.wake and self._wake is not None:  # the agent is told, and that is kept
+                await self._wake(key, params.text, "now")
+            else:
+                await self._sessions.append(key, role="system", text=params.text, meta=meta)
         return Ok()
-
-    @method("last-heartbeat", scope=Scope.READ)
-    def last_heartbeat(self, call: Call, params: Empty) -> None:
-        """Show the last heartbeat: none, since agents of this gateway have no heartbeat."""
-        return
 
     @method("config.get", scope=Scope.READ)
     async def config_get(self, call: Call, params: Empty) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from portico.agents.tools.toolbox import Toolbox
 from portico.approvals.rpc import ApprovalMethods
 from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals
-from portico.automation.cron.assembly import Cron
+from portico.automation.assembly import Automation
 from portico.budgets.rpc import BudgetMethods
 from portico.budgets.service import Budgets
 from portico.channels.registry import ChannelRegistry
@@ -59,12 +59,12 @@ def build_methods(
     *,
     agents: Agents,
     approvals: Approvals,
+    automation: Automation,
     budgets: Budgets,
     channels: ChannelParts,
     chat: ChatService,
     clock: Clock,
     config_snapshot: Callable[[], dict[str, Any]],
-    cron: Cron,
     health: HealthService,
     hub: Hub,
     inbox: Inbox,
@@ -93,6 +93,8 @@ def build_methods(
             store=store,
             clock=clock,
             config_snapshot=config_snapshot,
+            heartbeat_of=automation.heartbeats.shown,
+            wake=automation.waker.wake,
             settings=SystemSettings(
                 version=__version__,
                 log_file=loaded.paths.log_file,
@@ -130,7 +132,7 @@ def build_methods(
         *channels.methods(),
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),
-        cron.methods,
+        *automation.methods,
     ):
         registry.add(feature)
     return registry

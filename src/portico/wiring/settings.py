@@ -16,8 +16,6 @@ from portico.approvals.policy import ExecPolicy
 from portico.approvals.service import ApprovalSettings
 from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import AuthSettings
-from portico.automation.cron.assembly import CronSettings
-from portico.automation.cron.life import Rules as CronRules
 from portico.channels.model import InboundMessage
 from portico.clock import Clock
 from portico.config.checks import auth_mode
@@ -85,26 +83,6 @@ def message_api_policy(config: PorticoConfig) -> DoorPolicy:
         allow_senders=None if rules.allow_users is None else frozenset(rules.allow_users),
         require_mention=rules.require_mention,
         mention_patterns=rules.mention_patterns,
-    )
-
-
-def cron_settings(config: PorticoConfig) -> CronSettings:
-    """Return what is configured of scheduled jobs."""
-    cron = config.cron
-    return CronSettings(
-        rules=CronRules(
-            zone=cron.timezone,
-            policy="skip" if cron.skip_missed_jobs else "run_once",
-            grace_ms=cron.misfire_grace_ms,
-            max_catch_up=cron.max_catch_up,
-            max_errors=cron.max_consecutive_errors,
-        ),
-        is_enabled=cron.enabled,
-        max_jobs=cron.max_jobs,
-        min_interval_ms=cron.min_interval_ms,
-        max_runs=cron.max_concurrent_runs,
-        keep_runs=cron.run_log.keep_lines,
-        keep_sessions_ms=cron.session_retention_ms,
     )
 
 

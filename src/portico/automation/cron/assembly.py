@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from portico.agents.service import Agents
 from portico.automation.cron.definition import Definitions
@@ -11,9 +12,9 @@ from portico.automation.cron.life import Rules
 from portico.automation.cron.publish import CronEvents
 from portico.automation.cron.retention import Retention
 from portico.automation.cron.rpc import CronMethods, CronMethodSettings
-from portico.automation.cron.scheduler import Scheduler
+from portico.automation.cron.scheduler import Heart, Scheduler
 from portico.automation.cron.service import CronService
-from portico.automation.cron.starting import Starter
+from portico.automation.cron.starting import Beats, Starter
 from portico.automation.cron.tools import CronTools
 from portico.automation.cron.views import Views
 from portico.channels.registry import ChannelRegistry
@@ -57,6 +58,10 @@ class Cron:
     retention: Retention
 
 
+class HeartPort(Beats, Heart, Protocol):
+    """The heartbeats, as far as jobs and their scheduler need them."""
+
+
 def build_cron(
     *,
     store: Store,
@@ -69,6 +74,7 @@ def build_cron(
     inbox: Inbox,
     turns: Turns,
     outbox: Outbox,
+    heart: HeartPort,
     boot_id: str,
     alone: bool,
     settings: CronSettings,
@@ -84,6 +90,7 @@ def build_cron(
         outbox=outbox,
         agents=agents,
         senders=senders,
+        beats=heart,
         main_key=main_key,
         rules=rules,
         keeps_sessions=settings.keep_sessions_ms is None,
@@ -95,6 +102,7 @@ def build_cron(
         ender=Ender(
             store=store, clock=clock, turns=turns, outbox=outbox, rules=rules, main_key=main_key
         ),
+        heart=heart,
         turns=turns,
         events=events,
         tasks=tasks,

@@ -18,11 +18,13 @@ from msgspec import UNSET, UnsetType
 from portico.agents.service import Agents
 from portico.automation.cron.model import (
     AgentTurn,
+    AnyPayload,
     At,
     Count,
     Definition,
     Delivery,
     Every,
+    HeartbeatTick,
     Misfire,
     NonEmpty,
     Owner,
@@ -251,6 +253,8 @@ def _default_delivery(payload: Payload) -> Delivery | None:
 
 def _check_payload(definition: Definition) -> None:
     payload = definition.payload
+    if isinstance(payload, HeartbeatTick):
+        raise _not_offered("payload.kind heartbeat")
     if definition.session_target == "main" and not isinstance(payload, SystemEvent):
         raise InvalidRequest('main cron jobs require payload.kind="systemEvent"')
     if definition.session_target != "main" and not isinstance(payload, AgentTurn):
@@ -284,7 +288,7 @@ def _not_offered(what: str) -> InvalidRequest:
     return InvalidRequest(f"this gateway does not offer {what} of cron jobs")
 
 
-def _merged_payload(old: Payload, given: dict[str, Any]) -> Payload:
+def _merged_payload(old: AnyPayload, given: dict[str, Any]) -> Payload:
     kinds: dict[str, type[SystemEvent | AgentTurn]] = {
         "systemEvent": SystemEvent,
         "agentTurn": AgentTurn,

@@ -106,7 +106,12 @@ class AgentTurn(
     allow_unsafe_external_content: bool | None = None
 
 
+class HeartbeatTick(Params, frozen=True, tag_field="kind", tag="heartbeat"):
+    """A look around; what is asked stands in the configuration."""
+
+
 Payload: TypeAlias = SystemEvent | AgentTurn
+AnyPayload: TypeAlias = SystemEvent | AgentTurn | HeartbeatTick
 
 
 # -- where to ------------------------------------------------------------------------------------
@@ -145,7 +150,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     """Everything about a job that somebody decides, as one JSON column."""
 
     schedule: Schedule
-    payload: Payload
+    payload: AnyPayload
     session_target: str
     wake_mode: WakeMode = "now"
     delivery: Delivery | None = None
@@ -217,3 +222,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is deleted once it has succeeded; one-shot jobs are unless they say not."""
         wanted = self.definition.delete_after_run
         return self.is_one_shot if wanted is None else wanted
+
+
+HEARTBEAT_PREFIX = "heartbeat-"
+
+
+def is_heartbeat(job_id: str) -> bool:
+    """Whether a job is an agent's heartbeat, which belongs to the configuration."""
+    return job_id.startswith(HEARTBEAT_PREFIX)

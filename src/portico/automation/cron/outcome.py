@@ -70,6 +70,11 @@ def outcome_of(run: Run, turn: TurnRow | None, *, now: int) -> Outcome:
         )
     ended_at = turn.ended_at or now
     if turn.state is TurnState.SUCCEEDED:
+        if result is not None and result.is_quiet:
+            done = msgspec.structs.replace(
+                run, status="ok", ended_at=ended_at, suppressed="heartbeat"
+            )
+            return Outcome(done, None, counts=True)
         return _succeeded(run, (result.text if result else None) or "", now=ended_at)
     error = (result.error if result else None) or f"the run was {turn.state.value}"
     reason = _REASONS.get((result.error_kind if result else None) or "", "unknown")

@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from portico.automation.cron import store as cron_store
+from portico.automation.cron.asking import Beat
 from portico.automation.cron.ending import Ender
 from portico.automation.cron.life import RunState
+from portico.automation.cron.model import Job, is_heartbeat
 from portico.automation.cron.publish import CronEvents
 from portico.automation.cron.starting import Begun, Starter
 from portico.automation.cron.store import Run
@@ -32,7 +36,36 @@ from portico.turns.service import Turns
 log = structlog.get_logger()
 
 SWEEP_S = 5.0
+HEARTBEAT_AGAIN_S = 60.0
 MAX_OPEN = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """Why a heartbeat is left out.
+
+    Attributes:
+        is_soon: it is tried again before its next turn.
+    """
+
+    reason: str
+    is_soon: bool = False
+
+
+class Heart(Protocol):
+    """The heartbeats, as far as the scheduler needs them."""
+
+    async def ready(self, job: Job) -> Beat | NotNow:
+        """Return what a due heartbeat asks, or why it is left out."""
+        ...
+
+    async def ask(self, job: Job) -> Beat | None:
+        """Return what a heartbeat asks, whatever the time; `None`: the agent has none."""
+        ...
+
+    async def ended(self, run: Run) -> None:
+        """A heartbeat's run is over."""
+        ...
 
 
 class Scheduler:
@@ -50,6 +83,7 @@ class Scheduler:
         clock: Clock,
         starter: Starter,
         ender: Ender,
+        heart: Heart,
         turns: Turns,
         events: CronEvents,
         tasks: Tasks,
@@ -61,6 +95,7 @@ class Scheduler:
         self._clock = clock
         self._starter = starter
         self._ender = ender
+        self._heart = heart
         self._turns = turns
         self._events = events
         self._tasks = tasks
@@ -90,20 +125,28 @@ class Scheduler:
         self._stopping = True
         self._wakeup.set()
 
-    async def run_now(self, job_id: str, run_id: str) -> Begun | None:
+    async def run_now(self, job: Job, run_id: str) -> Begun | None:
         """Run a job by hand; `None`: it is gone, or running already.
 
         Raises:
             Overloaded: its conversation is full.
         """
-        begun = await self._starter.begin_now(job_id, run_id)
+        beat = await self._heart.ask(job) if is_heartbeat(job.job_id) else None
+        begun = await self._starter.begin_now(job.job_id, run_id, beat)
         if begun is not None:
             self._launch(begun)
         return begun
 
-    async def run_due(self, job_id: str) -> Begun | None:
+    async def run_due(self, job: Job) -> Begun | None:
         """Act on a job now if it is due; `None`: it is not."""
-        begun = await self._starter.begin_due(job_id)
+        beat = None
+        if is_heartbeat(job.job_id):
+            ready = await self._heart.ready(job)
+            if isinstance(ready, NotNow) and ready.is_soon:
+                await self._postpone(job.job_id, HEARTBEAT_AGAIN_S)
+                return None
+            beat = ready if isinstance(ready, Beat) else None
+        begun = await self._starter.begin_due(job.job_id, beat)
         if begun is not None:
             self._launch(begun)
         return begun
@@ -117,16 +160,16 @@ class Scheduler:
             return
         for job in await self._store.read(cron_store.due, now=self._clock.now_ms(), count=room):
             try:
-                await self.run_due(job.job_id)
+                await self.run_due(job)
             except Overloaded:
                 log.warning("cron.conversation_full", job_id=job.job_id)
-                await self._postpone(job.job_id)
+                await self._postpone(job.job_id, SWEEP_S)
             except Exception as error:  # one bad job must not hold up the others
                 log.error("cron.begin_failed", job_id=job.job_id, exc_info=error)
-                await self._postpone(job.job_id)
+                await self._postpone(job.job_id, SWEEP_S)
 
-    async def _postpone(self, job_id: str) -> None:
-        again_at = self._clock.now_ms() + int(SWEEP_S * 1000)
+    async def _postpone(self, job_id: str, by_s: float) -> None:
+        again_at = self._clock.now_ms() + int(by_s * 1000)
         await self._store.write(cron_store.postpone, job_id, until_ms=again_at)
 
     # -- the loop --------------------------------------------------------------------------------
@@ -180,6 +223,8 @@ class Scheduler:
             ended = await self._ender.end(run)
             if ended is not None:
                 self._events.finished(ended.run, ended.job)
+                if is_heartbeat(run.job_id):
+                    await self._heart.ended(ended.run)
         except Unavailable:  # the gateway stops; whoever comes next looks at the row
             log.info("cron.left_running", run_id=run.run_id)
         except Exception as error:  # the next sweep picks it up from its row

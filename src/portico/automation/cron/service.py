@@ -22,7 +22,7 @@ from portico.automation.cron import store as cron_store
 from portico.automation.cron.definition import CronAdd, CronJobPatch, Definitions, is_past
 from portico.automation.cron.history import RunFilter, SortDir
 from portico.automation.cron.life import Rules, first_plan
-from portico.automation.cron.model import Definition, Job, JobState, RunStatus
+from portico.automation.cron.model import Definition, Job, JobState, RunStatus, is_heartbeat
 from portico.automation.cron.publish import CronEvents
 from portico.automation.cron.schedule import BadSchedule
 from portico.automation.cron.scheduler import Scheduler
@@ -262,6 +262,7 @@ class CronService:
     def _update(
         self, job_id: str, patch: CronJobPatch, expected_revision: str | None, now: int
     ) -> Work[Job]:
+        _refuse_heartbeat(job_id)
         job = yield from cron_store.lock_job(job_id)
         if job is None:
             raise JobNotFound(job_id)
@@ -320,6 +321,7 @@ class CronService:
         Raises:
             JobNotFound: there is no such job.
         """
+        _refuse_heartbeat(job_id)
         job = await self._store.write(cron_store.delete_job, job_id)
         if job is None:
             raise JobNotFound(job_id)
@@ -342,13 +344,18 @@ class CronService:
         if mode != "force" and not job.is_enabled:
             return Ran(None, "disabled")
         if mode == "due":
-            begun = await self._scheduler.run_due(job_id)
+            begun = await self._scheduler.run_due(job)
             run = None if begun is None else begun.run
             return Ran(None, "not-due") if run is None else Ran(run.run_id)
         run_id = f"manual:{job_id}:{self._clock.now_ms()}:{next(self._numbers)}"
-        if await self._scheduler.run_now(job_id, run_id) is None:
+        if await self._scheduler.run_now(job, run_id) is None:
             return Ran(None, "already-running")
         return Ran(run_id)
+
+
+def _refuse_heartbeat(job_id: str) -> None:
+    if is_heartbeat(job_id):
+        raise InvalidRequest("a heartbeat is changed in the configuration: agents.*.heartbeat")
 
 
 def _normal(agent_id: str | None) -> str | None:

@@ -11,27 +11,32 @@ Not here: when to begin and who waits (scheduler.py), what becomes of it (ending
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 
-from portico.agents.runtime import TurnRequest
 from portico.agents.service import Agents
 from portico.automation.cron import routing
 from portico.automation.cron import store as cron_store
+from portico.automation.cron.asking import (
+    Beat,
+    asked_by_heart,
+    asked_by_job,
+    message_of,
+    text_of,
+)
 from portico.automation.cron.ending import finish
 from portico.automation.cron.life import Rules, RunState, after_skip, plan, switched_off
-from portico.automation.cron.model import AgentTurn, Job
+from portico.automation.cron.model import Job, is_heartbeat
 from portico.automation.cron.schedule import BadSchedule
 from portico.automation.cron.store import Run, new_run
-from portico.channels.model import InboundMessage, Peer
-from portico.channels.registry import DEFAULT_ACCOUNT, ChannelRegistry
+from portico.channels.model import InboundMessage
+from portico.channels.registry import ChannelRegistry
 from portico.clock import Clock
 from portico.inbox.service import Accepted, Inbox, Routing
 from portico.outbox.service import Outbox
 from portico.store import Store, Work
 
-CHANNEL = "cron"
 MISSED = "missed: the gateway was not running, or busy, when it was due"
 
 
@@ -53,6 +58,22 @@ class Begun:
     skipped: Run | None = None
 
 
+class Beats(Protocol):
+    """The heartbeats, as far as jobs need them."""
+
+    def is_on(self, agent_id: str, session_key: str) -> bool:
+        """Whether an agent's heart beats in a session."""
+        ...
+
+    def keep_event(self, session_key: str, text: str, *, now: int) -> Work[None]:
+        """Let an event wait for the session's next heartbeat."""
+        ...
+
+    def take_events(self, session_key: str) -> Work[list[str]]:
+        """Return what waits for a session; it waits no more."""
+        ...
+
+
 class Starter:
     """Begins runs.
 
@@ -69,10 +90,12 @@ class Starter:
         outbox: Outbox,
         agents: Agents,
         senders: ChannelRegistry,
+        beats: Beats,
         main_key: str,
         rules: Rules,
         keeps_sessions: bool,
     ) -> None:
+        self._beats = beats
         self._store = store
         self._clock = clock
         self._inbox = inbox
@@ -83,21 +106,25 @@ class Starter:
         self._rules = rules
         self._keeps_sessions = keeps_sessions
 
-    async def begin_due(self, job_id: str) -> Begun | None:
+    async def begin_due(self, job_id: str, beat: Beat | None = None) -> Begun | None:
         """Act on a due job; `None`: somebody else did, or it is not due any more.
+
+        Args:
+            beat: what a heartbeat asks; without it, its slot passes.
 
         Raises:
             Overloaded: its conversation is full; nothing was changed.
         """
-        return await self._store.write(self._begin_due, job_id, self._clock.now_ms())
+        return await self._store.write(self._begin_due, job_id, beat, self._clock.now_ms())
 
-    async def begin_now(self, job_id: str, run_id: str) -> Begun | None:
+    async def begin_now(self, job_id: str, run_id: str, beat: Beat | None = None) -> Begun | None:
         """Run a job by hand, beside its schedule; `None`: it is gone, or running already.
 
         Raises:
             Overloaded: its conversation is full; nothing was changed.
         """
-        return await self._store.write(self._begin_now, job_id, run_id, self._clock.now_ms())
+        now = self._clock.now_ms()
+        return await self._store.write(self._begin_now, job_id, run_id, beat, now)
 
     def hand_over(self, begun: Begun) -> None:
         """Let a committed run's turn begin."""
@@ -109,7 +136,7 @@ class Starter:
         agent_id = job.agent_id or self._agents.default_id
         return agent_id if self._agents.find(agent_id) is not None else None
 
-    def _begin_due(self, job_id: str, now: int) -> Work[Begun | None]:
+    def _begin_due(self, job_id: str, beat: Beat | None, now: int) -> Work[Begun | None]:
         job = yield from cron_store.lock_job(job_id)
         if job is None or not job.is_enabled or job.wake_at is None or job.wake_at > now:
             return None
@@ -127,24 +154,26 @@ class Starter:
             job = after_skip(job, now=now, reason=MISSED)
             skipped = yield from self._record_skipped(job, decided.skipped, now)
         yield from cron_store.update_job(job)
-        if decided.run is None:
+        if decided.run is None or (is_heartbeat(job_id) and beat is None):
             return Begun(job, None, skipped=skipped)
         run = self._new_run(job, decided.run, now=now)
-        begun = yield from self._begin(job, run)
+        begun = yield from self._begin(job, run, beat)
         return (
             Begun(job, None, skipped=skipped) if begun is None else replace(begun, skipped=skipped)
         )
 
-    def _begin_now(self, job_id: str, run_id: str, now: int) -> Work[Begun | None]:
+    def _begin_now(
+        self, job_id: str, run_id: str, beat: Beat | None, now: int
+    ) -> Work[Begun | None]:
         job = yield from cron_store.lock_job(job_id)
-        if job is None:
+        if job is None or (is_heartbeat(job_id) and beat is None):
             return None
         run = self._new_run(job, now, now=now)
         slot = "-".join(run_id.split(":")[-2:])
         run = msgspec.structs.replace(run, slot=f"manual-{slot}", run_id=run_id, cause="manual")
-        return (yield from self._begin(job, run))
+        return (yield from self._begin(job, run, beat))
 
-    def _begin(self, job: Job, run: Run) -> Work[Begun | None]:
+    def _begin(self, job: Job, run: Run, beat: Beat | None) -> Work[Begun | None]:
         """Take a slot and accept its message; `None`: the slot, or the job, was taken before."""
         if self.agent_of(job) is None:
             return (yield from self._refuse(job, run))
@@ -153,9 +182,15 @@ class Starter:
             job, run.agent_id, key, senders=self._senders, main_key=self._main_key
         )
         run = msgspec.structs.replace(run, session_key=key, route=route)
+        if job.definition.wake_mode == "next-heartbeat" and self._beats.is_on(run.agent_id, key):
+            return (yield from self._leave_to_heartbeat(job, run))
         if not (yield from cron_store.insert_run(run)):
             return None
-        message = _message(job, run, key)
+        if beat is None:
+            asked = asked_by_job(job, run)
+        else:
+            asked = asked_by_heart(run, beat, (yield from self._beats.take_events(key)))
+        message = message_of(job, run, asked)
         going = Routing(
             session_key=key,
             agent_id=run.agent_id,
@@ -165,7 +200,7 @@ class Starter:
             created_via="cron",
             keeps_route=True,
         )
-        accepted = yield from self._inbox.admit(message, _request(job, run), going)
+        accepted = yield from self._inbox.admit(message, asked.request, going)
         return Begun(job, run, message, accepted)
 
     def _new_run(self, job: Job, slot_at: int, *, now: int) -> Run:
@@ -193,22 +228,36 @@ class Starter:
         yield from cron_store.insert_run(run)
         return run
 
+    def _leave_to_heartbeat(self, job: Job, run: Run) -> Work[Begun | None]:
+        """Let the agent be told at its next heartbeat; that ends the run."""
+        done = msgspec.structs.replace(run, status="ok", summary=text_of(job))
+        if run.session_key is not None:
+            yield from self._beats.keep_event(run.session_key, text_of(job), now=run.started_at)
+        return (yield from self._end_at_once(job, done))
+
     def _refuse(self, job: Job, run: Run) -> Work[Begun | None]:
         """Put on record that a run cannot be: its agent is not configured (any more)."""
-        run = msgspec.structs.replace(run, owns_session=False)
-        if not (yield from cron_store.insert_run(run)):
-            return None
         failed = msgspec.structs.replace(
             run,
             status="error",
             error=f"agent {run.agent_id} is not configured",
             error_reason="unclassified",
+        )
+        return (yield from self._end_at_once(job, failed))
+
+    def _end_at_once(self, job: Job, run: Run) -> Work[Begun | None]:
+        run = msgspec.structs.replace(
+            run,
+            owns_session=False,
+            route=None,
             delivery_status="not-requested",
             ended_at=run.started_at,
         )
+        if not (yield from cron_store.insert_run(run)):
+            return None
         ended = yield from finish(
             run,
-            failed,
+            run,
             counts=run.cause == "schedule",
             rules=self._rules,
             outbox=self._outbox,
@@ -217,48 +266,3 @@ class Starter:
         if ended is None:
             return None
         return Begun(ended.job or job, ended.run)
-
-
-def _message(job: Job, run: Run, key: str) -> InboundMessage:
-    payload = job.definition.payload
-    text = payload.message if isinstance(payload, AgentTurn) else payload.text
-    if not routing.is_isolated(job):  # people talk there too
-        text = f"[cron:{job.job_id} {job.name}] {text}"
-    return InboundMessage(
-        channel=CHANNEL,
-        account=DEFAULT_ACCOUNT,
-        event_key=f"{job.job_id}:{run.slot}",
-        peer=Peer("direct", job.job_id),
-        sender=f"cron:{job.job_id}",
-        sender_name=job.name,
-        text=text,
-        session_key=key,
-        agent_id=run.agent_id,
-    )
-
-
-def _request(job: Job, run: Run) -> TurnRequest:
-    payload = job.definition.payload
-    turn = payload if isinstance(payload, AgentTurn) else None
-    return TurnRequest(
-        text="",
-        system_prompt=_instructions(job, run),
-        model=turn.model if turn else None,
-        thinking=turn.thinking if turn else None,
-        timeout_s=(turn.timeout_seconds or None) if turn else None,
-        extensions={"cron": {"jobId": job.job_id, "runId": run.run_id, "slotMs": run.slot_at}},
-    )
-
-
-def _instructions(job: Job, run: Run) -> str:
-    due = datetime.fromtimestamp(run.slot_at / 1000, UTC).isoformat(timespec="seconds")
-    if run.route is not None:
-        fate = "Your answer is sent to the person; answer NO_REPLY when there is nothing to say."
-    elif routing.is_isolated(job):
-        fate = "Your answer is kept with the job and sent to nobody."
-    else:
-        fate = "Your answer is shown in this conversation."
-    return (
-        f"This was sent by the scheduled job {job.name!r} ({job.job_id}), due {due}, "
-        f"not by a person. {fate}"
-    )

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 
 from portico.agents.tools.contract import ToolArgs, ToolCall, ToolError, tool
+from portico.automation.cron.asking import text_of
 from portico.automation.cron.definition import CronAdd, CronJobPatch
 from portico.automation.cron.history import RunFilter
 from portico.automation.cron.model import (
@@ -199,7 +200,7 @@ def _patch(call: ToolCall, args: CronArgs, job: Job) -> CronJobPatch:
     if args.misfire is not None:
         changed["misfire"] = Misfire(policy=args.misfire)
     old = job.definition
-    text = args.message or _text_of(old.payload)
+    text = args.message or text_of(job)
     if args.session is not None:
         payload, target = _payload(text, args.session)
         changed |= {"payload": msgspec.to_builtins(payload), "session_target": target}
@@ -240,10 +241,6 @@ def _payload(text: str, session: str) -> tuple[Payload, str]:
     if session == "main":
         return SystemEvent(text=text), "main"
     return AgentTurn(message=text), session
-
-
-def _text_of(payload: Payload) -> str:
-    return payload.message if isinstance(payload, AgentTurn) else payload.text
 
 
 def _delivery(args: CronArgs, target: str) -> Delivery | None:

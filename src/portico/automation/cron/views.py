@@ -12,13 +12,13 @@ import msgspec
 
 from portico.agents.service import Agents
 from portico.automation.cron.model import (
+    AnyPayload,
     Delivery,
     DeliveryStatus,
     Job,
     JobState,
     Misfire,
     Owner,
-    Payload,
     RunStatus,
     Schedule,
 )
@@ -55,7 +55,7 @@ class JobView(Result, frozen=True, kw_only=True):
     schedule: Schedule = msgspec.field()
     session_target: str = msgspec.field()
     wake_mode: Literal["now", "next-heartbeat"] = msgspec.field()
-    payload: Payload = msgspec.field()
+    payload: AnyPayload = msgspec.field()
     state: JobStateView = msgspec.field()
     declaration_key: str | None = None
     display_name: str | None = None

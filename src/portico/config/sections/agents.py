@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from portico.config.sections.automation import Heartbeat
 from portico.config.sections.base import Section, expand_home, group, setting
 from portico.config.sections.tools import AgentTools
 
@@ -182,7 +183,7 @@ class AgentDefaults(Section):
         """
         bootstrapMaxChars blockStreamingBreak blockStreamingChunk blockStreamingCoalesce
         blockStreamingDefault cliBackends contextPruning decisionModel
-        elevatedDefault envelopeElapsed envelopeTimestamp envelopeTimezone heartbeat humanDelay
+        elevatedDefault envelopeElapsed envelopeTimestamp envelopeTimezone humanDelay
         imageGenerationModel imageModel mediaMaxMb memorySearch modelPolicy
         pdfModel repoRoot sandbox skipBootstrap subagents timeFormat tools
         typingIntervalSeconds typingMode userTimezone verboseDefault
@@ -220,6 +221,9 @@ class AgentDefaults(Section):
     )
     compaction: Compaction = group(Compaction, "Summaries of long conversations.")
     timeout_seconds: float = setting(600.0, "Longest run of one turn.", reload="hot", gt=0)
+    heartbeat: Heartbeat | None = setting(
+        None, "A look around now and then; unset: none.", reload="hot"
+    )
     max_concurrent: int = setting(64, "Turns that run at the same time, in all.", ge=1, le=10_000)
 
 
@@ -228,7 +232,7 @@ class AgentEntry(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
-        agentDir description groupChat heartbeat humanDelay memorySearch params sandbox
+        agentDir description groupChat humanDelay memorySearch params sandbox
         subagents thinkingDefault reasoningDefault verboseDefault
         """.split()
     )
@@ -252,6 +256,12 @@ class AgentEntry(Section):
         None, "The only skills it has, instead of the default.", reload="hot"
     )
     tools: AgentTools = group(AgentTools, "What this agent may have done.")
+    heartbeat: Heartbeat | None = setting(
+        None,
+        "A look around now and then, beside what the default says; once one agent has this, only "
+        "agents that have it look around.",
+        reload="hot",
+    )
 
     @field_validator("id")
     @classmethod
@@ -336,6 +346,15 @@ class Agents(Section):
             return root if agent_id == self.default_id() else root / agent_id
         name = "workspace" if agent_id == DEFAULT_AGENT_ID else f"workspace-{agent_id}"
         return state_dir / name
+
+    def heartbeat_for(self, agent_id: str) -> Heartbeat | None:
+        """How an agent looks around; `None`: it does not."""
+        entry, common = self.resolve(agent_id), self.defaults.heartbeat
+        own = entry.heartbeat if entry is not None else None
+        if own is None:
+            return None if any(one.heartbeat for one in self.roster()) else common
+        given = {name: getattr(own, name) for name in own.model_fields_set}
+        return (common or Heartbeat()).model_copy(update=given)
 
     def timeout_s_for(self, agent_id: str) -> float:
         """The longest run of one turn of this agent."""

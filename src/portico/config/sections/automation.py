@@ -1,6 +1,7 @@
-"""`cron`: scheduled jobs.
+"""`cron` and `agents.*.heartbeat`: what the gateway does by itself.
 
-Source: OpenClaw configuration reference, section `cron`; the limits are Portico's own.
+Source: OpenClaw configuration reference, `cron` and `agents.defaults.heartbeat`; the limits are
+Portico's own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,82 @@ from pydantic import field_validator
 
 from portico.config.durations import parse_duration_ms
 from portico.config.sections.base import Section, group, setting
+
+_TIME_OF_DAY = r"^([01]?\d|2[0-3]):[0-5]\d$|^24:00$"
+
+
+def known_zone(value: str | None) -> str | None:
+    """Check a time zone's name."""
+    from zoneinfo import ZoneInfo
+
+    if value is None:
+        return None
+    try:
+        ZoneInfo(value)
+    except (LookupError, ValueError, OSError):
+        raise ValueError(f"unknown time zone: {value[:80]!r}") from None
+    return value
+
+
+class ActiveHours(Section):
+    """The hours of the day in which an agent's heart beats."""
+
+    start: str = setting("00:00", "First minute, HH:MM.", reload="hot", pattern=_TIME_OF_DAY)
+    end: str = setting(
+        "24:00",
+        "First minute after, HH:MM up to 24:00; before the start: on the next day.",
+        reload="hot",
+        pattern=_TIME_OF_DAY,
+    )
+    timezone: str | None = setting(None, "IANA time zone; unset: cron.timezone.", reload="hot")
+
+    _known_zone = field_validator("timezone")(known_zone)
+
+
+class Heartbeat(Section):
+    """A look around now and then, without anybody asking."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        directPolicy includeReasoning includeSystemPromptSection isolatedSession lightContext
+        skipWhenBusy suppressToolErrorWarnings timeoutSeconds
+        """.split()
+    )
+
+    every: str = setting("30m", "How often; 0m: never.", reload="hot")
+    prompt: str = setting(
+        "Look around: read HEARTBEAT.md if there is one, and do what it says. Do not take up old "
+        "tasks again. If nothing needs attention, answer HEARTBEAT_OK.",
+        "What the agent is asked.",
+        reload="hot",
+        min_length=1,
+    )
+    active_hours: ActiveHours | None = setting(None, "When; unset: day and night.", reload="hot")
+    target: str = setting(
+        "last",
+        "Where an answer that is not quiet goes: last, where the last message came from; none, "
+        "nowhere but into the session; or a channel.",
+        reload="hot",
+        min_length=1,
+    )
+    to: str | None = setting(None, "The chat's id, of a channel.", reload="hot")
+    account_id: str | None = setting(None, "Account of the channel.", reload="hot")
+    model: str | None = setting(None, "Model as provider/name.", reload="hot")
+    session: str = setting("main", "The session it happens in.", reload="hot", min_length=1)
+    ack_max_chars: int = setting(
+        300, "Characters beside HEARTBEAT_OK up to which an answer is quiet.", reload="hot", ge=0
+    )
+
+    @field_validator("every")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        parse_duration_ms(value, unit="m")
+        return value
+
+    @property
+    def every_ms(self) -> int:
+        """How often; 0: never."""
+        return parse_duration_ms(self.every, unit="m")
 
 
 class RunLog(Section):
@@ -67,16 +144,7 @@ class Cron(Section):
             parse_duration_ms(value, unit="h")
         return value
 
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        from zoneinfo import ZoneInfo
-
-        try:
-            ZoneInfo(value)
-        except (LookupError, ValueError, OSError):
-            raise ValueError(f"unknown time zone: {value[:80]!r}") from None
-        return value
+    _known_zone = field_validator("timezone")(known_zone)
 
     @property
     def session_retention_ms(self) -> int | None:

@@ -1,0 +1,1 @@
+"""Agents look around now and then, and are told what happened meanwhile."""
