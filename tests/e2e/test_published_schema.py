@@ -54,6 +54,7 @@ PARAMS = {
     )
 } | {
     "agent": "AgentParams",
+    "wake": "WakeParams",
     "agent.identity.get": "AgentIdentityParams",
     "models.authStatus": "ModelsAuthStatusParams",
     "skills.skillCard": "SkillsSkillCardParams",

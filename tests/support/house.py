@@ -22,6 +22,7 @@ from portico.approvals.service import Approvals, ApprovalSettings
 from portico.auth.model import Principal
 from portico.automation.assembly import Automation, AutomationSettings
 from portico.automation.cron.assembly import CronSettings
+from portico.automation.heartbeat.model import HeartbeatSettings
 from portico.budgets.model import Plan
 from portico.budgets.rpc import BudgetMethods
 from portico.budgets.service import Budgets
@@ -135,6 +136,7 @@ class House:
         *,
         agents: list[Agent] | None = None,
         budgets: Plan | None = None,
+        heartbeats: dict[str, HeartbeatSettings] | None = None,
     ) -> None:
         self.failures: list[BaseException] = []
         self.clock = clock = SystemClock()
@@ -212,15 +214,6 @@ class House:
             settings=ChatSettings(),
             is_channel=self.senders.is_known,
         )
-        self.health = HealthService(
-            store=store,
-            clock=clock,
-            hub=hub,
-            agents=self.agents,
-            state_version=version,
-            tasks=tasks,
-            store_path="/somewhere/portico.sqlite",
-        )
         self.automation = Automation(
             store=store,
             clock=clock,
@@ -234,7 +227,19 @@ class House:
             outbox=self.outbox,
             boot_id="boot_test",
             alone=True,
-            settings=AutomationSettings(CronSettings(max_jobs=5, min_interval_ms=100), {}),
+            settings=AutomationSettings(
+                CronSettings(max_jobs=5, min_interval_ms=100), heartbeats or {}
+            ),
+        )
+        self.health = HealthService(
+            store=store,
+            clock=clock,
+            hub=hub,
+            agents=self.agents,
+            state_version=version,
+            tasks=tasks,
+            heartbeat_of=self.automation.heartbeats.shown,
+            store_path="/somewhere/portico.sqlite",
         )
         self.registry = Registry()
         for feature in self._features():

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from portico.agents.service import Agents
 from portico.automation.cron.assembly import Cron, CronSettings, build_cron
 from portico.automation.heartbeat.jobs import reconcile
@@ -23,8 +21,6 @@ from portico.sessions.service import Sessions
 from portico.store import Store
 from portico.tasks import Tasks
 from portico.turns.service import Turns
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +82,8 @@ class Automation:
         self.waker = Waker(
             store=store,
             clock=clock,
+            inbox=inbox,
+            senders=senders,
             sessions=sessions,
             heartbeats=self.heartbeats,
             cron=self.cron.service,

@@ -110,6 +110,7 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
             answer, an edit or a reaction refers to.
         reply_to: the `external_id` of the message it answers.
         sent_at_ms: when the provider says it was written.
+        answer_to: where the answer goes, when that is not where the message came from.
     """
 
     channel: str
@@ -135,10 +136,13 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str | None = None
     reply_to: str | None = None
     sent_at_ms: int | None = None
+    answer_to: ReplyRoute | None = None
 
     @property
     def reply_route(self) -> ReplyRoute:
         """Where an answer to it goes."""
+        if self.answer_to is not None:
+            return self.answer_to
         parent = self.parent_peer.id if self.parent_peer is not None else None
         return ReplyRoute(
             channel=self.channel,

@@ -35,7 +35,7 @@ _PRESENCE_FIELDS = (
 )  # fmt: skip
 
 
-Wake = Callable[[str, str, Literal["now"]], Awaitable[bool]]
+Wake = Callable[[str, str, Literal["now"]], Awaitable[object]]
 """Tells the agent of a session something."""
 
 

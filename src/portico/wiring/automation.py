@@ -62,12 +62,22 @@ def _heartbeat(agent_id: str, given: Heartbeat, config: PorticoConfig) -> Heartb
         to=given.to,
         account_id=given.account_id,
         model=given.model,
+        timeout_s=given.timeout_seconds,
         ack_max_chars=given.ack_max_chars,
         active_hours=None
         if hours is None
         else ActiveHours(
             start=minute_of_day(hours.start),
             end=minute_of_day(hours.end),
-            zone=hours.timezone or config.cron.timezone,
+            zone=_zone(hours.timezone, config.cron.timezone),
         ),
     )
+
+
+def _zone(given: str | None, usual: str) -> str | None:
+    match given:
+        case "local":
+            return None
+        case None | "user":
+            return usual
+    return given

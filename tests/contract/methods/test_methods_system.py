@@ -183,7 +183,8 @@ async def settled(house: House, delivery_id: str) -> dict | None:
 
 async def test_every_method_of_the_conversation_is_advertised(house: House):
     wanted = """
-        health status system-presence system-event last-heartbeat config.get logs.tail
+        health status system-presence system-event last-heartbeat set-heartbeats wake
+        config.get logs.tail
         commands.list usage.cost usage.status budgets.status budgets.reset
         chat.send chat.history chat.abort chat.inject chat.startup chat.metadata
         agent agent.wait agent.identity.get agents.list models.list send

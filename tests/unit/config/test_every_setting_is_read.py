@@ -118,7 +118,10 @@ def everything_on(directory: Path) -> dict[str, Any]:
         },
         "bindings": [{"agentId": "a", "match": {"channel": "x", "peer": {"kind": "dm", "id": 1}}}],
         "agents": {
-            "defaults": {"models": {"lab/m": {"alias": "best"}}},
+            "defaults": {
+                "models": {"lab/m": {"alias": "best"}},
+                "heartbeat": {"activeHours": {"start": "08:00"}},
+            },
             "list": [{"id": "a", "name": "A"}],
             "entries": {
                 "b": agent,

@@ -28,15 +28,33 @@ class Beat:
     prompt: str
     notes: str | None = None
     model: str | None = None
+    timeout_s: float | None = None
     ack_max_chars: int = 300
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """Something an agent is told at a heartbeat.
+
+    Attributes:
+        is_untrusted: nobody vouches for who wrote it.
+    """
+
+    text: str
+    is_untrusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """A run's words, and its turn's request without them."""
+    """A run's words, and its turn's request without them.
+
+    Attributes:
+        is_untrusted: somebody else's words are among them; `None`: whoever made the job wrote them.
+    """
 
     text: str
     request: TurnRequest
+    is_untrusted: bool | None = None
 
 
 def asked_by_job(job: Job, run: Run) -> Asked:
@@ -57,23 +75,25 @@ def asked_by_job(job: Job, run: Run) -> Asked:
     return Asked(text, request)
 
 
-def asked_by_heart(run: Run, beat: Beat, events: Sequence[str]) -> Asked:
+def asked_by_heart(run: Run, beat: Beat, events: Sequence[Event]) -> Asked:
     """Return what a heartbeat asks.
 
     Args:
         events: what the agent is to be told at this occasion.
     """
-    happened = "\n".join(f"- {event}" for event in events)
+    happened = "\n".join(f"- {event.text}" for event in events)
     request = TurnRequest(
         text="",
         system_prompt="This is a heartbeat: nobody has written. Look around as you are asked to. "
         f"If nothing needs attention, answer {Quiet().token} and nothing else.",
         late_context=f"HEARTBEAT.md:\n{beat.notes}" if beat.notes else None,
         model=beat.model,
+        timeout_s=beat.timeout_s,
         quiet=Quiet(max_chars=beat.ack_max_chars),
         extensions=_extensions(run),
     )
-    return Asked(f"{beat.prompt}\n\nEvents:\n{happened}" if events else beat.prompt, request)
+    text = f"{beat.prompt}\n\nEvents:\n{happened}" if events else beat.prompt
+    return Asked(text, request, any(event.is_untrusted for event in events) or None)
 
 
 def text_of(job: Job) -> str:
@@ -97,6 +117,7 @@ def message_of(job: Job, run: Run, asked: Asked) -> InboundMessage:
         text=asked.text,
         session_key=run.session_key,
         agent_id=run.agent_id,
+        is_untrusted=asked.is_untrusted,
     )
 
 

@@ -52,7 +52,7 @@ def route_of(
     anchor = job.definition.session_key or f"agent:{agent_id}:{main_key}"
     if not is_isolated(job):
         anchor = session_key
-    last = yield from _last_route(anchor, senders)
+    last = yield from last_route(anchor, senders)
     if last is not None:
         peer = last.peer if delivery.to is None else Peer("direct", delivery.to)
         account = delivery.account_id or last.account
@@ -75,7 +75,8 @@ def _chat_of(session_key: str) -> ReplyRoute:
     return ReplyRoute(CHAT, DEFAULT_ACCOUNT, Peer("direct", session_key))
 
 
-def _last_route(session_key: str, senders: ChannelRegistry) -> Work[ReplyRoute | None]:
+def last_route(session_key: str, senders: ChannelRegistry) -> Work[ReplyRoute | None]:
+    """Return where a session's last message came from, when answers can be sent there."""
     session = yield from transcript.find_session(session_key)
     if session is None or session.reply_route is None:
         return None

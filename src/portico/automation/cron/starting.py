@@ -20,6 +20,7 @@ from portico.automation.cron import routing
 from portico.automation.cron import store as cron_store
 from portico.automation.cron.asking import (
     Beat,
+    Event,
     asked_by_heart,
     asked_by_job,
     message_of,
@@ -65,11 +66,11 @@ class Beats(Protocol):
         """Whether an agent's heart beats in a session."""
         ...
 
-    def keep_event(self, session_key: str, text: str, *, now: int) -> Work[None]:
-        """Let an event wait for the session's next heartbeat."""
+    def keep_event(self, session_key: str, event: Event, *, now: int) -> Work[bool]:
+        """Let an event wait for the session's next heartbeat; `False`: it does already."""
         ...
 
-    def take_events(self, session_key: str) -> Work[list[str]]:
+    def take_events(self, session_key: str) -> Work[list[Event]]:
         """Return what waits for a session; it waits no more."""
         ...
 
@@ -232,7 +233,8 @@ class Starter:
         """Let the agent be told at its next heartbeat; that ends the run."""
         done = msgspec.structs.replace(run, status="ok", summary=text_of(job))
         if run.session_key is not None:
-            yield from self._beats.keep_event(run.session_key, text_of(job), now=run.started_at)
+            event = Event(text_of(job))
+            yield from self._beats.keep_event(run.session_key, event, now=run.started_at)
         return (yield from self._end_at_once(job, done))
 
     def _refuse(self, job: Job, run: Run) -> Work[Begun | None]:

@@ -88,13 +88,13 @@ def _definition(settings: HeartbeatSettings, anchor_ms: int) -> Definition:
         session_target="main",
         session_key=settings.session_key,
         delivery=_delivery(settings),
-        misfire=Misfire(policy="skip"),  # a beat that was missed is of no use later
+        misfire=Misfire(policy="run_once"),  # also what had to wait for a busy session
         description="A look around, as agents.*.heartbeat says.",
     )
 
 
 def _delivery(settings: HeartbeatSettings) -> Delivery | None:
-    if settings.target == "last":
+    if settings.target in {"last", "owner"}:
         return None
     if settings.target == "none":
         return Delivery(mode="none")

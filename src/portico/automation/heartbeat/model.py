@@ -20,21 +20,23 @@ _MINUTES_OF_A_DAY = 1_440
 
 @dataclass(frozen=True, slots=True)
 class ActiveHours:
-    """From the first minute of the day to before the last; over midnight when it is not later.
+    """From the first minute of the day to before the last; over midnight when that is earlier.
 
     Attributes:
-        start, end: minutes after midnight, by the clock on the wall of `zone`.
+        start, end: minutes after midnight, by the clock on the wall of `zone`; the same: never.
+        zone: an IANA name; `None`: this machine's.
     """
 
     start: int
     end: int
-    zone: str
+    zone: str | None
 
     def hold(self, now_ms: int) -> bool:
         """Whether it is one of them."""
-        local = (_EPOCH + timedelta(milliseconds=now_ms)).astimezone(find_zone(self.zone))
+        zone = None if self.zone is None else find_zone(self.zone)
+        local = (_EPOCH + timedelta(milliseconds=now_ms)).astimezone(zone)
         minute = local.hour * 60 + local.minute
-        if self.start < self.end:
+        if self.start <= self.end:
             return self.start <= minute < self.end
         return minute >= self.start or minute < self.end
 
@@ -66,6 +68,7 @@ class HeartbeatSettings:
     to: str | None = None
     account_id: str | None = None
     model: str | None = None
+    timeout_s: float | None = None
     ack_max_chars: int = 300
     active_hours: ActiveHours | None = None
 

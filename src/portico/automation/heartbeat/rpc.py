@@ -68,8 +68,9 @@ class HeartbeatMethods:
         else:
             agent_id = params.agent_id and keys.normalize_agent_id(params.agent_id)
             key = self._sessions.main_session_key(agent_id)
-        is_woken = await self._waker.wake(key, params.text, params.mode)
-        return Woken(is_woken, None if is_woken else UNWAKEABLE)
+        if await self._waker.wake(key, params.text, params.mode) == "unwakeable":
+            return Woken(False, UNWAKEABLE)
+        return Woken(True)
 
     @method("set-heartbeats", scope=Scope.ADMIN)
     async def set(self, call: Call, params: SetHeartbeats) -> HeartbeatsSet:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from portico.agents.service import Agents
-from portico.automation.cron.asking import Beat
+from portico.automation.cron.asking import Beat, Event
 from portico.automation.cron.model import HEARTBEAT_PREFIX, Job
 from portico.automation.cron.scheduler import NotNow
 from portico.automation.cron.store import Run
@@ -62,11 +62,11 @@ class Heartbeats:
         settings = self.settings.get(agent_id)
         return settings is not None and settings.session_key == session_key
 
-    def keep_event(self, session_key: str, text: str, *, now: int) -> Work[None]:
-        """Let an event wait for the session's next heartbeat."""
-        return beat_store.keep(session_key, text, now=now)
+    def keep_event(self, session_key: str, event: Event, *, now: int) -> Work[bool]:
+        """Let an event wait for the session's next heartbeat; `False`: it does already."""
+        return beat_store.keep(session_key, event, now=now)
 
-    def take_events(self, session_key: str) -> Work[list[str]]:
+    def take_events(self, session_key: str) -> Work[list[Event]]:
         """Return what waits for a session; it waits no more."""
         return beat_store.take(session_key)
 
@@ -182,6 +182,7 @@ def _beat(settings: HeartbeatSettings, notes: str | None) -> Beat:
         prompt=settings.prompt,
         notes=notes if notes is not None and not _is_empty(notes) else None,
         model=settings.model,
+        timeout_s=settings.timeout_s,
         ack_max_chars=settings.ack_max_chars,
     )
 

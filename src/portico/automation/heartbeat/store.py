@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, delete, func, select
 
+from portico.automation.cron.asking import Event
 from portico.automation.heartbeat.tables import events, facts
 from portico.ids import new_id
 from portico.store import Work, one, statement
@@ -21,7 +22,9 @@ MAX_WAITING = 100
 
 e = events.c
 
-_KEEP = statement(lambda insert: insert(events).on_conflict_do_nothing())
+_KEEP = statement(
+    lambda insert: insert(events).on_conflict_do_nothing().returning(events.c.event_id)
+)
 _COUNT = statement(
     select(func.count().label("n")).select_from(events).where(e.session_key == bindparam("k"))
 )
@@ -39,7 +42,7 @@ _DROP_OLDEST = statement(
 _TAKE = statement(
     delete(events)
     .where(e.session_key == bindparam("k"))
-    .returning(e.text, e.created_at, e.event_id)
+    .returning(e.text, e.is_untrusted, e.created_at, e.event_id)
 )
 _SET = statement(
     lambda insert: (
@@ -54,25 +57,27 @@ _SET = statement(
 _GET = statement(select(facts.c.value).where(facts.c.name == bindparam("wanted")))
 
 
-def keep(session_key: str, text: str, *, now: int) -> Work[None]:
-    """Let an event wait for the session's next heartbeat."""
-    yield _KEEP(
+def keep(session_key: str, event: Event, *, now: int) -> Work[bool]:
+    """Let an event wait for the session's next heartbeat; `False`: the same waits already."""
+    kept = yield _KEEP(
         event_id=new_id("evt"),
         session_key=session_key,
-        fingerprint=hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
-        text=text,
+        fingerprint=hashlib.blake2b(event.text.encode(), digest_size=16).hexdigest(),
+        text=event.text,
+        is_untrusted=int(event.is_untrusted),
         created_at=now,
     )
     waiting = (yield _COUNT(k=session_key))[0]["n"]
     if waiting > MAX_WAITING:
         yield _DROP_OLDEST(k=session_key, count=waiting - MAX_WAITING)
+    return bool(kept)
 
 
-def take(session_key: str) -> Work[list[str]]:
+def take(session_key: str) -> Work[list[Event]]:
     """Return what waits for a session, the oldest first; it waits no more."""
     rows = yield _TAKE(k=session_key)
     in_order = sorted(rows, key=lambda row: (row["created_at"], row["event_id"]))
-    return [row["text"] for row in in_order]
+    return [Event(row["text"], bool(row["is_untrusted"])) for row in in_order]
 
 
 def count_waiting(session_key: str) -> Work[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Table, Text
+from sqlalchemy import Column, Index, Integer, Table, Text
 
 from portico.store.schema import metadata, time_ms
 
@@ -13,6 +13,7 @@ events = Table(
     Column("session_key", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),  # of the text, to keep it once
     Column("text", Text, nullable=False),
+    Column("is_untrusted", Integer, nullable=False),  # nobody vouches for who wrote it
     time_ms("created_at", nullable=False),
     Index("automation_events_once", "session_key", "fingerprint", unique=True),
 )

@@ -35,13 +35,21 @@ class ActiveHours(Section):
     start: str = setting("00:00", "First minute, HH:MM.", reload="hot", pattern=_TIME_OF_DAY)
     end: str = setting(
         "24:00",
-        "First minute after, HH:MM up to 24:00; before the start: on the next day.",
+        "First minute after, HH:MM up to 24:00; before the start: on the next day; the same as the "
+        "start: never.",
         reload="hot",
         pattern=_TIME_OF_DAY,
     )
-    timezone: str | None = setting(None, "IANA time zone; unset: cron.timezone.", reload="hot")
+    timezone: str | None = setting(
+        None,
+        "IANA time zone; local: this machine's; unset or user: cron.timezone.",
+        reload="hot",
+    )
 
-    _known_zone = field_validator("timezone")(known_zone)
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return value if value in {"local", "user"} else known_zone(value)
 
 
 class Heartbeat(Section):
@@ -50,7 +58,7 @@ class Heartbeat(Section):
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
         directPolicy includeReasoning includeSystemPromptSection isolatedSession lightContext
-        skipWhenBusy suppressToolErrorWarnings timeoutSeconds
+        skipWhenBusy suppressToolErrorWarnings
         """.split()
     )
 
@@ -73,6 +81,9 @@ class Heartbeat(Section):
     to: str | None = setting(None, "The chat's id, of a channel.", reload="hot")
     account_id: str | None = setting(None, "Account of the channel.", reload="hot")
     model: str | None = setting(None, "Model as provider/name.", reload="hot")
+    timeout_seconds: float | None = setting(
+        None, "Longest run; unset: as the agent's turns.", reload="hot", gt=0
+    )
     session: str = setting("main", "The session it happens in.", reload="hot", min_length=1)
     ack_max_chars: int = setting(
         300, "Characters beside HEARTBEAT_OK up to which an answer is quiet.", reload="hot", ge=0
