@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.gateway import GatewayProcess, Operator
 from tests.e2e.test_cli import Terminal
 
+TOKEN = "0123456789abcdef0123456789abcdef"
 QUIET, LOUD = "HEARTBEAT_OK", "[system event] The bell rang."
 
 
@@ -19,7 +20,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
     # The echo agent answers with its prompt, so each of its beats is quiet.
     heart = {"every": "1s", "prompt": QUIET}
     running = GatewayProcess(
-        folder, config={"gateway": {"port": 0}, "agents": {"defaults": {"heartbeat": heart}}}
+        folder,
+        config={
+            "gateway": {"port": 0, "auth": {"mode": "token", "token": TOKEN}},
+            "agents": {"defaults": {"heartbeat": heart}},
+        },
     )
     running.start()
     yield running
