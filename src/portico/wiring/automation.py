@@ -75,9 +75,6 @@ def _heartbeat(agent_id: str, given: Heartbeat, config: PorticoConfig) -> Heartb
 
 
 def _zone(given: str | None, usual: str) -> str | None:
-    match given:
-        case "local":
-            return None
-        case None | "user":
-            return usual
-    return given
+    if given == "local":
+        return None
+    return usual if given in {None, "user"} else given
