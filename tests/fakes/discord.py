@@ -159,6 +159,7 @@ class FakeDiscord(Provider):
         self.refused_resumes = 0
         self.starts_left = 1000
         self.resume_url = ""
+        self.failing: list[str] = []  # calls that fail, each once: "GET channels/*"
         self.sessions: dict[str, Session] = {}
         self.connections: set[Connection] = set()
         self._interactions: dict[str, dict[str, Any]] = {}
@@ -581,6 +582,9 @@ class FakeDiscord(Provider):
         try:
             if request.headers.get("Authorization") != f"Bot {self.token}":
                 raise ApiError(401, 0, "401: Unauthorized")
+            if name in self.failing:
+                self.failing.remove(name)
+                return web.Response(status=503, text="upstream connect error")
             headers = self._within_limits(request.method, parts)
             body = await _body(request)
             return await self._answer(request, parts, body, headers)

@@ -156,6 +156,23 @@ async def test_rules_of_servers_channels_threads_and_roles(tmp_path: Path) -> No
             assert discord.texts(shut) == discord.texts(far) == []
 
 
+async def test_nobody_is_refused_because_discord_is_broken(tmp_path: Path) -> None:
+    """After a resumed session channels must be asked for; what they are decides who may write."""
+    async with FakeDiscord() as discord:
+        club = discord.server("Club", bot_roles=("77",))
+        thread = discord.thread(discord.channel(club, "help"), "plans")
+        parent = discord.channels[thread]["parent_id"]
+        ann = discord.person("Ann")
+        rules: dict[str, Any] = {club: {"channels": {parent: {}}}}
+        async with bot(tmp_path, discord, guilds=rules):
+            pass
+        discord.says(ann, "<@&77>?", to=thread, mention_roles=["77"])
+        discord.failing += ["GET channels/*", "GET guilds/*/members/*"]
+        async with bot(tmp_path, discord, guilds=rules):
+            await answered(discord, thread, "Echo: <@&77>?")
+        assert (discord.identifies, discord.failing) == (1, [])
+
+
 async def test_files_in_and_out(tmp_path: Path) -> None:
     picture = "data:image/png;base64," + base64.b64encode(PNG).decode()
     runtime = Scripted()

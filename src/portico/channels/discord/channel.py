@@ -43,11 +43,17 @@ from portico.channels.discord.files import attachment_fetcher
 from portico.channels.discord.history import History
 from portico.channels.discord.inbound import MEMBERS
 from portico.channels.discord.interactions import PONG, Interactions
-from portico.channels.discord.places import TROUBLES, Newest, Places
+from portico.channels.discord.places import Newest, Places
 from portico.channels.discord.progress import Lanes, Progress
 from portico.channels.discord.reading import ODD, Reader, Told
 from portico.channels.discord.sending import DiscordSender
-from portico.channels.discord.troubles import TOKEN_REFUSED, Unreachable, classified, closed
+from portico.channels.discord.troubles import (
+    TOKEN_REFUSED,
+    TROUBLES,
+    Unreachable,
+    classified,
+    closed,
+)
 from portico.fetch import Fetcher, FetchSettings
 
 log = structlog.get_logger()

@@ -18,21 +18,18 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import discord
-
-from portico.channels.discord.client import Api, Refused429
+from portico.channels.discord.client import Api
 from portico.channels.discord.config import DiscordAccount
 from portico.channels.discord.inbound import missed
-from portico.channels.discord.places import TROUBLES, Newest, Place
+from portico.channels.discord.places import Newest, Place
 from portico.channels.discord.progress import Entry
 from portico.channels.discord.reading import Reader, Told
-from portico.channels.discord.troubles import Unreachable
+from portico.channels.discord.troubles import told
 from portico.config.sections.channels import EVERY_GROUP
 
 MOST_CHANNELS = 200
 MOST_MESSAGES = 500
 PAGE = 100
-LONGEST_WAIT_S = 30.0
 MOST_MEMBERS = 200
 AT_ONCE = 5
 
@@ -75,10 +72,9 @@ class History:
             return
         after = self._after
         for _ in range(MOST_MESSAGES // PAGE):
-            try:
-                page = await self._page(channel_id, after)
-            except (discord.Forbidden, discord.NotFound) as error:
-                await self._leave_out(channel_id, key, f"Discord refuses it ({error.code})")
+            page = await self._page(channel_id, after)
+            if page is None:
+                await self._leave_out(channel_id, key, "Discord does not show them to the bot")
                 return
             for raw in page:
                 await self._take(raw, guild_id, entry, f"{key}:{raw['id']}")
@@ -87,22 +83,15 @@ class History:
                 return
         await self._leave_out(channel_id, key, f"more than {MOST_MESSAGES} messages")
 
-    async def _page(self, channel_id: str, after: int) -> list[dict[str, Any]]:
-        """Return the next messages, the oldest first."""
-        while True:
-            try:
-                async with self._turn:
-                    found: Any = await self._api.logs_from(channel_id, PAGE, after=after)
-            except (Refused429, discord.RateLimited) as error:
-                wait_s = error.retry_after_s if isinstance(error, Refused429) else error.retry_after
-                await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
-            except (discord.Forbidden, discord.NotFound):
-                raise
-            except TROUBLES as error:
-                kind = type(error).__name__
-                raise Unreachable(f"messages that were missed cannot be had: {kind}") from error
-            else:
-                return sorted(found, key=lambda raw: int(raw["id"]))
+    async def _page(self, channel_id: str, after: int) -> list[dict[str, Any]] | None:
+        """Return the next messages, the oldest first; `None`: they are not for this bot."""
+
+        async def ask() -> Any:
+            async with self._turn:
+                return await self._api.logs_from(channel_id, PAGE, after=after)
+
+        found: list[dict[str, Any]] | None = await told(ask)
+        return None if found is None else sorted(found, key=lambda raw: int(raw["id"]))
 
     async def _take(
         self, raw: Mapping[str, Any], guild_id: str | None, entry: Entry, key: str
@@ -122,11 +111,8 @@ class History:
             return known
         roles: tuple[str, ...] = ()
         if not author.get("bot") and not raw.get("webhook_id"):
-            try:
-                member = await self._api.get_member(guild_id, author["id"])
-                roles = tuple(map(str, member.get("roles", ())))
-            except (*TROUBLES, KeyError):
-                return ()  # who has left the server is nothing there
+            member = await told(lambda: self._api.get_member(guild_id, author.get("id", "0")))
+            roles = tuple(map(str, member["roles"])) if member else ()  # none for who has left
         self._roles.put(who, roles)
         return roles
 

@@ -22,7 +22,8 @@ import structlog
 from discord.http import MultipartParameters, Route
 
 from portico.channels.discord.client import Api
-from portico.channels.discord.places import TROUBLES, Newest
+from portico.channels.discord.places import Newest
+from portico.channels.discord.troubles import TROUBLES
 from portico.clock import Clock
 
 log = structlog.get_logger()

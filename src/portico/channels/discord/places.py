@@ -2,7 +2,7 @@
 
 Told by the gateway when a session begins; after a resumed one, asked for when it is needed.
 
-Guarantees: bounded; what cannot be asked counts as a plain channel.
+Guarantees: bounded; a channel Discord does not show to the bot counts as a plain one.
 
 Source: https://docs.discord.com/developers/resources/channel
 """
@@ -14,18 +14,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import aiohttp
-import discord
-
-from portico.channels.discord.client import Api, Failed5xx, Refused429
+from portico.channels.discord.client import Api
+from portico.channels.discord.troubles import told
 
 MOST_PLACES = 20_000
 MOST_ROLES = 500
 THREADS = frozenset({10, 11, 12})
 SPOKEN_IN = THREADS | {0, 2, 5, 13}
 """Kinds of channels that hold messages: text, voice, announcements, stages, threads."""
-TROUBLES = (discord.DiscordException, aiohttp.ClientError, OSError, Refused429, Failed5xx)
-"""What a request may raise."""
 
 T = TypeVar("T")
 
@@ -130,13 +126,17 @@ class Places:
         return found
 
     async def place(self, channel_id: str, guild_id: str | None) -> Place:
-        """Return a channel of a server, asked for if need be."""
+        """Return a channel of a server, asked for if need be.
+
+        Raises:
+            Unreachable: it is not known whether it is a thread, and of which channel.
+        """
         if (known := self._places.get(channel_id)) is not None:
             return known
-        try:
-            place = place_of(await self._api.get_channel(channel_id), guild_id)
-        except TROUBLES:
+        found = await told(lambda: self._api.get_channel(channel_id))
+        if found is None:
             return Place(channel_id, 0, guild_id, None, "")
+        place = place_of(found, guild_id)
         self._places.put(place.id, place)
         return place
 
@@ -146,12 +146,9 @@ class Places:
         return place.name if place is not None and place.name else None
 
     async def own_roles(self, guild_id: str) -> frozenset[str]:
-        """Return the bot's roles in a server."""
+        """Return the bot's roles in a server. Raises as `place`."""
         if (known := self._own_roles.get(guild_id)) is not None:
             return known
-        try:
-            member = await self._api.get_member(guild_id, self.bot_id)
-        except TROUBLES:
-            return frozenset()
-        self.learn_own_roles(guild_id, member.get("roles", ()))
+        member = await told(lambda: self._api.get_member(guild_id, self.bot_id))
+        self.learn_own_roles(guild_id, member["roles"] if member else ())
         return self._own_roles.get(guild_id) or frozenset()

@@ -42,8 +42,8 @@ from portico.channels.discord.config import SNOWFLAKE, DiscordAccount
 from portico.channels.discord.cursor import snowflake
 from portico.channels.discord.interactions import Interactions, Use
 from portico.channels.discord.markup import to_discord
-from portico.channels.discord.places import SPOKEN_IN, THREADS, TROUBLES, Newest
-from portico.channels.discord.troubles import classified
+from portico.channels.discord.places import SPOKEN_IN, THREADS, Newest
+from portico.channels.discord.troubles import TROUBLES, classified
 from portico.channels.media import MediaUnavailable, OutgoingFile, load
 from portico.channels.model import ReplyRoute
 from portico.channels.text import split_markdown, utf16_units

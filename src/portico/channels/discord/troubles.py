@@ -5,6 +5,10 @@ Source: https://docs.discord.com/developers/topics/opcodes-and-status-codes
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 import aiohttp
 import discord
 
@@ -19,6 +23,9 @@ from portico.channels.contract import (
 )
 from portico.channels.discord.client import Failed5xx, Refused429
 
+TROUBLES = (discord.DiscordException, aiohttp.ClientError, OSError, Refused429, Failed5xx)
+"""What a request may raise."""
+LONGEST_WAIT_S = 30.0
 TOKEN_REFUSED = (
     "Discord does not accept the bot's token: reset it in the developer portal (Bot, Reset Token) "
     "and write the new one into the configuration"
@@ -41,6 +48,9 @@ _INVALID_SETTINGS = {
     4012: "Discord no longer speaks this version of its gateway (4012): update Portico",
     4013: "Discord does not know the intents this account asks for (4013): update Portico",
 }
+
+
+T = TypeVar("T")
 
 
 class Unreachable(ConnectionError):
@@ -66,6 +76,24 @@ def classified(error: BaseException) -> ChannelError:
             return Uncertain(str(error))
         case _:
             return Uncertain(type(error).__name__)
+
+
+async def told(ask: Callable[[], Awaitable[T]]) -> T | None:
+    """Return what Discord says; `None`: there is no such thing, or not for this bot.
+
+    Raises:
+        Unreachable: it does not say it now. Deciding without it could refuse a message for good.
+    """
+    while True:
+        try:
+            return await ask()
+        except (discord.Forbidden, discord.NotFound):
+            return None
+        except (Refused429, discord.RateLimited) as error:
+            wait_s = error.retry_after_s if isinstance(error, Refused429) else error.retry_after
+            await asyncio.sleep(min(wait_s, LONGEST_WAIT_S))
+        except TROUBLES as error:
+            raise Unreachable(f"Discord does not answer: {classified(error)}") from error
 
 
 def closed(code: int | None, *, content: bool, members: bool) -> Exception:
