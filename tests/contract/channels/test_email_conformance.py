@@ -14,7 +14,7 @@ from tests.support.mail import post_office
 
 class TestEmail(ChannelConformance):
     manifest = MANIFEST
-    stall_s = 2.5  # an IDLE lasts a second here
+    stall_s = 4  # an IDLE lasts a second here
 
     @asynccontextmanager
     async def provider(self, bench: Bench) -> AsyncIterator[Provider]:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from email.message import Message
 
-from portico.channels.email.addresses import domain_of
+from portico.channels.email.addresses import decoded, domain_of
 from portico.channels.email.reading import Letter, children
 
 _BULK = frozenset({"bulk", "list", "junk", "auto_reply"})
@@ -133,7 +133,7 @@ def _fields(report: Message) -> dict[str, str]:
     """Return the fields of a report, those about the first recipient that failed on top."""
     blocks = children(report)
     found = [
-        {str(name).lower(): " ".join(str(value).split())[:300] for name, value in block.items()}
+        {str(name).lower(): decoded(str(value))[:300] for name, value in block.items()}
         for block in blocks[:50]
     ]
     about = [fields for fields in found if "action" in fields]

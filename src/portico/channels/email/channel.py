@@ -119,6 +119,7 @@ class Email(EmailSender):
             await imap.login_with_token(config.login, config.access_token)
         else:
             await imap.login(config.login, config.password or "")
+        await imap.introduce()
 
     async def _follow(self, imap: Imap) -> None:
         config = self._config

@@ -39,6 +39,7 @@ _CAPABILITY = re.compile(rb"(?:^\* |\[)CAPABILITY ([^\]\r\n]*)", re.IGNORECASE)
 _EXISTS = re.compile(rb"^\* (\d+) EXISTS", re.IGNORECASE)
 _FETCH = re.compile(rb"^\* (\d+) FETCH ", re.IGNORECASE)
 _CODE = re.compile(r"^\[([A-Z-]+)[^\]]*\]\s*")
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _QUOTABLE = re.compile(rb"^[\x20-\x7e]*$")
 _LATER = frozenset({"UNAVAILABLE", "LIMIT", "INUSE", "SERVERBUG"})
 """Codes of a refused login that say nothing about the password."""
@@ -193,6 +194,12 @@ class Imap:
             LoginRefused: it is not accepted.
         """
         await self._authenticate("XOAUTH2", f"user={user}\1auth=Bearer {token}\1\1".encode())
+
+    async def introduce(self) -> None:
+        """Say who we are, where the server asks: some open no folder to strangers (RFC 2971)."""
+        if self.can("ID"):
+            with contextlib.suppress(ImapRefused):
+                await self._command("ID", b'("name" "portico")')
 
     async def select(self, folder: str) -> Selected:
         """Open a folder.
@@ -498,7 +505,7 @@ def _fetched(answer: Answer, start: re.Match[bytes]) -> dict[bytes, Any]:
 
 
 def _shown(text: bytes) -> str:
-    return text.decode("utf-8", "replace").strip()[:200]
+    return " ".join(_CONTROL.sub(b" ", text).decode("utf-8", "replace").split())[:200]
 
 
 def _told(error: BaseException) -> str:

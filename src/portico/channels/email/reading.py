@@ -35,6 +35,7 @@ MAX_NAME_CHARS = 150
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _MESSAGE_ID = re.compile(r"<([^<>\s\x00-\x20\x7f-\x9f\ud800-\udfff]{1,250})>")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_TYPE = re.compile(r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$")
 _PATH = re.compile(r"^.*[/\\]")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|\ud800-\udfff]+")
 _MAJOR: dict[str, Kind] = {"image": "image", "audio": "audio", "video": "video"}
@@ -246,8 +247,9 @@ def _part(mime: Message) -> Part:
     payload = mime.get_payload(decode=True)
     name = _name(mime)
     disposition = mime.get_content_disposition()
+    claimed = mime.get_content_type()
     return Part(
-        mime.get_content_type(),
+        claimed if _TYPE.match(claimed) else "application/octet-stream",
         payload if isinstance(payload, bytes) else b"",
         _parameter(mime, "charset"),
         name,
@@ -318,7 +320,7 @@ def _file(part: Part, limits: Limits, *, is_over: bool) -> Attachment:
     is_kept = size <= limits.file_bytes and not is_over
     return Attachment(
         type=_MAJOR.get(part.mime_type.partition("/")[0], "file"),
-        mime_type=part.mime_type[:MAX_NAME_CHARS],
+        mime_type=part.mime_type,
         file_name=part.name,
         content=base64.b64encode(part.content).decode() if is_kept else None,
         size_bytes=size,

@@ -75,6 +75,13 @@ def test_names_of_files_are_names() -> None:
         assert read(raw, LIMITS).attachments[0].file_name == expected
 
 
+def test_what_cannot_be_stored_is_left_out() -> None:
+    raw = mail("Content-Type: image/X", "Subject: a\0bX", body=b"a\0b")
+    found = read(raw.replace(b"X", b"\xff"), LIMITS)
+    assert found.attachments[0].mime_type == "application/octet-stream"
+    assert found.subject == "a bÿ"
+
+
 def test_threads() -> None:
     first = read(mail("Message-ID: <1@b>"), LIMITS)
     reply = read(
