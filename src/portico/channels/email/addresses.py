@@ -87,7 +87,12 @@ def decoded(header: str) -> str:
     said = "".join(
         piece if isinstance(piece, str) else _text(piece, charset) for piece, charset in pieces
     )
-    return " ".join(_CONTROL.sub(" ", said).split())
+    return one_line(said)
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks, control characters and what no encoding knows."""
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def _text(piece: bytes, charset: str | None) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import Any
 
-from portico.channels.email.addresses import domain_of
+from portico.channels.email.addresses import domain_of, one_line
 from portico.channels.email.authenticity import Proof, Verdict, judge
 from portico.channels.email.automatic import (
     Bounce,
@@ -147,7 +147,7 @@ def _event(
 ) -> ChannelEvent:
     sender = None if letter.sender is None else letter.sender[1]
     data: dict[str, Any] = {
-        "reason": reason,
+        "reason": one_line(reason),
         "subject": letter.subject,
         "messageId": letter.message_id,
         **{name: value for name, value in more.items() if value},
