@@ -54,6 +54,7 @@ from portico.wiring.budgets import build_budgets
 from portico.wiring.channels import ChannelParts, retry_policy
 from portico.wiring.doors import DoorParts
 from portico.wiring.hello import HelloSnapshot, hello_settings
+from portico.wiring.hooks import hook_settings
 from portico.wiring.housekeeping import build_housekeeping
 from portico.wiring.lanes import ConfiguredLanes
 from portico.wiring.methods import build_methods
@@ -312,10 +313,15 @@ class Gateway:
         for tools in self.automation.tools:
             self.toolbox.registry.add(tools)
         self.live.follow("agents", stage=self._stage_heartbeats)
+        self.live.follow("hooks", stage=self._stage_hooks)
 
     def _stage_heartbeats(self, loaded: LoadedConfig) -> Commit:
         settings = heartbeat_settings(loaded.require())
         return lambda: self.automation.configure(settings)
+
+    def _stage_hooks(self, loaded: LoadedConfig) -> Commit:
+        settings = hook_settings(loaded.require())
+        return lambda: self.automation.hooks.configure(settings)
 
     def _build_control_plane(self) -> None:
         self.health = HealthService(
@@ -418,6 +424,7 @@ class Gateway:
             clock=self.clock,
             dispatcher=self.dispatcher,
             fetcher=self.fetcher,
+            hooks=self.automation.hooks,
             inbox=self.inbox,
             message_door=lambda: self.message_door,
             metrics=self.metrics,

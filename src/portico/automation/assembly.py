@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from portico.agents.service import Agents
 from portico.automation.cron.assembly import Cron, CronSettings, build_cron
@@ -12,6 +12,8 @@ from portico.automation.heartbeat.model import HeartbeatSettings
 from portico.automation.heartbeat.rpc import HeartbeatMethods
 from portico.automation.heartbeat.service import Heartbeats
 from portico.automation.heartbeat.waking import Waker
+from portico.automation.hooks.model import HookSettings
+from portico.automation.hooks.service import Hooks
 from portico.channels.registry import ChannelRegistry
 from portico.clock import Clock
 from portico.events.hub import Hub
@@ -25,10 +27,11 @@ from portico.turns.service import Turns
 
 @dataclass(frozen=True, slots=True)
 class AutomationSettings:
-    """What is configured: of scheduled jobs, and by agent of the heartbeats."""
+    """What is configured: of scheduled jobs, by agent of the heartbeats, and of hooks."""
 
     cron: CronSettings
     heartbeats: Mapping[str, HeartbeatSettings]
+    hooks: HookSettings = field(default_factory=HookSettings)
 
 
 class Automation:
@@ -87,6 +90,17 @@ class Automation:
             sessions=sessions,
             heartbeats=self.heartbeats,
             cron=self.cron.service,
+        )
+        self.hooks = Hooks(
+            store=store,
+            clock=clock,
+            agents=agents,
+            inbox=inbox,
+            senders=senders,
+            turns=turns,
+            waker=self.waker,
+            main_key=sessions.main_key,
+            settings=settings.hooks,
         )
         self.methods = (
             self.cron.methods,

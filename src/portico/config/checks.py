@@ -69,6 +69,7 @@ def startup_issues(config: PorticoConfig) -> tuple[Issue, ...]:
         *_proxy_issues(config),
         *_tls_issues(config),
         *_budget_issues(config),
+        *_hook_issues(config),
     )
 
 
@@ -94,6 +95,34 @@ def _budget_issues(config: PorticoConfig) -> Iterator[Issue]:
                 f'there is no agent "{limit.id}": this limit applies to nobody',
                 "name one of: " + ", ".join(sorted(known)),
                 "budget.agent",
+            )
+
+
+def _hook_issues(config: PorticoConfig) -> Iterator[Issue]:
+    hooks, auth = config.hooks, config.gateway.auth
+    if not hooks.enabled:
+        return
+    new = 'a secret of its own: portico config set hooks.token "$(openssl rand -hex 24)"'
+    if not hooks.token:
+        if not any(one.verify for one in hooks.mappings):
+            yield _refuse(
+                "hooks.token", "hooks are on, and nobody can use them", new, "hooks.token"
+            )
+    elif hooks.token in {auth.token, auth.password}:
+        yield _refuse("hooks.token", "this is the gateway's own secret", new, "hooks.token.same")
+    elif is_placeholder(hooks.token):
+        yield _refuse(
+            "hooks.token", "the token is a well-known placeholder", new, "secret.placeholder"
+        )
+    known = {entry.id for entry in config.agents.roster()}
+    for place, one in enumerate(hooks.mappings):
+        if one.agent_id is not None and one.agent_id.lower() not in known:
+            yield Issue(
+                Severity.WARNING,
+                f"hooks.mappings[{place}].agentId",
+                f'there is no agent "{one.agent_id}": what is posted there is refused',
+                "name one of: " + ", ".join(sorted(known)),
+                "hooks.agent",
             )
 
 

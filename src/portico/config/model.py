@@ -39,6 +39,7 @@ from portico.config.sections.gateway import (
     Tls,
 )
 from portico.config.sections.ground import Logging, Store
+from portico.config.sections.hooks import Hooks
 from portico.config.sections.mcp import Mcp
 from portico.config.sections.models import ModelEntry, ModelProvider, Models
 from portico.config.sections.skills import SkillEntry, Skills
@@ -49,7 +50,7 @@ OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
     worktreeRoot worktreeAcceleration security broadcast attachments commands
-    transcripts hooks discovery talk cloudWorkers desktop memory
+    transcripts discovery talk cloudWorkers desktop memory
     plugins surfaces proxy
     """.split()
 )
@@ -79,6 +80,7 @@ class PorticoConfig(Section):
     channels: Channels = group(Channels, "The doors people write through.")
     approvals: Approvals = group(Approvals, "When a person decides whether an agent may act.")
     cron: Cron = group(Cron, "Jobs that run on a schedule.")
+    hooks: Hooks = group(Hooks, "What other programs tell agents over HTTP.")
     budgets: Budgets = group(Budgets, "How much may be spent.")
     store: Store = group(Store, "Where the rows live.")
     logging: Logging = group(Logging, "The log.")
@@ -119,6 +121,7 @@ __all__ = [
     "Gateway",
     "GatewayMessages",
     "Heartbeat",
+    "Hooks",
     "Http",
     "Identity",
     "Limits",

@@ -327,7 +327,7 @@ class Inbox:
         )
         if run_id is None:
             yield from _keep_as_context(
-                message, routing.session_key, now, is_untrusted=self._is_untrusted(message)
+                message, routing.session_key, now, is_untrusted=self.is_untrusted(message)
             )
             return accepted
         whole = msgspec.structs.replace(
@@ -339,14 +339,15 @@ class Inbox:
             sender_name=message.sender_name,
             received_at_ms=now,
             message_id=message_id,
-            is_untrusted=self._is_untrusted(message),
+            is_untrusted=self.is_untrusted(message),
         )
         turn = yield from self._lanes.enqueue(
             Admitted(run_id, routing, whole, route, fingerprint, message.channel)
         )
         return replace(accepted, turn=turn)
 
-    def _is_untrusted(self, message: InboundMessage) -> bool:
+    def is_untrusted(self, message: InboundMessage) -> bool:
+        """Whether the operator does not vouch for who wrote a message."""
         known = message.is_untrusted
         return not self._vouched_for(message) if known is None else known
 

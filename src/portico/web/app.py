@@ -22,7 +22,15 @@ from portico.web.page import Page, not_found
 from portico.web.problem import json_response, problem
 from portico.web.shell import Shell
 
-_API_PREFIXES = ("/v1/", "/api/", "/sessions/", "/tools/", "/hooks/", "/integrations/")
+_API_PREFIXES = (
+    "/v1/",
+    "/api/",
+    "/sessions/",
+    "/tools/",
+    "/hooks/",
+    "/integrations/",
+    "/.openclaw/",
+)
 
 
 @dataclass(frozen=True, slots=True)

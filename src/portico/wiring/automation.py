@@ -12,6 +12,7 @@ from portico.automation.cron.assembly import CronSettings
 from portico.automation.cron.life import Rules
 from portico.automation.heartbeat.model import ActiveHours, HeartbeatSettings, minute_of_day
 from portico.protocol import keys
+from portico.wiring.hooks import hook_settings
 
 if TYPE_CHECKING:
     from portico.config.model import PorticoConfig
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def automation_settings(config: PorticoConfig) -> AutomationSettings:
-    """Return what is configured of scheduled jobs and heartbeats."""
+    """Return what is configured of scheduled jobs, heartbeats and hooks."""
     cron = config.cron
     jobs = CronSettings(
         rules=Rules(
@@ -36,7 +37,7 @@ def automation_settings(config: PorticoConfig) -> AutomationSettings:
         keep_runs=cron.run_log.keep_lines,
         keep_sessions_ms=cron.session_retention_ms,
     )
-    return AutomationSettings(jobs, heartbeat_settings(config))
+    return AutomationSettings(jobs, heartbeat_settings(config), hook_settings(config))
 
 
 def heartbeat_settings(config: PorticoConfig) -> dict[str, HeartbeatSettings]:

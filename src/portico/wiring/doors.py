@@ -10,6 +10,7 @@ from portico import __version__
 from portico.agents.service import Agents
 from portico.agents.tools.toolbox import Toolbox
 from portico.auth.service import Authenticator
+from portico.automation.hooks.service import Hooks
 from portico.budgets.service import Budgets
 from portico.channels.doors import Doors
 from portico.channels.registry import ChannelRegistry
@@ -27,12 +28,14 @@ from portico.web.app import Web, WebSettings, build_web
 from portico.web.channels import ChannelDoors
 from portico.web.endpoint import Endpoint
 from portico.web.gate import Gate
+from portico.web.hooks import HookDoor
 from portico.web.messages.http import message_endpoints
 from portico.web.messages.service import MessageService, MessageSettings
 from portico.web.metrics import StoreGauges, metrics_endpoint
 from portico.web.probes import probe_endpoints
 from portico.web.tools import tools_endpoint
 from portico.wiring.agents import http_tools
+from portico.wiring.hooks import hook_door_settings
 from portico.wiring.settings import openai_settings
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class DoorParts:
         clock: Clock,
         dispatcher: Dispatcher,
         fetcher: Fetcher,
+        hooks: Hooks,
         inbox: Inbox,
         message_door: Callable[[], DoorPolicy],
         metrics: Metrics,
@@ -84,6 +88,13 @@ class DoorParts:
         )
         gauges = StoreGauges(store=store, clock=clock, metrics=metrics)
         self.mcp = self._mcp()
+        hook_door = HookDoor(
+            hooks,
+            gate=gate,
+            clock=clock,
+            accepting=self._is_accepting,
+            settings=hook_door_settings(config),
+        )
         self.web: Web = build_web(
             endpoints=[
                 *probe_endpoints(readiness, gate=gate, clock=clock, version=__version__),
@@ -100,7 +111,8 @@ class DoorParts:
             below={
                 "/integrations/": ChannelDoors(
                     channel_doors, gate=gate, is_channel=senders.is_known
-                )
+                ),
+                **hook_door.below,
             },
         )
 

@@ -34,6 +34,7 @@ READ_ELSEWHERE = {
     "RemoteGateway.url": FROM_THE_TREE,
     "RemoteGateway.token": FROM_THE_TREE,
     "RemoteGateway.password": FROM_THE_TREE,
+    "HookMapping.id": "for people who read the file",
     "ChannelDefaults.dm_policy": EVERY_ACCOUNT,
     "ChannelDefaults.group_policy": EVERY_ACCOUNT,
     "ChannelDefaults.pairing": EVERY_STRANGER,
@@ -98,6 +99,14 @@ def everything_on(directory: Path) -> dict[str, Any]:
                     "mcp": {"enabled": True},
                 }
             },
+        },
+        "hooks": {
+            "enabled": True,
+            "token": "a-token-of-hooks-0123456789",
+            "mappings": [
+                {"match": {"path": "a"}, "verify": {"type": "github", "secret": "12345678"}},
+                {"match": {"path": "b"}, "action": "wake"},
+            ],
         },
         "skills": {"entries": {"hat": {"enabled": True}}},
         "tts": {
