@@ -526,33 +526,6 @@ async def test_limits_of_the_server_are_waited_for(tmp_path: Path, synapse: Syna
         await answered(ann, bot, room_id, *[f"number {number}" for number in range(3)])
 
 
-@pytest.mark.crash  # starts a homeserver twice
-async def test_an_outage_of_the_homeserver_is_waited_for(tmp_path: Path) -> None:
-    (tmp_path / "synapse").mkdir()
-    server = await asyncio.to_thread(Synapse(tmp_path / "synapse").start)
-    try:
-        ann, bot = server.person(), server.person("bot")
-        room_id = chat(ann, bot)
-        quick = {"restart": {"firstMs": 100, "longestMs": 500, "breakMs": 500}}
-        config = configured(bot, streaming="off")
-        config["channels"]["defaults"] = quick
-        async with house(tmp_path / "gateway", config) as gateway:
-            await eventually(lambda: account_of(gateway).state.value == "connected")
-            await asyncio.to_thread(server.kill)
-            await eventually(lambda: account_of(gateway).state.value != "connected")
-            texts = ["one", "two", "three"]
-            for text in texts:
-                await gateway.gateway.outbox.send(route(room_id), text, media=(), session_key=None)
-            await asyncio.to_thread(server.start)
-            ann.say(room_id, "back?")
-            await eventually(lambda: len(ann.said_by(bot, room_id)) == 4)
-            said = ann.said_by(bot, room_id)
-            assert [text for text in said if text in texts] == texts
-            assert "Echo: back?" in said
-    finally:
-        server.stop()
-
-
 # -- logging in ------------------------------------------------------------------------------------
 
 
