@@ -13,6 +13,7 @@ import pytest
 from tests.e2e.gateway import GatewayProcess
 from tests.e2e.test_cli import Terminal
 from tests.fakes.discord import FakeDiscord
+from tests.fakes.telegram import TOKEN, FakeTelegram
 from tests.fakes.webhook_partner import SECRET, Partner
 from tests.support.waiting import eventually
 
@@ -65,6 +66,9 @@ async def test_a_channel_from_the_command_line(gateway: GatewayProcess) -> None:
         assert len(sent) == 3
         one = await desk.run("deliveries", "show", sent[0]["deliveryId"])
         assert "Echo: hello" in one
+        assert re.search(r"createdAt +.* ago\n", one)
+        wrong = await desk.json("deliveries", "list", "--state", "lost", code=2)
+        assert "unknown" in wrong["error"]["message"]
         over = await desk.json("deliveries", "retry", sent[0]["deliveryId"], code=5)
         assert "nothing to decide" in over["error"]["message"]
 
@@ -77,6 +81,48 @@ async def test_a_channel_from_the_command_line(gateway: GatewayProcess) -> None:
         await desk.json("pairing", "revoke", "webhook", "ann", code=5)
         await desk.json("channels", "remove", "webhook", "--yes")
         assert (await desk.json("channels", "status"))["channelOrder"] == ["webchat", "http"]
+
+
+@pytest.mark.timeout(180)
+async def test_nothing_but_a_token_of_telegram(start_gateway) -> None:
+    """A stranger asks, is approved and answered; another one is rejected. And a hand is lent."""
+    async with FakeTelegram() as telegram:
+        bot = {"botToken": TOKEN, "apiRoot": telegram.url}  # its address is all that is unusual
+        gateway = await asyncio.to_thread(start_gateway, {"channels": {"telegram": bot}})
+        desk = Desk(gateway)
+        ann, bob = telegram.person("Ann"), telegram.person("Bob")
+        telegram.says(ann, "hello")
+        await eventually(lambda: telegram.texts(ann))
+        code = re.search(r"code: (\S+)", telegram.texts(ann)[0])
+        assert code is not None
+        await desk.run("pairing", "approve", "telegram", code[1], "--notify")
+        telegram.says(ann, "hello again")
+        await eventually(lambda: telegram.texts(ann)[2:] == ["Echo: hello again"])
+
+        telegram.says(bob, "and me?")
+        await eventually(lambda: telegram.texts(bob))
+        assert await desk.run("pairing", "reject", "telegram", str(bob.id)) == (
+            f"Rejected: {bob.id}\n"
+        )
+        where = ("--channel", "telegram", "--target", str(ann.id))
+        sent = await desk.json("message", "send", *where, "--message", "one *moment*")
+        there = ("--message-id", sent["messageId"])
+        await desk.run("message", "edit", *where, *there, "--message", "two moments")
+        assert telegram.texts(ann)[-1] == "two moments"
+        options = ("--poll-option", "Soup", "--poll-option", "Salad")
+        await desk.run("message", "poll", *where, "--poll-question", "Lunch?", *options)
+        assert len(telegram.sent[-1]["poll"]["options"]) == 2
+        reaction = ("message", "react", *where, "--message-id", "1", "--emoji", "👍")
+        assert await desk.run(*reaction) == "Reacted: 1\n"
+        assert await desk.run("message", "delete", *where, *there) == (
+            f"Deleted: {sent['messageId']}\n"
+        )
+        assert (
+            "Message to edit not found"
+            in (await desk.json("message", "edit", *where, *there, "--message", "x", code=5))[
+                "error"
+            ]["message"]
+        )
 
 
 async def connected(desk: Desk, account: int = 0) -> dict[str, Any]:

@@ -25,7 +25,13 @@ from urllib.parse import urlencode
 import msgspec
 import structlog
 from telegram import Bot, Update
-from telegram.error import Conflict, EndPointNotFound, InvalidToken, TelegramError
+from telegram.error import (
+    BadRequest,
+    Conflict,
+    EndPointNotFound,
+    InvalidToken,
+    TelegramError,
+)
 from telegram.request import HTTPXRequest
 
 from portico.channels.contract import (
@@ -39,14 +45,19 @@ from portico.channels.telegram.config import TelegramAccount
 from portico.channels.telegram.files import attachments
 from portico.channels.telegram.inbound import Incoming, event, inbound, said_in, unknown
 from portico.channels.telegram.sending import TelegramSender
-from portico.channels.telegram.troubles import TAKEN, TOKEN_REFUSED
+from portico.channels.telegram.troubles import TAKEN, TOKEN_REFUSED, told
 from portico.fetch import Fetcher, FetchSettings
 from portico.tls import trusted
 
 log = structlog.get_logger()
-# They log every address that is called, and the address has the token in it.
-for _chatty in ("httpx", "httpcore", "telegram"):
-    logging.getLogger(_chatty).setLevel(logging.WARNING)
+# They log every address that is called, and the address has the token in it. What goes wrong is
+# ours to tell, without a traceback.
+for _chatty, _least in (
+    ("httpx", logging.WARNING),
+    ("httpcore", logging.WARNING),
+    ("telegram", logging.CRITICAL),
+):
+    logging.getLogger(_chatty).setLevel(_least)
 
 ALBUM_PAUSE_S = 0.6
 """How long the parts of an album may be apart."""
@@ -77,6 +88,7 @@ class Telegram(TelegramSender):
 
         Raises:
             AuthExpired: the token is not accepted.
+            ConnectionError: Telegram cannot be reached, or somebody else receives.
         """
         try:
             await self._bot.initialize()
@@ -88,6 +100,10 @@ class Telegram(TelegramSender):
             raise AuthExpired(TOKEN_REFUSED) from error
         except Conflict as error:
             raise ConnectionError(TAKEN) from error
+        except BadRequest:
+            raise
+        except TelegramError as error:  # the network's weather, or Telegram's
+            raise ConnectionError(told(error)) from error
         finally:
             await self._bot.shutdown()
             await self._fetcher.close()

@@ -44,9 +44,9 @@ def classified(error: TelegramError) -> ChannelError:
         case Forbidden() | BadRequest() | ChatMigrated() | Conflict():
             return Rejected(str(error))
         case NetworkError() if isinstance(error.__cause__, NOT_SENT):
-            return Transient(_told(error))
+            return Transient(told(error))
         case _:
-            return Uncertain(_told(error))
+            return Uncertain(told(error))
 
 
 def _seconds(error: RetryAfter) -> float:
@@ -54,7 +54,7 @@ def _seconds(error: RetryAfter) -> float:
     return float(after) if isinstance(after, int | float) else after.total_seconds()
 
 
-def _told(error: TelegramError) -> str:
+def told(error: TelegramError) -> str:
     """Return a sentence without the address, which has the token in it."""
     cause = error.__cause__
     return type(cause).__name__ if cause is not None else str(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode
@@ -11,12 +11,15 @@ from portico.cli.target import connected
 from portico.clock import SystemClock
 
 _SHORT: Final = 48
+DeliveryState = Literal[
+    "pending", "retry", "sending", "sent", "unknown", "failed", "expired", "discarded"
+]
 
 
 @command("list")
 async def inbox_list(
     *,
-    state: str | None = None,
+    state: Literal["queued", "context", "refused"] | None = None,
     channel: str | None = None,
     limit: int = 50,
     to: Remote = THERE,
@@ -177,7 +180,9 @@ async def lanes_discard(run_id: str, /, *, to: Remote = THERE) -> int:
 
 
 @command("list")
-async def deliveries_list(*, state: str | None = None, limit: int = 50, to: Remote = THERE) -> int:
+async def deliveries_list(
+    *, state: DeliveryState | None = None, limit: int = 50, to: Remote = THERE
+) -> int:
     """List what is sent, waits or failed, the latest first.
 
     Args:
@@ -266,8 +271,8 @@ def _show(found: dict[str, Any], to: Remote) -> int:
     if to.json:
         print_json(found)
         return ExitCode.OK
-    text = found.pop("text", "")
-    print_fields(found.items())
+    text, now_ms = found.pop("text", ""), SystemClock().now_ms()
+    print_fields((name, _readable(name, value, now_ms)) for name, value in found.items())
     print(f"\n{text}")
     return ExitCode.OK
 
@@ -278,6 +283,15 @@ def _done(answer: dict[str, Any], text: str, to: Remote) -> int:
     else:
         print(text)
     return ExitCode.OK
+
+
+def _readable(name: str, value: Any, now_ms: int) -> Any:
+    if name.endswith("At") and isinstance(value, int):
+        left_ms = value - now_ms
+        return f"in {duration(left_ms / 1000)}" if left_ms > 0 else _ago(value, now_ms)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {one}" for key, one in value.items())
+    return value
 
 
 def _ago(at_ms: int, now_ms: int) -> str:

@@ -102,19 +102,31 @@ async def approve(
 
 @command("reject")
 async def reject(
-    channel: str, request_id: str, /, *, account: str | None = None, to: Remote = THERE
+    channel: str, request: str, /, *, account: str | None = None, to: Remote = THERE
 ) -> int:
     """Reject somebody who asks; they are not answered for some hours.
 
     Args:
         channel: The channel.
-        request_id: The id of the request.
+        request: The id of the request, or of the sender.
         account: The account's id; without it, the only one that has requests.
 
     Examples:
+        portico pairing reject telegram 123456789
         portico pairing reject telegram pair_01k9a8d0zr3v5xw7y9b1c3d5e7
     """
     where = await _where(channel, account, to)
+    request_id = request
+    if not _REQUEST_ID.fullmatch(request):
+        asked = await _call("channels.pairing.list", {"channel": channel}, to)
+        request_id = next(
+            (
+                one["requestId"]
+                for one in asked["requests"]
+                if (one["senderId"], one["accountId"]) == (request, where["accountId"])
+            ),
+            request,
+        )
     answer = await _call("channels.pairing.dismiss", {**where, "requestId": request_id}, to)
     if to.json:
         print_json(answer)
