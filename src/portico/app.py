@@ -32,6 +32,7 @@ from portico.ids import new_id
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.routing import Router
 from portico.inbox.service import Inbox
+from portico.media.attached import build_attached
 from portico.media.configured import build_media
 from portico.observe.metrics import Metrics
 from portico.observe.readiness import Readiness
@@ -209,6 +210,7 @@ class Gateway:
             metrics=self.metrics,
         )
         self.budgets = build_budgets(self.live, store=store, clock=clock, metrics=self.metrics)
+        self.attached = build_attached(self.live, env=self._env, store=store, clock=clock)
         self.turns = Turns(
             store=store,
             clock=clock,
@@ -224,6 +226,7 @@ class Gateway:
                 live_text_ms=config.gateway.limits.live_text_ms,
             ),
             budgets=self.budgets,
+            files=self.attached.turns,
             metrics=self.metrics,
         )
         self.message_door = message_door = message_api_policy(config)
@@ -244,6 +247,7 @@ class Gateway:
         self.inbox = Inbox(
             store=store,
             clock=clock,
+            files=self.attached.store,
             lanes=ConfiguredLanes(self.turns, config.messages.queue),
             policies=self.channels.rules.policy_of,
             vouched_for=vouched_for(config),
@@ -290,6 +294,7 @@ class Gateway:
             skills=self.skills,
             store=store,
             turns=self.turns,
+            files=self.attached.turns,
             env=self._env,
         )
         self._build_automation()
@@ -340,6 +345,7 @@ class Gateway:
         self.housekeeping = build_housekeeping(
             self.config,
             approvals=self.approvals,
+            attached=self.attached.store,
             budgets=self.budgets,
             channels=self.channels,
             clock=self.clock,
@@ -418,6 +424,7 @@ class Gateway:
         self.doors = DoorParts(
             self.config,
             agents=self.agents,
+            attached=self.attached.store,
             authenticator=self.authenticator,
             budgets=self.budgets,
             channel_doors=self.channels.doors,

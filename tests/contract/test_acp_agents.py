@@ -239,11 +239,12 @@ async def test_a_program_gets_its_own_environment_and_directory(
 
 async def test_pictures_and_files_become_blocks(agent: Agent):
     text = base64.b64encode(b"a,b").decode()
+    dot = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
     facts = await agent.facts(
         attachments=(
-            Attachment("image", "image/png", "dot.png", "aGk="),
+            Attachment("image", "image/png", "dot.png", dot),
             Attachment("file", "text/csv", "list.csv", text),
-            Attachment("audio", "audio/wav", "song.wav", "aGk="),
+            Attachment("audio", "audio/wav", "song.bin", "AAAA"),
             Attachment("file", url="https://x.test/y", file_name="y"),
         ),
         system_prompt="be brief",

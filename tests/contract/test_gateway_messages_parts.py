@@ -30,6 +30,9 @@ class FakeDownload:
         return self.files[url]
 
 
+MP4 = b"\0\0\0\x18ftypisom"
+
+
 async def post(inside: House, *parts: dict[str, Any], **fields: Any) -> Any:
     body = {"from": "ann", "content_parts": parts, **fields}
     return await inside.client.post(MESSAGES, json=body)
@@ -77,8 +80,8 @@ async def test_urls_of_sounds_and_files_arrive_as_bytes(tmp_path: Path) -> None:
     files = {
         "https://x.example/a.mp3": Fetched(b"ID3", "", "a.mp3"),
         "https://x.example/b": Fetched(b"RIFF", "audio/x-wav", "b"),
-        "https://x.example/c": Fetched(b"%PDF", "application/pdf", "report.pdf"),
-        "https://x.example/d.mp4": Fetched(b"mp4", "", "d.mp4"),
+        "https://x.example/c": Fetched(b"%PDF-1.7", "application/pdf", "report.pdf"),
+        "https://x.example/d.mp4": Fetched(MP4, "", "d.mp4"),
     }
     async with house(tmp_path, runtime=runtime) as inside:
         inside.messages._fetcher = FakeDownload(files)
@@ -102,9 +105,9 @@ async def test_urls_of_sounds_and_files_arrive_as_bytes(tmp_path: Path) -> None:
                 "type": "file",
                 "filename": "report.pdf",
                 "mime_type": "application/pdf",
-                "data": data(b"%PDF"),
+                "data": data(b"%PDF-1.7"),
             },
-            {"type": "video", "filename": "d.mp4", "mime_type": "video/mp4", "data": data(b"mp4")},
+            {"type": "video", "filename": "d.mp4", "mime_type": "video/mp4", "data": data(MP4)},
             {"type": "file", "file_id": "f-1", "filename": ""},
         )
 

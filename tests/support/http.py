@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -44,7 +45,7 @@ class Scripted:
             self.go.set()
 
     async def run(self, turn: Turn) -> AsyncIterator[AgentEvent]:
-        self.seen.append(turn.request)
+        self.seen.append(await _with_bytes(turn))
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
@@ -53,6 +54,25 @@ class Scripted:
                 yield event
         finally:
             self.running -= 1
+
+
+async def _with_bytes(turn: Turn) -> TurnRequest:
+    files = [
+        msgspec.structs.replace(one, data=await turn.load(one)) for one in turn.request.attachments
+    ]
+    parts = [await _part_with_bytes(turn, part) for part in turn.request.parts]
+    return msgspec.structs.replace(turn.request, attachments=tuple(files), parts=tuple(parts))
+
+
+async def _part_with_bytes(turn: Turn, part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part as it was sent: with its bytes in place of their name."""
+    if "sha256" not in part:
+        return part
+    content = await turn.file(part["sha256"])
+    assert content is not None
+    ours = {"sha256", "sizeBytes", *(["mime_type"] if "format" in part else [])}
+    rest = {name: value for name, value in part.items() if name not in ours}
+    return {**rest, "data": base64.b64encode(content).decode()}
 
 
 @dataclass

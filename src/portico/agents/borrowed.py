@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any
 
+from portico.agents.files import said
 from portico.agents.importing import import_one
-from portico.agents.model.memory import parts_of, recall
+from portico.agents.model.memory import recall
 from portico.agents.runtime import (
     AgentEvent,
     Final,
@@ -121,7 +122,7 @@ async def _messages(turn: Turn, *, remembers: bool) -> list[dict[str, str]]:
     if not remembers:
         memory = await recall(turn, most_tokens=MEMORY_TOKENS)
         spoken = (e for e in memory.entries if e.role in {"user", "assistant"})
-        messages += [{"role": e.role, "content": _text(parts_of(e.content))} for e in spoken]
+        messages += [{"role": e.role, "content": said(e.content)} for e in spoken]
     return [*messages, {"role": "user", "content": turn.request.text}]
 
 

@@ -14,6 +14,7 @@ Source: the ClawScale business runtime contract; OpenAI chat completions, stream
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -21,17 +22,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from portico.agents.files import said as said_in
 from portico.agents.runtime import (
     Abilities,
     AgentEvent,
     Failed,
     Final,
-    HistoryMessage,
     ModelUsed,
     TextDelta,
     Turn,
     Usage,
 )
+from portico.channels.model import Attachment
 
 if TYPE_CHECKING:
     import httpx2
@@ -141,7 +143,7 @@ async def _body(turn: Turn) -> dict[str, Any]:
     messages: list[dict[str, Any]] = [
         {"role": entry.role, "content": text}
         for entry in earlier
-        if entry.role in {"user", "assistant"} and (text := _text_of(entry))
+        if entry.role in {"user", "assistant"} and (text := said_in(entry.content))
     ]
     if request.system_prompt:
         messages.insert(0, {"role": "system", "content": request.system_prompt})
@@ -149,10 +151,25 @@ async def _body(turn: Turn) -> dict[str, Any]:
         messages.append({"role": "system", "content": request.late_context})
     said: dict[str, Any] = {"role": "user", "content": request.text}
     if request.attachments:
-        said["attachments"] = request.attachments
+        said["attachments"] = [await _attachment(turn, one) for one in request.attachments]
     if request.parts:
-        said["parts"] = request.parts
+        said["parts"] = [await _part(turn, part) for part in request.parts]
     return {"messages": [*messages, said], "metadata": _metadata(turn)}
+
+
+async def _attachment(turn: Turn, attachment: Attachment) -> Attachment:
+    """Return an attachment with its content: the service has no store of ours."""
+    if attachment.content or attachment.transcript is not None:
+        return attachment
+    found = await turn.load(attachment)
+    content = None if found is None else base64.b64encode(found).decode()
+    return msgspec.structs.replace(attachment, content=content, data=None)
+
+
+async def _part(turn: Turn, part: dict[str, Any]) -> dict[str, Any]:
+    sha256 = part.get("sha256")
+    found = await turn.file(sha256) if isinstance(sha256, str) and "data" not in part else None
+    return part if found is None else {**part, "data": base64.b64encode(found).decode()}
 
 
 def _metadata(turn: Turn) -> dict[str, Any]:
@@ -168,14 +185,6 @@ def _metadata(turn: Turn) -> dict[str, Any]:
         "senderName": request.sender_name,
         "attempt": turn.attempt,
     }
-
-
-def _text_of(entry: HistoryMessage) -> str:
-    if isinstance(entry.content, str):
-        return entry.content
-    return "".join(
-        str(part.get("text") or "") for part in entry.content or () if part.get("type") == "text"
-    )
 
 
 async def _read(response: httpx2.Response) -> str:

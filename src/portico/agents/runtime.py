@@ -107,11 +107,16 @@ async def _nothing_steered() -> None:
     return None
 
 
+async def _no_file(_sha256: str) -> bytes | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One run, as handed to a runtime.
 
     Attributes:
+        file: awaits the bytes that are kept under a hash; `None`: they are no longer kept.
         history: awaits the newest `limit` entries before this turn, oldest first.
         steering: awaits the next message sent into the running turn (queue mode `steer`).
         steered: the same, but `None` at once when there is none. What a run has not taken by its
@@ -130,6 +135,13 @@ class Turn:
     steered: Callable[[], Awaitable[TurnRequest | None]] = _nothing_steered
     attempt: int = 1
     origin: ReplyRoute | None = None
+    file: Callable[[str], Awaitable[bytes | None]] = _no_file
+
+    async def load(self, attachment: Attachment) -> bytes | None:
+        """Return the bytes of an attachment; `None`: there are none, or they are gone."""
+        if attachment.sha256 is not None and not attachment.has_bytes:
+            return await self.file(attachment.sha256)
+        return attachment.read()
 
 
 class Usage(msgspec.Struct, frozen=True, rename="camel"):

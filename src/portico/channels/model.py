@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any, Literal
 
 import msgspec
+
+from portico.channels.base64 import decoded
+from portico.filetypes import kind_of
 
 PeerKind = Literal["direct", "group", "channel"]
 QueueMode = Literal["followup", "collect", "steer", "interrupt"]
@@ -46,7 +48,20 @@ class ReplyRoute(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
 
 
 class Attachment(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """A file, image or sound that belongs to a message; `content` is base64."""
+    """A file, image or sound that belongs to a message.
+
+    A door hands it in with its bytes. Once the message is accepted they lie in the store of media,
+    and `sha256` names them; a turn reads them with `Turn.load`.
+
+    Attributes:
+        mime_type: what the sender calls it; of an accepted one, what its bytes are.
+        claimed_type: what the sender called it, where that is something else.
+        content: its bytes in base64, where they travel with it.
+        data: its bytes, where they are at hand.
+        sha256: the hash of its bytes, by which they are kept.
+        note: why there are no bytes, or what went wrong with them; fit for the person.
+        transcript: what is said in a sound.
+    """
 
     type: str = "file"
     mime_type: str | None = None
@@ -54,6 +69,11 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     content: str | None = None
     url: str | None = None
     size_bytes: int | None = None
+    data: bytes | None = None
+    sha256: str | None = None
+    claimed_type: str | None = None
+    note: str | None = None
+    transcript: str | None = None
 
     @classmethod
     def of(
@@ -70,14 +90,27 @@ class Attachment(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
             type: image, audio, video or file; `None`: as the MIME type says.
             mime_type, file_name: what the provider calls it; neither is trusted.
         """
-        major = (mime_type or "").partition("/")[0]
         return cls(
-            type=type or (major if major in {"image", "audio", "video"} else "file"),
+            type=type or kind_of(mime_type or ""),
             mime_type=mime_type,
             file_name=file_name,
-            content=base64.b64encode(content).decode(),
+            data=content,
             size_bytes=len(content),
         )
+
+    @property
+    def has_bytes(self) -> bool:
+        """Whether its bytes travel with it."""
+        return self.data is not None or bool(self.content)
+
+    def read(self) -> bytes | None:
+        """Return the bytes that travel with it; `None`: there are none, or they are damaged."""
+        if self.data is not None or not self.content:
+            return self.data
+        try:
+            return b"".join(decoded(self.content))
+        except ValueError:
+            return None
 
 
 class Poll(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -41,6 +41,7 @@ from portico.config.sections.gateway import (
 from portico.config.sections.ground import Logging, Store
 from portico.config.sections.hooks import Hooks
 from portico.config.sections.mcp import Mcp
+from portico.config.sections.media import Media
 from portico.config.sections.models import ModelEntry, ModelProvider, Models
 from portico.config.sections.skills import SkillEntry, Skills
 from portico.config.sections.tools import Tools
@@ -74,6 +75,7 @@ class PorticoConfig(Section):
     tools: Tools = group(Tools, "What agents may have done, and whom they believe.")
     mcp: Mcp = group(Mcp, "Programs and services whose tools agents may use.")
     skills: Skills = group(Skills, "Folders of instructions for agents.")
+    media: Media = group(Media, "The files that people attach.")
     tts: Tts = group(Tts, "Text to speech.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
@@ -127,6 +129,7 @@ __all__ = [
     "Limits",
     "Logging",
     "Mcp",
+    "Media",
     "Messages",
     "ModelChoice",
     "ModelEntry",

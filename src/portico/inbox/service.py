@@ -22,7 +22,7 @@ from sqlalchemy import bindparam, delete, select
 
 from portico.agents.runtime import TurnRequest
 from portico.channels.admission import Decision, Effect, Policy, Verdict
-from portico.channels.model import DropPolicy, InboundMessage, QueueMode, ReplyRoute
+from portico.channels.model import Attachment, DropPolicy, InboundMessage, QueueMode, ReplyRoute
 from portico.clock import Clock
 from portico.ids import new_id
 from portico.inbox import console
@@ -101,6 +101,46 @@ class LanePort(Protocol):
         ...
 
 
+class FilePort(Protocol):
+    """The store of what people attach, as far as the inbox needs it."""
+
+    async def keep(
+        self, message: InboundMessage, request: TurnRequest, *, must: bool
+    ) -> tuple[InboundMessage, TurnRequest]:
+        """Keep the bytes of a message, and return it with their names in their place."""
+        ...
+
+    def refer(
+        self,
+        message: InboundMessage,
+        request: TurnRequest,
+        *,
+        message_id: str,
+        session_key: str,
+        now: int,
+    ) -> Work[None]:
+        """The work that records what a message refers to."""
+        ...
+
+
+class FilesInRows:
+    """Leaves files where they are: in the rows of their messages."""
+
+    async def keep(
+        self,
+        message: InboundMessage,
+        request: TurnRequest,
+        *,
+        must: bool,
+    ) -> tuple[InboundMessage, TurnRequest]:
+        """Return them as they are."""
+        return message, request
+
+    def refer(self, message: InboundMessage, request: TurnRequest, **_where: Any) -> Work[None]:
+        """Nothing."""
+        yield from ()
+
+
 @dataclass(frozen=True, slots=True)
 class Routing:
     """Where an admitted message goes.
@@ -167,6 +207,7 @@ class Inbox:
         vouched_for: whether the operator vouches for who wrote a message; what others wrote is
             marked as untrusted, for good.
         route: where messages go whose door says nothing about it.
+        files: where the bytes of files go.
     """
 
     def __init__(
@@ -175,6 +216,7 @@ class Inbox:
         store: Store,
         clock: Clock,
         lanes: LanePort,
+        files: FilePort | None = None,
         policies: Callable[[str, str], Policy] = lambda _channel, _account: OPEN_DOOR,
         vouched_for: Callable[[InboundMessage], bool] = lambda _message: True,
         route: Callable[[InboundMessage], Routing] | None = None,
@@ -182,6 +224,7 @@ class Inbox:
     ) -> None:
         self._route = route
         self._counted = (metrics or Metrics()).inbox_messages
+        self._files: FilePort = files or FilesInRows()
         self._store = store
         self._clock = clock
         self._lanes = lanes
@@ -200,9 +243,11 @@ class Inbox:
         Raises:
             Forbidden: policy refuses the sender; the refusal is on record.
             IdempotencyMismatch: the event key was used for another message.
+            InvalidRequest: a file of it is not taken.
+            Unavailable: the store of files is full.
             Overloaded: the lane is full and its policy refuses the newest; nothing was stored.
         """
-        accepted = await self.take(message, request, routing)
+        accepted = await self._take_in(message, request, routing, must=True)
         if accepted.is_retold:
             raise IdempotencyMismatch(message.channel)
         if accepted.verdict is Verdict.REFUSE:
@@ -220,6 +265,8 @@ class Inbox:
     ) -> Accepted:
         """Take responsibility for a message, refused or not: for doors that have nobody to tell.
 
+        A file that cannot be kept is left out, and the message says so.
+
         Args:
             beside: done first in the same transaction, for duplicates too; when it raises,
                 nothing is stored.
@@ -228,25 +275,46 @@ class Inbox:
         Raises:
             Overloaded: the lane is full and its policy refuses the newest; nothing was stored.
         """
+        return await self._take_in(
+            message, request, routing, must=False, beside=beside, policy=policy
+        )
+
+    async def _take_in(
+        self,
+        message: InboundMessage,
+        request: TurnRequest,
+        routing: Routing | None,
+        *,
+        must: bool,
+        beside: Callable[[], Work[None]] | None = None,
+        policy: Policy | None = None,
+    ) -> Accepted:
         if routing is None:
             if self._route is None:
                 raise TypeError("this inbox was given nothing that routes")
             routing = self._route(message)
         judge = policy or self._policies(message.channel, message.account)
+        if _has_bytes(message) and await self._refuses(judge, message):
+            message, request = bare(message), msgspec.structs.replace(request, prior=())
+        message, request = await self._files.keep(message, request, must=must)
         accepted = await self._store.write(
             self._take, message, request, routing, judge, beside, self._clock.now_ms()
         )
         self.begin(message, accepted)
         return accepted
 
+    async def _refuses(self, judge: Policy, message: InboundMessage) -> bool:
+        """Whether a message would be refused: then nothing of its files is kept."""
+        return (await self._judged(judge, message)).verdict is Verdict.REFUSE
+
     async def foresee(self, message: InboundMessage) -> Verdict:
         """Return what the door's policy would decide about a message now; nothing is stored."""
-        judge, now = self._policies(message.channel, message.account), self._clock.now_ms()
+        judge = self._policies(message.channel, message.account)
+        return (await self._judged(judge, message)).verdict
 
-        def work() -> Work[Decision]:
-            return judge.judge(message, searchable=_searchable(message), now=now)
-
-        return (await self._store.read(work)).verdict
+    async def _judged(self, judge: Policy, message: InboundMessage) -> Decision:
+        now, searchable = self._clock.now_ms(), _searchable(message)
+        return await self._store.read(judge.judge, message, searchable=searchable, now=now)
 
     def admit(
         self, message: InboundMessage, request: TurnRequest, routing: Routing
@@ -316,6 +384,9 @@ class Inbox:
         )
         if decision.verdict is Verdict.REFUSE:
             return accepted
+        yield from self._files.refer(
+            message, request, message_id=message_id, session_key=routing.session_key, now=now
+        )
         yield from transcript.open_session(
             routing.session_key,
             agent_id=routing.agent_id,
@@ -433,6 +504,7 @@ class Inbox:
         return TurnRequest(
             text=told.text,
             parts=tuple(body.get("parts", ())),
+            attachments=msgspec.convert(body.get("attachments", ()), tuple[Attachment, ...]),
             sender=message.sender,
             sender_name=body.get("senderName"),
             received_at_ms=message.received_at,
@@ -471,7 +543,7 @@ def _keep_as_context(
     yield from transcript.append(
         session_key,
         role="user",
-        content=message.text,
+        content=transcript.message_content(message.text, message.parts, message.attachments),
         now=now,
         meta={
             "sender": message.sender,
@@ -485,6 +557,7 @@ def _keep_as_context(
 def _body(message: InboundMessage) -> str:
     body: dict[str, Any] = {"text": message.text, "parts": message.parts}
     more = {
+        "attachments": [*map(_named, message.attachments)] or None,
         "senderName": message.sender_name,
         "externalId": message.external_id,
         "replyTo": message.reply_to,
@@ -494,13 +567,32 @@ def _body(message: InboundMessage) -> str:
     return msgspec.json.encode(body).decode()
 
 
+def bare(message: InboundMessage) -> InboundMessage:
+    """Return a message without the bytes of its files; their names stay."""
+    return msgspec.structs.replace(
+        message,
+        attachments=tuple(map(_named, message.attachments)),
+        parts=tuple({k: v for k, v in part.items() if k != "data"} for part in message.parts),
+    )
+
+
+def _has_bytes(message: InboundMessage) -> bool:
+    in_parts = any(part.get("data") for part in message.parts)
+    return in_parts or any(one.has_bytes for one in message.attachments)
+
+
+def _named(attachment: Attachment) -> Attachment:
+    return msgspec.structs.replace(attachment, content=None, data=None)
+
+
 def _searchable(message: InboundMessage) -> str:
     texts = [message.text, *(str(part.get("text", "")) for part in message.parts)]
     return "\n".join(texts)
 
 
 def _fingerprint(message: InboundMessage, request: TurnRequest, routing: Routing) -> str:
-    asked = (message.text, message.parts, message.attachments, message.sender, message.thread_id)
+    files = tuple(msgspec.structs.replace(file, note=None) for file in message.attachments)
+    asked = (message.text, message.parts, files, message.sender, message.thread_id)
     how = (request.system_prompt, request.late_context, request.model, request.thinking)
     where = (routing.session_key, routing.agent_id) if routing.asked is None else (routing.asked,)
     told = (request.prior,) if request.prior else ()  # without it, fingerprints stay as they were

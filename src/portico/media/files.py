@@ -19,6 +19,7 @@ from pathlib import Path
 from portico.clock import Clock
 
 SCHEME = "media:"
+_UNFINISHED = ".new-"
 _NAME = re.compile(r"[0-9a-f]{32}\.[a-z0-9]{1,8}")
 _MIME = {
     ".mp3": "audio/mpeg",
@@ -51,7 +52,7 @@ class MediaFiles:
         if path.exists():
             self._touch(path)
             return f"{SCHEME}{name}"
-        descriptor, unfinished = tempfile.mkstemp(prefix=".new-", dir=self.folder)
+        descriptor, unfinished = tempfile.mkstemp(prefix=_UNFINISHED, dir=self.folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -92,15 +93,20 @@ class MediaFiles:
                 total -= status.st_size
 
     def _all(self) -> list[tuple[Path, os.stat_result]]:
-        """Return every file, what a crash has left unfinished among them."""
+        """Return every file of ours, what a crash has left unfinished among them.
+
+        What people attach is kept below the same folder, and none of our business.
+        """
         found: list[tuple[Path, os.stat_result]] = []
         if not self.folder.is_dir():
             return found
         for path in self.folder.iterdir():
             try:
-                found.append((path, path.lstat()))
+                status = path.lstat()
             except OSError:  # gone meanwhile
                 continue
+            if _NAME.fullmatch(path.name) or path.name.startswith(_UNFINISHED):
+                found.append((path, status))
         return found
 
     def _touch(self, path: Path) -> None:

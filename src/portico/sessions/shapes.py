@@ -19,6 +19,7 @@ from portico.sessions.model import Entry, Session, text_of
 
 PREVIEW_CHARS = 240
 TITLE_CHARS = 80
+MEDIA_PATH = "/v1/gateway/media/"
 OMITTED = "[message omitted: too large]"
 
 RunStatus = Literal["queued", "running", "done", "failed", "killed", "timeout"]
@@ -286,7 +287,7 @@ def message(said: Entry, *, max_chars: int | None = None) -> dict[str, Any]:
         max_chars: longer texts are cut there and marked.
     """
     meta = said.meta
-    content, cut = _cut(said.content, max_chars)
+    content, cut = _cut(_linked(said.content), max_chars)
     mark: dict[str, Any] = {
         "id": said.entry_id,
         "seq": said.seq,
@@ -313,6 +314,16 @@ def message(said: Entry, *, max_chars: int | None = None) -> dict[str, Any]:
         mark["truncated"] = True
     shown["__openclaw"] = mark
     return shown
+
+
+def _linked(content: Any) -> Any:
+    """Return content whose files say where they can be downloaded."""
+    if not isinstance(content, list):
+        return content
+    return [
+        {**part, "url": f"{MEDIA_PATH}{part['sha256']}"} if part.get("sha256") else part
+        for part in content
+    ]
 
 
 def omitted(said: Entry) -> dict[str, Any]:

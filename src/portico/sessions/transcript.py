@@ -6,12 +6,13 @@ same however long the transcript is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, bindparam, delete, func, select, update
 
+from portico.channels.model import Attachment
 from portico.ids import new_id, new_uuid
 from portico.sessions.model import Entry, Session, entry_from_row, session_from_row
 from portico.sessions.tables import entries, sessions
@@ -137,6 +138,18 @@ _TAKEN_BACK = statement(
     .where(sessions.c.key == bindparam("k"))
     .values(message_count=sessions.c.message_count - bindparam("n"))
 )
+_SAID_IN_RUN = statement(
+    select(entries.c.seq, entries.c.content).where(
+        entries.c.session_id == bindparam("sid"),
+        entries.c.run_id == bindparam("r"),
+        entries.c.role == "user",
+    )
+)
+_CORRECT = statement(
+    update(entries)
+    .where(entries.c.session_id == bindparam("sid"), entries.c.seq == bindparam("n"))
+    .values(content=bindparam("whole"))
+)
 _MARK_READ = statement(update(sessions).where(sessions.c.key == bindparam("k")).values(unread=0))
 
 _GET = statement(select(sessions).where(sessions.c.key == bindparam("k")))
@@ -187,6 +200,51 @@ def open_session(
         now=now,
     )
     return str(rows[0]["session_id"])
+
+
+def message_content(
+    text: str, parts: Sequence[dict[str, Any]], attachments: Sequence[Attachment]
+) -> Any:
+    """Return what a person sent as content of an entry: a string, or parts when it has them.
+
+    Files are named, with the hash they are kept under; their bytes are not in it.
+    """
+    whole = [*parts, *map(_file, attachments)]
+    if not whole:
+        return text
+    if any(part.get("type") in {"text", "toolResult"} for part in whole):
+        return whole  # the parts hold the whole message, in order; `text` is only its text
+    return [*([{"type": "text", "text": text}] if text else []), *whole]
+
+
+def _file(attachment: Attachment) -> dict[str, Any]:
+    named = {
+        "type": attachment.type,
+        "mimeType": attachment.mime_type,
+        "fileName": attachment.file_name,
+        "sizeBytes": attachment.size_bytes,
+    }
+    more = {"sha256": attachment.sha256, "note": attachment.note}
+    return {**named, **{name: value for name, value in more.items() if value is not None}}
+
+
+def note_heard(session_id: str, run_id: str, said: Mapping[str, str]) -> Work[None]:
+    """Write beside the sounds of a run's messages what is said in them.
+
+    Args:
+        said: texts by the hash of the sound.
+    """
+    for row in (yield _SAID_IN_RUN(sid=session_id, r=run_id)):
+        content = msgspec.json.decode(row["content"])
+        if not isinstance(content, list):
+            continue
+        heard = [
+            {**part, "transcript": said[part["sha256"]]} if part.get("sha256") in said else part
+            for part in content
+        ]
+        if heard != content:
+            whole = msgspec.json.encode(heard).decode()
+            yield _CORRECT(sid=session_id, n=row["seq"], whole=whole)
 
 
 def append(

@@ -1,33 +1,72 @@
-"""Files that people attached to their messages, found again by name while the turns are kept.
+"""Files that people attached to their messages: for their turn, and found again by name.
 
-The transcript keeps a file's name and size; its content is in the row of the turn it came with.
+The transcript keeps a file's name, size and hash; its bytes are in the store of media. Those of
+messages from before there was one are in the row of the turn they came with.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
+import msgspec
+
+from portico.agents.runtime import TurnRequest
 from portico.channels.model import Attachment
 from portico.sessions import transcript
 from portico.store import Store, Work
 from portico.turns import store as turn_store
+from portico.turns.model import TurnRow
 
 NEWEST_ENTRIES = 200
 MOST_TURNS = 20
 
 
+class TurnFiles(Protocol):
+    """What is done about the files of a message while it is answered."""
+
+    async def load(self, sha256: str) -> bytes | None:
+        """Return the bytes that are kept under a hash; `None`: they are no longer kept."""
+        ...
+
+    async def prepared(self, request: TurnRequest, turn: TurnRow) -> TurnRequest:
+        """Return a message as its agent is to read it: what was said in its sounds is text.
+
+        Never raises, and ends within a time of its own.
+
+        Args:
+            turn: the one that runs, whose transcript the message is in.
+        """
+        ...
+
+
+class NoFiles:
+    """There is no store; files are in the rows."""
+
+    async def load(self, sha256: str) -> bytes | None:  # there is none
+        """Nothing."""
+        return None
+
+    async def prepared(self, request: TurnRequest, turn: TurnRow) -> TurnRequest:
+        """Return it as it is."""
+        return request
+
+
 class SentFiles:
     """Looks attachments up."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, files: TurnFiles | None = None) -> None:
         self._store = store
+        self._files = files or NoFiles()
 
     async def find(self, session_id: str, name: str) -> Attachment | None:
-        """Return the newest file of that name in a conversation; `None`: there is none.
+        """Return the newest file of that name in a conversation, with its bytes if they are kept.
 
-        A file without a name is called by its kind: `image`, `file` …
+        A file without a name is called by its kind: `image`, `file` … `None`: there is none.
         """
-        return await self._store.read(_find, session_id, name)
+        found = await self._store.read(_find, session_id, name)
+        if found is None or found.sha256 is None or found.has_bytes:
+            return found
+        return msgspec.structs.replace(found, data=await self._files.load(found.sha256))
 
 
 def _find(session_id: str, name: str) -> Work[Attachment | None]:
@@ -36,7 +75,7 @@ def _find(session_id: str, name: str) -> Work[Attachment | None]:
     for entry in reversed(entries):
         if entry.role != "user" or not isinstance(entry.content, list):
             continue
-        inline = next((p for p in entry.content if _is_named(p, name) and p.get("data")), None)
+        inline = next((p for p in entry.content if _is_named(p, name) and _is_kept(p)), None)
         if inline is not None:
             return _as_attachment(inline)
         if entry.run_id is None or not any(_is_named(part, name) for part in entry.content):
@@ -57,6 +96,10 @@ def _is_named(part: Any, name: str) -> bool:
     return name in {part.get("fileName"), part.get("filename"), part.get("type")}
 
 
+def _is_kept(part: dict[str, Any]) -> bool:
+    return bool(part.get("data") or part.get("sha256"))
+
+
 def _as_attachment(part: dict[str, Any]) -> Attachment:
     kind = str(part["type"])
     form = part.get("mimeType") or part.get("mime_type") or part.get("format")
@@ -65,5 +108,7 @@ def _as_attachment(part: dict[str, Any]) -> Attachment:
         type=kind,
         mime_type=mime_type,
         file_name=part.get("fileName") or part.get("filename"),
-        content=str(part["data"]),
+        content=part.get("data"),
+        sha256=part.get("sha256"),
+        size_bytes=part.get("sizeBytes"),
     )

@@ -34,6 +34,7 @@ from portico.turns.budgeting import Budgets
 from portico.turns.clean import clean
 from portico.turns.ending import Ending, Outbox, Said, Superseded, claim_nothing, commit_end
 from portico.turns.feed import Feeds, Started
+from portico.turns.files import NoFiles, TurnFiles
 from portico.turns.life import TurnState
 from portico.turns.model import TurnResult, TurnRow
 
@@ -59,7 +60,9 @@ class Runner:
         outbox: Outbox,
         budgets: Budgets,
         patience_s: float,
+        files: TurnFiles | None = None,
     ) -> None:
+        self._files = files or NoFiles()
         self._store = store
         self._clock = clock
         self._feeds = feeds
@@ -97,7 +100,8 @@ class Runner:
             return
         if run.row.attempts > 1:
             run.carried.extend(await self._store.read(turn_store.taken, run.row.run_id))
-        events = run.runtime.run(self._turn(run))
+        request = await self._files.prepared(run.row.request, run.row)
+        events = run.runtime.run(self._turn(run, request))
         try:
             await self._follow(run, events)
         finally:
@@ -147,7 +151,7 @@ class Runner:
         except Exception as error:
             raise StoreAway(f"{what} could not be recorded") from error
 
-    def _turn(self, run: ActiveRun) -> Turn:
+    def _turn(self, run: ActiveRun, request: TurnRequest) -> Turn:
         row = run.row
 
         async def history(limit: int) -> list[HistoryMessage]:
@@ -168,12 +172,13 @@ class Runner:
             session_key=row.session_key,
             session_id=row.session_id or "",
             agent_id=row.agent_id,
-            request=row.request,
+            request=request,
             history=history,
             steering=steering,
             steered=steered,
             attempt=row.attempts,
             origin=row.reply_route,
+            file=self._files.load,
         )
 
     async def _next_steered(self, run: ActiveRun) -> TurnRequest:
@@ -184,7 +189,7 @@ class Runner:
 
     async def _steered(self, run: ActiveRun) -> TurnRequest | None:
         if run.carried:
-            return run.carried.popleft()
+            return await self._files.prepared(run.carried.popleft(), run.row)
         request = None
         while request is None and not run.steering.empty():
             request = await self._take(run, run.steering.get_nowait())
@@ -198,7 +203,7 @@ class Runner:
             return None
         run.publisher.merged(taken, now)
         self._feeds.close(run_id, taken)
-        return taken.request
+        return await self._files.prepared(taken.request, run.row)
 
     async def _finish(
         self, run: ActiveRun, state: TurnState, next_claim: Callable[[], Work[TurnRow | None]]

@@ -34,6 +34,7 @@ from portico.turns.active import ActiveRun
 from portico.turns.budgeting import Budgets, Unlimited
 from portico.turns.ending import Ending, Outbox, Superseded
 from portico.turns.feed import Feeds, RunFeed
+from portico.turns.files import TurnFiles
 from portico.turns.life import TurnState, after_owner_died
 from portico.turns.model import Enqueued, NewTurn, TurnResult, TurnRow
 from portico.turns.publish import RunPublisher
@@ -105,6 +106,7 @@ class Turns:
         alone: bool,
         limits: TurnLimits,
         budgets: Budgets | None = None,
+        files: TurnFiles | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._budgets = budgets or Unlimited()
@@ -127,6 +129,7 @@ class Turns:
             feeds=self._feeds,
             outbox=outbox,
             budgets=self._budgets,
+            files=files,
         )
         self._active: dict[str, ActiveRun] = {}  # by session key
         self._claiming = 0  # slots taken by claims on their way

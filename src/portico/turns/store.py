@@ -340,21 +340,7 @@ def _append_message(row: TurnRow, *, run_id: str, now: int) -> Work[Entry]:
 
 def user_content(request: TurnRequest) -> Any:
     """Return a request's message as transcript content: a string, or parts when it has them."""
-    files = (
-        {
-            "type": attachment.type,
-            "mimeType": attachment.mime_type,
-            "fileName": attachment.file_name,
-            "sizeBytes": attachment.size_bytes,
-        }
-        for attachment in request.attachments
-    )
-    parts = [*request.parts, *files]
-    if not parts:
-        return request.text
-    if any(part.get("type") in {"text", "toolResult"} for part in parts):
-        return parts  # the parts hold the whole message, in order; `text` is only its text
-    return [*([{"type": "text", "text": request.text}] if request.text else []), *parts]
+    return transcript.message_content(request.text, request.parts, request.attachments)
 
 
 def claim(session_key: str, *, owner: str, lease_until: int, now: int) -> Work[TurnRow | None]:

@@ -18,6 +18,7 @@ from portico.clock import Clock
 from portico.fetch import Fetcher
 from portico.inbox.policy import DoorPolicy
 from portico.inbox.service import Inbox
+from portico.media.store.service import MediaStore
 from portico.observe.metrics import Metrics
 from portico.observe.readiness import Readiness
 from portico.rpc.dispatch import Dispatcher
@@ -29,6 +30,7 @@ from portico.web.channels import ChannelDoors
 from portico.web.endpoint import Endpoint
 from portico.web.gate import Gate
 from portico.web.hooks import HookDoor
+from portico.web.media import media_endpoint
 from portico.web.messages.http import message_endpoints
 from portico.web.messages.service import MessageService, MessageSettings
 from portico.web.metrics import StoreGauges, metrics_endpoint
@@ -51,6 +53,7 @@ class DoorParts:
         config: PorticoConfig,
         *,
         agents: Agents,
+        attached: MediaStore,
         authenticator: Authenticator,
         budgets: Budgets,
         channel_doors: Doors,
@@ -101,6 +104,7 @@ class DoorParts:
                 metrics_endpoint(metrics, store_gauges=gauges),
                 *self._messages(),
                 tools_endpoint(dispatcher),
+                media_endpoint(attached),
                 *self._openai(),
                 *(() if self.mcp is None else self.mcp.endpoints()),
             ],

@@ -12,6 +12,7 @@ from portico.budgets.service import Budgets
 from portico.clock import Clock
 from portico.inbox.service import Inbox
 from portico.media.files import MediaFiles
+from portico.media.store.service import MediaStore
 from portico.outbox.service import Outbox
 from portico.store import Store
 from portico.system.housekeeping import Housekeeping
@@ -29,6 +30,7 @@ def build_housekeeping(
     config: PorticoConfig,
     *,
     approvals: Approvals,
+    attached: MediaStore,
     budgets: Budgets,
     channels: ChannelParts,
     clock: Clock,
@@ -59,6 +61,7 @@ def build_housekeeping(
             "cron.runs": lambda: cron.retention.forget_runs(before_ms=before_ms()),
             "cron.sessions": cron.retention.forget_sessions,
             "media": lambda: asyncio.to_thread(media_files.forget),
+            "attached files": attached.sweep,
         },
         tasks=tasks,
     )

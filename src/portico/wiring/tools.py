@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from portico.outbox.service import Outbox
     from portico.sessions.service import Sessions
     from portico.store import Store
+    from portico.turns.files import TurnFiles
     from portico.turns.service import Turns
 
 
@@ -65,6 +66,7 @@ def add_built_in_tools(
     skills: Skills,
     store: Store,
     turns: Turns,
+    files: TurnFiles,
     env: Mapping[str, str],
 ) -> None:
     """Construct every built-in tool and register it.
@@ -106,7 +108,7 @@ def add_built_in_tools(
         MemoryTools(workspaces, clock),
         MediaTools(
             web=web,
-            attached=SentFiles(store),
+            attached=SentFiles(store, files),
             workspaces=workspaces,
             reader=reader,
             max_chars=config.tools.web.fetch.max_chars,

@@ -188,8 +188,8 @@ async def test_files_in_and_out(tmp_path: Path) -> None:
         await eventually(lambda: len(runtime.seen) == 1)
         files = runtime.seen[0].attachments
         assert [f.type for f in files] == ["image", "video", "image", "image"]
-        assert [f.content is not None for f in files] == [True, False, False, False]
-        assert base64.b64decode(files[0].content or "") == PNG
+        assert [f.read() is not None for f in files] == [True, False, False, False]
+        assert files[0].read() == PNG
         await eventually(lambda: len(discord.posts) == 1)
         route = ReplyRoute("discord", "default", Peer("direct", ann))
         outbox = gateway.gateway.outbox

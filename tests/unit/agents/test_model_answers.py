@@ -39,7 +39,7 @@ from tests.support.thinking import (
     turn_of,
 )
 
-PIXEL = base64.b64encode(b"\x89PNG not really").decode()
+PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n not really").decode()
 OVERFLOW = '{"error": {"message": "too long", "code": "context_length_exceeded"}}'
 
 
@@ -406,7 +406,10 @@ async def test_pictures_and_files() -> None:
     sent = (
         Attachment("image", "image/png", "p.png", PIXEL),
         Attachment("file", "text/plain", "notes.txt", notes),
-        Attachment("file", "application/zip", "a.zip", PIXEL),
+        Attachment(
+            "file", "application/zip", "a.zip", base64.b64encode(b"PK\3\4 and so on").decode()
+        ),
+        Attachment("image", "image/png", "b.png", notes),
     )
     async with FakeProvider() as provider:
         blind = ModelSpec("blind", inputs=frozenset({"text"}))
@@ -415,13 +418,13 @@ async def test_pictures_and_files() -> None:
         await answer(runtime, turn_of("see", attachments=sent))
         shown = json.dumps(provider.requests[0]["messages"][-1]["content"])
         assert f"data:image/png;base64,{PIXEL}" in shown
-        assert "buy milk" in shown
-        assert "a.zip: application/zip, which fake/m does not take" in shown
+        assert shown.count("buy milk") == 2  # a text that is called a picture is a text
+        assert "[file a.zip; the model cannot read such files]" in shown
         await answer(runtime, turn_of("see", attachments=sent, model="fake/blind"))
         assert provider.requests[1]["model"] == "blind"
         shown = json.dumps(provider.requests[1]["messages"][-1]["content"])
         assert PIXEL not in shown
-        assert "p.png: image/png, which fake/blind does not take" in shown
+        assert "[image p.png; the model cannot see pictures]" in shown
         await runtime.close()
 
 

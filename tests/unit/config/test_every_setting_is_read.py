@@ -118,7 +118,10 @@ def everything_on(directory: Path) -> dict[str, Any]:
             "personas": {"butler": {"providers": {"openai": {}}}},
         },
         "mcp": {"servers": {"far": {"url": "http://127.0.0.1:1/mcp"}, "near": {"command": "/no"}}},
-        "tools": {"byChannel": {"http": {"deny": ["exec"]}}},
+        "tools": {
+            "byChannel": {"http": {"deny": ["exec"]}},
+            "media": {"audio": {"models": [{"provider": "lab", "model": "m"}, {"command": "/no"}]}},
+        },
         "budgets": {"limits": [{"scope": "agent", "id": "a", "tokens": 10**6, "usd": 5}]},
         "models": {
             "providers": {

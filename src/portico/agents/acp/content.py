@@ -9,17 +9,19 @@ Source: Agent Client Protocol, "Content" and "Prompt turn".
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from portico.agents.files import NOT_KEPT, GivenFile, cannot, family_of, has_text, said
 from portico.agents.runtime import HistoryMessage, TurnRequest
+from portico.filetypes import UNKNOWN
 
 MAX_TEXT_CHARS = 100_000
 MAX_EARLIER_CHARS = 24_000
 EARLIER_MESSAGES = 60
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml")
+_USUAL = {"image": "image/png", "audio": "audio/wav"}  # of what is only linked to
 _SPEAKERS = {"user": "User", "assistant": "You"}
 
 Block = dict[str, Any]
@@ -35,28 +37,27 @@ class Takes:
 
 
 def prompt_of(
-    request: TurnRequest, takes: Takes, *, earlier: Sequence[HistoryMessage] = ()
+    request: TurnRequest,
+    takes: Takes,
+    files: Mapping[str, bytes] | None = None,
+    *,
+    earlier: Sequence[HistoryMessage] = (),
 ) -> list[Block]:
     """Return the blocks of a prompt.
 
     Args:
+        files: the bytes of the files the request names, by hash.
         earlier: the conversation before, when the agent's session does not know of it.
     """
     before = [_earlier(earlier), request.system_prompt, request.late_context]
     blocks = [_text(text) for text in before if text]
-    is_whole = any(part.get("type") in {"text", "toolResult"} for part in request.parts)
-    if request.text and not is_whole:
-        blocks.append(_text(request.text))
-    blocks += [_part(part, takes) for part in request.parts]
-    for attachment in request.attachments:
-        given = {
-            "type": attachment.type,
-            "name": attachment.file_name,
-            "mimeType": attachment.mime_type,
-            "data": attachment.content,
-            "url": attachment.url,
-        }
-        blocks.append(_part(given, takes))
+    parts, given = [*request.parts], [*map(GivenFile.attached, request.attachments)]
+    if request.text and not has_text(parts):
+        blocks.append(_text(request.text))  # with what was heard
+        parts = [part for part in parts if not part.get("transcript")]
+        given = [file for file in given if file.transcript is None]
+    blocks += [_part(part, takes, files or {}) for part in parts]
+    blocks += [_file(file, takes, files or {}) for file in given]
     return blocks or [_text(" ")]
 
 
@@ -64,47 +65,48 @@ def _text(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def _part(part: dict[str, Any], takes: Takes) -> Block:
-    kind = str(part.get("type"))
-    if kind in {"text", "toolResult"}:
+def _part(part: dict[str, Any], takes: Takes, files: Mapping[str, bytes]) -> Block:
+    if str(part.get("type")) in {"text", "toolResult"}:
         return _text(str(part.get("text") or ""))
-    name = str(part.get("name") or part.get("filename") or part.get("fileName") or kind)
-    mime = str(part.get("mimeType") or part.get("mime_type") or _usual_type(kind))
-    data, url = part.get("data"), part.get("url")
-    if isinstance(data, str) and data:
-        return _with_data(name, mime, data, takes)
-    if isinstance(url, str) and url:
-        return {"type": "resource_link", "name": name, "uri": url, "mimeType": mime}
-    return _text(f"[{kind} {name}: not shown]")
+    return _file(GivenFile.part(part), takes, files)
 
 
-def _usual_type(kind: str) -> str:
-    return {"image": "image/png", "audio": "audio/wav"}.get(kind, "application/octet-stream")
+def _file(file: GivenFile, takes: Takes, files: Mapping[str, bytes]) -> Block:
+    if file.transcript is not None:
+        return _text(file.heard())
+    content = file.bytes_in(files)
+    if content is not None:
+        return _with_bytes(file, content, takes)
+    if file.url:
+        mime = file.mime_type or _USUAL.get(file.kind, UNKNOWN)
+        return {"type": "resource_link", "name": _name(file), "uri": file.url, "mimeType": mime}
+    return _text(file.described(NOT_KEPT if file.sha256 is not None else "not shown"))
 
 
-def _with_data(name: str, mime: str, data: str, takes: Takes) -> Block:
+def _with_bytes(file: GivenFile, content: bytes, takes: Takes) -> Block:
+    mime, name = file.true_type(content), _name(file)
     if mime.startswith("image/") and takes.image:
-        return {"type": "image", "data": data, "mimeType": mime}
+        return {"type": "image", "data": _encoded(content), "mimeType": mime}
     if mime.startswith("audio/") and takes.audio:
-        return {"type": "audio", "data": data, "mimeType": mime}
+        return {"type": "audio", "data": _encoded(content), "mimeType": mime}
     uri = f"attachment:///{name}"
     if mime.startswith(_TEXT_TYPES):
-        text = _decoded(data)
-        if text is None:
-            return _text(f"[{name}: damaged]")
+        text = content.decode("utf-8", "replace")[:MAX_TEXT_CHARS]
         if not takes.embedded:
             return _text(f'<file name="{name}">\n{text}\n</file>')
         return {"type": "resource", "resource": {"uri": uri, "mimeType": mime, "text": text}}
     if takes.embedded:
-        return {"type": "resource", "resource": {"uri": uri, "mimeType": mime, "blob": data}}
-    return _text(f"[{name}: {mime}, which this agent does not take]")
+        blob = _encoded(content)
+        return {"type": "resource", "resource": {"uri": uri, "mimeType": mime, "blob": blob}}
+    return _text(file.described(cannot(family_of(mime))))
 
 
-def _decoded(data: str) -> str | None:
-    try:
-        return base64.b64decode(data).decode("utf-8", "replace")[:MAX_TEXT_CHARS]
-    except (binascii.Error, ValueError):
-        return None
+def _name(file: GivenFile) -> str:
+    return file.label or file.kind
+
+
+def _encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _earlier(messages: Sequence[HistoryMessage]) -> str | None:
@@ -122,14 +124,6 @@ def _earlier(messages: Sequence[HistoryMessage]) -> str | None:
 
 def _lines(messages: Sequence[HistoryMessage]) -> Iterator[str]:
     for message in reversed(messages):
-        speaker, text = _SPEAKERS.get(message.role), _said(message.content).strip()
+        speaker, text = _SPEAKERS.get(message.role), said(message.content).strip()
         if speaker and text:
             yield f"{speaker}: {text}"
-
-
-def _said(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    return "".join(
-        str(part.get("text") or "") for part in content or () if part.get("type") == "text"
-    )

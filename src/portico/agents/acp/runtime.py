@@ -34,6 +34,7 @@ from portico.agents.acp.talk import Done, Talk
 from portico.agents.acp.troubles import AcpTrouble, Unruly
 from portico.agents.acp.updates import Updates
 from portico.agents.acp.worker import Worker, open_worker, silent
+from portico.agents.files import loaded
 from portico.agents.runtime import (
     Abilities,
     AgentEvent,
@@ -145,7 +146,8 @@ class AcpRuntime:
         except TimeoutError as error:
             raise silent(worker) from error
         untold = () if knows else earlier
-        return prompt_of(turn.request, worker.client.takes, earlier=untold), is_untrusted
+        files = await loaded(turn, turn.request)
+        return prompt_of(turn.request, worker.client.takes, files, earlier=untold), is_untrusted
 
     async def _session(
         self, worker: Worker, turn: Turn, earlier: list[HistoryMessage] | tuple[HistoryMessage, ...]

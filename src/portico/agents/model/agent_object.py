@@ -23,6 +23,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.settings import ModelSettings
 
+from portico.agents.files import loaded
 from portico.agents.model.asking import shown_of
 from portico.agents.model.catalog import Choice, ModelSpec, ProviderSpec
 from portico.agents.model.memory import recall
@@ -58,8 +59,9 @@ async def answer_with(
         await released[call.tool_call_id].wait()
         return args
 
-    prompt = Prompt(_ANYTHING)
-    prompt.remember(await recall(turn, most_tokens=MEMORY_TOKENS))
+    memory = await recall(turn, most_tokens=MEMORY_TOKENS)
+    prompt = Prompt(_ANYTHING, await loaded(turn, turn.request, memory.entries))
+    prompt.remember(memory)
     prompt.ask(turn.request)
     running = agent.run_stream_events(
         message_history=prompt.messages,

@@ -31,6 +31,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
+from portico.agents.files import loaded
 from portico.agents.model import workspace
 from portico.agents.model.asking import Asking, NoAnswer, Question
 from portico.agents.model.catalog import Catalog, Choice, UnknownModel
@@ -169,6 +170,7 @@ class Answering:
         self._tools = tools
         self._wishes = Wishes.of(turn.request.extensions)
         self._memory = Memory()
+        self._files: dict[str, bytes] = {}  # by hash
         self._instructions = ""
         self._steps: list[ModelMessage] = []  # answers and tool results of this turn
         self._compacted = False
@@ -179,6 +181,7 @@ class Answering:
         """Yield the events of the answer."""
         window = self._choices[0].model.context_window
         self._memory = await recall(self._turn, most_tokens=2 * self._settings.budget(window))
+        self._files = await loaded(self._turn, self._turn.request, self._memory.entries)
         self._read_all()
         self._instructions = await self._instruct()
         self._tools.read(self._instructions)
@@ -223,7 +226,7 @@ class Answering:
         while (sent := await self._turn.steered()) is not None:
             self._tools.read(sent.late_context or "")
             self._tools.read(sent.text, is_untrusted=sent.is_untrusted)
-            prompt = Prompt(self._choices[0])
+            prompt = Prompt(self._choices[0], await loaded(self._turn, sent))
             prompt.ask(sent)
             self._steps += prompt.messages
 
@@ -296,7 +299,7 @@ class Answering:
         return "\n\n".join(filter(None, (own, self._guidance, request.system_prompt)))
 
     def _messages(self) -> list[ModelMessage]:
-        prompt = Prompt(self._choices[0])
+        prompt = Prompt(self._choices[0], self._files)
         prompt.remember(self._memory)
         prompt.ask(self._turn.request)
         return [*prompt.messages, *self._steps]

@@ -1,49 +1,48 @@
 """Pictures, sounds and files of a message, in the shapes models take.
 
-Guarantees: what a model does not take becomes a line of text that says so; text files become text.
+Guarantees: a file is what its bytes are, whatever it is called; what a model does not take becomes
+a line of text that says so; text files become text; a sound that was transcribed is its text.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_ai.messages import BinaryContent, ImageUrl, UserContent
 
+from portico.agents.files import NOT_KEPT, GivenFile, cannot, family_of
 from portico.agents.model.catalog import Choice
 from portico.channels.model import Attachment
 
 MAX_TEXT_CHARS = 100_000
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml")
-_AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+_PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_SOUNDS = frozenset({"audio/wav", "audio/mpeg"})
+_MORE_SOUNDS = _SOUNDS | {"audio/ogg", "audio/flac", "audio/aac", "audio/mp4", "audio/webm"}
+_SOUNDS_BY_OPENAI = frozenset({"openai-completions", "ollama"})
 _DOCUMENT_APIS = frozenset({"anthropic-messages", "google-generative-ai", "openai-responses"})
+_NO_FILES: Mapping[str, bytes] = {}
 
 
-def user_content(part: dict[str, Any], choice: Choice) -> UserContent | None:
-    """Return a content part of a message as the model gets it."""
-    kind = str(part.get("type"))
-    if kind == "text":
+def user_content(
+    part: dict[str, Any], choice: Choice, files: Mapping[str, bytes] = _NO_FILES
+) -> UserContent | None:
+    """Return a content part of a message as the model gets it.
+
+    Args:
+        files: bytes by hash, of what the part may refer to.
+    """
+    if str(part.get("type")) == "text":
         return str(part.get("text") or "") or None
-    url, data = part.get("url"), part.get("data")
-    if kind == "image" and isinstance(url, str) and takes(choice, "image"):
-        return ImageUrl(url)
-    name = str(part.get("filename") or part.get("fileName") or kind)
-    if not isinstance(data, str):
-        return f"[{kind} {name}: not shown]"
-    return _binary(data, _media_type(kind, part), name, choice)
+    return _given(GivenFile.part(part), choice, files)
 
 
-def attached(attachment: Attachment, choice: Choice) -> UserContent:
+def attached(
+    attachment: Attachment, choice: Choice, files: Mapping[str, bytes] = _NO_FILES
+) -> UserContent:
     """Return an attachment as the model gets it."""
-    kind = attachment.type
-    name = attachment.file_name or kind
-    if attachment.content:
-        default = "image/png" if kind == "image" else "application/octet-stream"
-        return _binary(attachment.content, attachment.mime_type or default, name, choice)
-    if attachment.url and kind == "image" and takes(choice, "image"):
-        return ImageUrl(attachment.url)
-    return f"[{kind} {name}: not shown]"
+    return _given(GivenFile.attached(attachment), choice, files)
 
 
 def takes(choice: Choice, kind: str) -> bool:
@@ -54,24 +53,29 @@ def takes(choice: Choice, kind: str) -> bool:
     return kind == "image" or (kind == "pdf" and choice.provider.api in _DOCUMENT_APIS)
 
 
-def _binary(data: str, media_type: str, name: str, choice: Choice) -> UserContent:
-    try:
-        content = base64.b64decode(data)
-    except (binascii.Error, ValueError):
-        return f"[{name}: damaged]"
-    if media_type.startswith(_TEXT_TYPES):
+def _given(file: GivenFile, choice: Choice, files: Mapping[str, bytes]) -> UserContent:
+    if file.transcript is not None:
+        return file.heard()
+    content = file.bytes_in(files)
+    if content is None:
+        if file.url and file.kind == "image" and takes(choice, "image"):
+            return ImageUrl(file.url)
+        return file.described(NOT_KEPT if file.sha256 is not None else "not shown")
+    mime_type = file.true_type(content)
+    if mime_type.startswith(_TEXT_TYPES):
         text = content.decode(errors="replace")[:MAX_TEXT_CHARS]
-        return f'<file name="{name}">\n{text}\n</file>'
-    family = "pdf" if media_type == "application/pdf" else media_type.partition("/")[0]
+        return f'<file name="{file.label or file.kind}">\n{text}\n</file>'
+    family = family_of(mime_type)
     if not takes(choice, family):
-        return f"[{name}: {media_type}, which {choice.name} does not take]"
-    return BinaryContent(content, media_type=media_type)
+        return file.described(cannot(family))
+    usual = _usual(family, choice)
+    if usual is not None and mime_type not in usual:
+        return file.described(f"the model cannot take {mime_type}")
+    return BinaryContent(content, media_type=mime_type)
 
 
-def _media_type(kind: str, part: dict[str, Any]) -> str:
-    given = part.get("mime_type") or part.get("mimeType") or part.get("format")
-    if not isinstance(given, str):
-        return "image/png" if kind == "image" else "application/octet-stream"
-    if "/" in given:
-        return given
-    return _AUDIO.get(given, f"audio/{given}") if kind == "audio" else f"{kind}/{given}"
+def _usual(family: str, choice: Choice) -> frozenset[str] | None:
+    """Return the types of a family that models behind an API take; `None`: any."""
+    if family == "audio":
+        return _SOUNDS if choice.provider.api in _SOUNDS_BY_OPENAI else _MORE_SOUNDS
+    return _PICTURES if family == "image" else None

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from portico.agents.files import GivenFile
 from portico.agents.runtime import HistoryMessage, Turn
 
 FIRST_READ = 64
@@ -122,7 +123,9 @@ def entry_tokens(entry: HistoryMessage) -> int:
     for part in parts_of(entry.content):
         if part.get("type") == "toolCall":
             size += CALL_TOKENS * CHARS_PER_TOKEN
-        if part.get("type") in {"text", "toolCall", "toolResult"}:
+        if part.get("transcript"):
+            size += len(str(part["transcript"]))
+        elif part.get("type") in {"text", "toolCall", "toolResult"}:
             size += len(str(part.get("text") or "")) + len(_json(part.get("arguments")))
         else:
             size += MEDIA_TOKENS * CHARS_PER_TOKEN
@@ -150,6 +153,8 @@ def as_text(entries: Sequence[HistoryMessage]) -> Iterator[str]:
 
 def _shown(part: dict[str, Any]) -> str:
     kind = part.get("type")
+    if part.get("transcript"):
+        return GivenFile.part(part).heard()
     if kind in {"text", "toolResult"}:
         return str(part.get("text") or "")
     if kind == "toolCall":

@@ -6,7 +6,7 @@ conversation otherwise: one without is answered with a note, a result without it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_ai.messages import (
@@ -23,6 +23,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from portico.agents.files import has_text
 from portico.agents.model.catalog import Choice
 from portico.agents.model.media import attached, user_content
 from portico.agents.model.memory import (
@@ -40,10 +41,15 @@ SUMMARY = "Summary of this conversation so far:\n\n{}"
 
 
 class Prompt:
-    """Messages that are put together one by one."""
+    """Messages that are put together one by one.
 
-    def __init__(self, choice: Choice) -> None:
+    Args:
+        files: the bytes of the files they name, by hash.
+    """
+
+    def __init__(self, choice: Choice, files: Mapping[str, bytes] | None = None) -> None:
         self._choice = choice
+        self._files = files or {}
         self._open: dict[str, str] = {}  # call ids without a result: the tool's name
         self._names: dict[str, str] = {}
         self.messages: list[ModelMessage] = []
@@ -65,11 +71,13 @@ class Prompt:
         if request.late_context:
             content.append(request.late_context)
         others = [part for part in request.parts if part.get("type") != "toolResult"]
-        whole = {"text", "toolResult"}  # with one of them, the parts are the whole message
-        if request.text and not any(part.get("type") in whole for part in request.parts):
-            content.append(request.text)
-        content += [made for part in others if (made := user_content(part, self._choice))]
-        content += [attached(attachment, self._choice) for attachment in request.attachments]
+        files = [*request.attachments]
+        if request.text and not has_text(request.parts):
+            content.append(request.text)  # with what was heard
+            others = [part for part in others if not part.get("transcript")]
+            files = [file for file in files if file.transcript is None]
+        content += self._shown(others)
+        content += [attached(file, self._choice, self._files) for file in files]
         if content or not results:
             self._user(content or [""])
         self._close_calls()
@@ -92,9 +100,13 @@ class Prompt:
             if part.get("type") == "toolResult":
                 self._result(str(part.get("id")), part.get("text") or "")
         others = [part for part in parts if part.get("type") != "toolResult"]
-        content = [made for part in others if (made := user_content(part, self._choice))]
+        content = self._shown(others)
         if content:
             self._user(content)
+
+    def _shown(self, parts: Sequence[dict[str, Any]]) -> list[UserContent]:
+        made = (user_content(part, self._choice, self._files) for part in parts)
+        return [content for content in made if content]
 
     def _answered(self, entry: HistoryMessage) -> None:
         self._close_calls()

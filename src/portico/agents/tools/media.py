@@ -11,8 +11,6 @@ Source: OpenClaw, `image` and `pdf` tools.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -176,12 +174,17 @@ class MediaTools:
         if call.session_id is None:
             return None
         found = await self._attached.find(call.session_id, name)
-        if found is None or not found.content:
+        if found is None:
             return None
-        if len(found.content) > MAX_FILE_BYTES * 4 // 3 + 4:
+        if found.sha256 is not None and not found.has_bytes:
+            raise ToolError("The file is no longer kept.")
+        if not found.has_bytes:
+            return None
+        if len(found.content or "") > MAX_FILE_BYTES * 4 // 3 + 4:
             raise ToolError("The file is too large.")
-        try:
-            content = base64.b64decode(found.content)
-        except (binascii.Error, ValueError):
-            raise ToolError("The file is damaged.") from None
+        content = found.read()
+        if content is None:
+            raise ToolError("The file is damaged.")
+        if len(content) > MAX_FILE_BYTES:
+            raise ToolError("The file is too large.")
         return _File(content, found.file_name or "")

@@ -6,22 +6,12 @@ import base64
 
 from portico.agents.tools.contract import ToolError
 from portico.channels.model import Attachment
+from portico.filetypes import HEAD_BYTES, sniffed
 
 MAX_PICTURE_BYTES = 5_000_000
 """What providers take at most of one picture."""
-
-
-def kind_of(content: bytes) -> str | None:
-    """Return the media type of a picture that models take, by its first bytes."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if content.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if content.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+SEEN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+"""What models take as pictures."""
 
 
 def picture(content: bytes, name: str) -> Attachment:
@@ -30,8 +20,8 @@ def picture(content: bytes, name: str) -> Attachment:
     Raises:
         ToolError: it is none, or too large.
     """
-    kind = kind_of(content)
-    if kind is None:
+    kind = sniffed(content[:HEAD_BYTES])
+    if kind not in SEEN:
         raise ToolError("It is not a picture of a kind that models see: PNG, JPEG, GIF or WebP.")
     if len(content) > MAX_PICTURE_BYTES:
         raise ToolError(f"The picture is larger than {MAX_PICTURE_BYTES / 1e6:g} MB.")

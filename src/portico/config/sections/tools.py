@@ -158,13 +158,76 @@ class Web(Section):
     fetch: WebFetch = group(WebFetch, "Reading web addresses.")
 
 
+class AudioModel(Section):
+    """Who listens: a provider of models, or a program."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        "capabilities profile preferredProfile maxChars baseUrl headers providerOptions".split()
+    )
+
+    type: Literal["provider", "cli"] | None = setting(
+        None, "provider, or cli; unset: cli when it has a command.", reload="hot"
+    )
+    provider: str | None = setting(
+        None,
+        "One of models.providers, or openai, groq … ; its address and key count.",
+        reload="hot",
+    )
+    model: str | None = setting(None, "Its model.", reload="hot")
+    command: str | None = setting(None, "The program.", reload="hot")
+    args: tuple[str, ...] = setting(
+        (),
+        "Its arguments. {{MediaPath}}, {{MediaDir}}, {{OutputDir}}, {{OutputBase}}, {{Language}} "
+        "and {{Prompt}} are filled in; without {{MediaPath}} the sound is its input. What counts "
+        "is the .txt file it leaves in {{OutputDir}}, else what it writes.",
+        reload="hot",
+    )
+    language: str | None = setting(None, "Language, such as en.", reload="hot")
+    prompt: str | None = setting(None, "Names and words to expect.", reload="hot")
+    max_bytes: int | None = setting(None, "Largest sound it is given.", reload="hot", gt=0)
+    timeout_seconds: float | None = setting(None, "How long it may take.", reload="hot", gt=0)
+
+
+class AudioUnderstanding(Section):
+    """What is said in sounds that people attach."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset(
+        """
+        attachments scope echoTranscript echoFormat baseUrl headers providerOptions preferredProfile
+        """.split()
+    )
+
+    enabled: bool = setting(True, "false: nothing is transcribed.", reload="hot")
+    models: tuple[AudioModel, ...] = setting(
+        (),
+        "Who listens, in the order in which they are asked; none: nothing is transcribed.",
+        reload="hot",
+    )
+    language: str | None = setting(None, "Language, where an entry names none.", reload="hot")
+    prompt: str | None = setting(
+        None, "Names and words to expect, where an entry names none.", reload="hot"
+    )
+    max_bytes: int = setting(20_000_000, "Largest sound that is listened to.", reload="hot", gt=0)
+    max_chars: int | None = setting(None, "What was said is cut there.", reload="hot", gt=0)
+    timeout_seconds: float = setting(60.0, "How long an engine may take.", reload="hot", gt=0)
+
+
+class MediaUnderstanding(Section):
+    """What is made of files that people attach, before an agent reads."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"models", "image", "video"})
+
+    concurrency: int = setting(2, "How many sounds are listened to at once.", reload="hot", ge=1)
+    audio: AudioUnderstanding = group(AudioUnderstanding, "Speech to text.")
+
+
 class Tools(ToolRules):
     """The tools of every agent."""
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
         byProvider elevated sandbox codeMode toolsBySender message loopDetection
-        media fs subagents links toolSearch experimental sessions_spawn updatePlan
+        fs subagents links toolSearch experimental sessions_spawn updatePlan
         """.split()
     )
 
@@ -184,6 +247,9 @@ class Tools(ToolRules):
     )
     exec: ExecRules = group(ExecRules, "Running programs.")
     web: Web = group(Web, "The web.")
+    media: MediaUnderstanding = group(
+        MediaUnderstanding, "What is made of attached files before an agent reads."
+    )
     sessions: SessionTools = group(SessionTools, "Tools that reach other conversations.")
     agent_to_agent: AgentToAgent = group(
         AgentToAgent, "Agents that reach each other's conversations."

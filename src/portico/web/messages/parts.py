@@ -6,7 +6,8 @@ the part: `content_parts[2]: unsupported content part type`.
 
 What a runtime gets, in order: `{type: text, text}`, `{type: image, url | data+format, detail}`,
 `{type: audio, data, format, voice?}`, `{type: file | video, file_id | data+filename+mime_type}`;
-`data` is base64.
+`data` is base64. A message that is accepted has `sha256`, `mime_type` and `sizeBytes` in place of
+`data`: its bytes are kept by their hash.
 
 Source: gateway message API, "Content parts".
 """

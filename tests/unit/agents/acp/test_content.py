@@ -11,6 +11,9 @@ from portico.channels.model import Attachment
 
 ALL = Takes(image=True, audio=True, embedded=True)
 HELLO = base64.b64encode(b"hello").decode()
+PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n and so on").decode()
+SOUND = base64.b64encode(b"RIFF\0\0\0\0WAVEfmt ").decode()
+PAPER = base64.b64encode(b"%PDF-1.7 and so on").decode()
 
 
 def text(words: str) -> dict[str, Any]:
@@ -24,14 +27,14 @@ def test_instructions_come_before_the_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mime", "takes", "block"),
+    ("content", "takes", "block"),
     [
-        ("image/png", ALL, {"type": "image", "data": HELLO, "mimeType": "image/png"}),
-        ("image/png", Takes(), text("[f: image/png, which this agent does not take]")),
-        ("audio/wav", ALL, {"type": "audio", "data": HELLO, "mimeType": "audio/wav"}),
-        ("text/plain", Takes(), text('<file name="f">\nhello\n</file>')),
+        (PICTURE, ALL, {"type": "image", "data": PICTURE, "mimeType": "image/png"}),
+        (PICTURE, Takes(), text("[file f; the model cannot see pictures]")),
+        (SOUND, ALL, {"type": "audio", "data": SOUND, "mimeType": "audio/wav"}),
+        (HELLO, Takes(), text('<file name="f">\nhello\n</file>')),
         (
-            "text/plain",
+            HELLO,
             ALL,
             {
                 "type": "resource",
@@ -39,28 +42,29 @@ def test_instructions_come_before_the_message() -> None:
             },
         ),
         (
-            "application/pdf",
+            PAPER,
             ALL,
             {
                 "type": "resource",
                 "resource": {
                     "uri": "attachment:///f",
                     "mimeType": "application/pdf",
-                    "blob": HELLO,
+                    "blob": PAPER,
                 },
             },
         ),
         (
-            "application/pdf",
+            PAPER,
             Takes(image=True),
-            text("[f: application/pdf, which this agent does not take]"),
+            text("[file f; the model cannot read PDF]"),
         ),
     ],
 )
 def test_an_attachment_becomes_what_the_agent_takes(
-    mime: str, takes: Takes, block: dict[str, Any]
+    content: str, takes: Takes, block: dict[str, Any]
 ) -> None:
-    attachment = Attachment(type="file", mime_type=mime, file_name="f", content=HELLO)
+    claimed = "application/x-of-another-kind"  # it is what it is
+    attachment = Attachment(type="file", mime_type=claimed, file_name="f", content=content)
     request = TurnRequest(text="Look", attachments=(attachment,))
     assert prompt_of(request, takes) == [text("Look"), block]
 
@@ -72,8 +76,8 @@ def test_damaged_text_and_what_has_no_data_is_named() -> None:
         {"type": "image", "name": "c", "url": "https://example.com/c.png"},
     )
     assert prompt_of(TurnRequest(text="", parts=parts), ALL) == [
-        text("[a.txt: damaged]"),
-        text("[file b: not shown]"),
+        text("[file a.txt; damaged]"),
+        text("[file b; not shown]"),
         {
             "type": "resource_link",
             "name": "c",
