@@ -12,6 +12,8 @@ import httpx2
 import pytest
 
 from portico.automation.hooks.signature import sign
+from portico.config import resolve_paths
+from portico.config.service import load_text
 from tests.support.http import House, Scripted, house, settings
 from tests.support.waiting import eventually
 
@@ -263,3 +265,27 @@ async def test_a_body_may_name_a_session_where_that_is_allowed(tmp_path: Path) -
 async def test_there_are_no_hooks_unless_they_are_configured(tmp_path: Path) -> None:
     async with sending(tmp_path, enabled=False) as sender:
         assert (await sender.post("/hooks/agent", {"message": "x"})).status_code == 404
+
+
+async def test_hooks_follow_the_configuration(tmp_path: Path) -> None:
+    async with sending(tmp_path) as sender:
+        gateway, new = sender.inside.gateway, "another-token-0123456789"
+        text = json.dumps(settings(hooks={"enabled": True, "token": new}))
+        paths = resolve_paths(env={}, state_dir=tmp_path)
+        gateway._stage_hooks(load_text(paths, text, env={}))()
+        assert (await sender.post("/hooks/agent", {"message": "x"})).status_code == 401
+        sender.headers = {"Authorization": f"Bearer {new}"}
+        assert (await sender.post("/hooks/agent", {"message": "x"})).status_code == 200
+        assert (await sender.post("/hooks/ci", {"source": "build"})).status_code == 404
+
+
+async def test_an_answer_is_sent_where_the_sender_says(sender: Sender) -> None:
+    body = {"message": "x", "channel": "webchat", "waitForCompletion": True}
+    done = await sender.post("/hooks/agent", body)
+    row = await sender.inside.gateway.turns.find(done.json()["runId"])
+    assert row is not None
+    assert (row.reply_route.channel, row.reply_route.peer.id) == ("webchat", "agent:main:main")
+    kept = await sender.post("/hooks/agent", {"message": "y", "deliver": False})
+    row = await sender.inside.gateway.turns.find(kept.json()["runId"])
+    assert row is not None
+    assert row.reply_route.channel == "hook"

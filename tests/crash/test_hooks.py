@@ -20,7 +20,7 @@ CONFIG: dict[str, Any] = {
     "gateway": {"auth": {"mode": "token", "token": "crash-test-of-the-gateway"}},
     "hooks": {"enabled": True, "token": TOKEN},
 }
-ROUNDS, DELIVERIES = 3, 20
+ROUNDS, DELIVERIES = 2, 20
 
 
 async def deliver(gateway: GatewayProcess, number: int, runs: dict[int, set[str]]) -> None:

@@ -21,7 +21,6 @@ import msgspec
 
 from portico.agents.runtime import TurnRequest
 from portico.agents.service import Agents
-from portico.automation.cron.routing import last_route
 from portico.automation.heartbeat.waking import SILENT, WakeMode, Waker
 from portico.automation.hooks import mapping as mappings
 from portico.automation.hooks.model import (
@@ -33,15 +32,14 @@ from portico.automation.hooks.model import (
     HookSettings,
     WakeBody,
 )
+from portico.automation.hooks.places import Places
 from portico.automation.hooks.signature import is_signed
 from portico.automation.hooks.template import find, render, render_key
-from portico.channels.model import InboundMessage, Peer, ReplyRoute
+from portico.channels.model import InboundMessage, Peer
 from portico.channels.registry import DEFAULT_ACCOUNT, ChannelRegistry
-from portico.channels.webchat import CHANNEL as CHAT
 from portico.clock import Clock
 from portico.ids import new_id
 from portico.inbox.service import Accepted, Inbox, Routing
-from portico.protocol import keys
 from portico.protocol.errors import Forbidden, IdempotencyMismatch, InvalidRequest
 from portico.store import Store
 from portico.turns.life import TurnState
@@ -85,19 +83,18 @@ class Hooks:
         main_key: str,
         settings: HookSettings,
     ) -> None:
-        self._store = store
         self._clock = clock
-        self._agents = agents
         self._inbox = inbox
-        self._senders = senders
         self._turns = turns
         self._waker = waker
-        self._main_key = main_key
+        self._places = Places(
+            store=store, agents=agents, senders=senders, main_key=main_key, settings=settings
+        )
         self.settings = settings
 
     def configure(self, settings: HookSettings) -> None:
         """Do from now on what another configuration says."""
-        self.settings = settings
+        self.settings = self._places.settings = settings
 
     # -- who may ---------------------------------------------------------------------------------
 
@@ -145,9 +142,9 @@ class Hooks:
         return await self._mapped(request, allowed)
 
     async def _wake(self, body: WakeBody) -> HookAnswer:
-        agent_id = self._agent_id(body.agent_id)
-        key = self._named_session(body.session_key, agent_id)
-        key = key or f"agent:{agent_id}:{self._main_key}"
+        agent_id = self._places.agent_id(body.agent_id)
+        key = self._places.named_session(body.session_key, agent_id)
+        key = key or self._places.main_session(agent_id)
         return await self._woken(key, body.text, body.mode, source="wake", is_vouched_for=False)
 
     async def _woken(
@@ -175,11 +172,11 @@ class Hooks:
         once = header or body.idempotency_key
         if once is not None and len(once) > MAX_KEY_CHARS:
             raise InvalidRequest(f"idempotency key is longer than {MAX_KEY_CHARS} characters")
-        agent_id = self._agent_id(body.agent_id)
-        key = self._named_session(body.session_key, agent_id)
+        agent_id = self._places.agent_id(body.agent_id)
+        key = self._places.named_session(body.session_key, agent_id)
         if key is None and body.session_mode == "persistent":
-            key = f"agent:{agent_id}:{self._main_key}"
-            self._check_prefix(key)
+            key = self._places.main_session(agent_id)
+            self._places.check_prefix(key)
         return await self._ask(_Asked("agent", body, key, once))
 
     async def _mapped(self, request: HookRequest, allowed: tuple[HookMapping, ...]) -> HookAnswer:
@@ -192,12 +189,12 @@ class Hooks:
         text = "" if chosen is None else render(chosen.template, given)[:MAX_TEXT_CHARS]
         if chosen is None or not text:
             return HookAnswer(204)
-        agent_id = self._agent_id(chosen.agent_id)
+        agent_id = self._places.agent_id(chosen.agent_id)
         key = None
         if chosen.session_key:
-            key = self._canonical(render_key(chosen.session_key, given), agent_id)
+            key = self._places.session(render_key(chosen.session_key, given), agent_id)
         if chosen.action == "wake":
-            key = key or f"agent:{agent_id}:{self._main_key}"
+            key = key or self._places.main_session(agent_id)
             return await self._woken(
                 key,
                 text,
@@ -217,9 +214,9 @@ class Hooks:
 
     async def _ask(self, asked: _Asked) -> HookAnswer:
         body = asked.body
-        agent_id = self._agent_id(body.agent_id)
+        agent_id = self._places.agent_id(body.agent_id)
         event_key = f"{asked.source}:{asked.once}" if asked.once else new_id("evt")
-        key = asked.session_key or self._usual_session(agent_id, event_key)
+        key = asked.session_key or self._places.usual_session(agent_id, event_key)
         message = InboundMessage(
             channel=CHANNEL,
             account=DEFAULT_ACCOUNT,
@@ -231,7 +228,7 @@ class Hooks:
             session_key=key,
             agent_id=agent_id,
             is_untrusted=False if asked.is_vouched_for else None,
-            answer_to=await self._route(body, agent_id),
+            answer_to=await self._places.route(body, agent_id),
         )
         going = Routing(
             session_key=key,
@@ -261,63 +258,6 @@ class Hooks:
                     "replyDisposition": "silent" if is_silent else "visible" if text else "empty",
                 }
         return HookAnswer(200, answer)
-
-    # -- where to --------------------------------------------------------------------------------
-
-    def _agent_id(self, given: str | None) -> str:
-        agent_id = self._agents.default_id if given is None else keys.normalize_agent_id(given)
-        if self._agents.find(agent_id) is None:
-            raise InvalidRequest(f"unknown agent: {agent_id}")
-        allowed = self.settings.agent_ids
-        if allowed is not None and agent_id not in allowed:
-            raise InvalidRequest(f"agent {agent_id} is not allowed (hooks.allowedAgentIds)")
-        return agent_id
-
-    def _named_session(self, given: str | None, agent_id: str) -> str | None:
-        if given is None:
-            return None
-        if not self.settings.may_name_session:
-            raise InvalidRequest("sessionKey is not allowed here (hooks.allowRequestSessionKey)")
-        return self._canonical(given, agent_id)
-
-    def _canonical(self, given: str, agent_id: str) -> str:
-        key = keys.canonical(given, default_agent=agent_id, main_key=self._main_key)
-        if keys.agent_of(key, default_agent=agent_id) != agent_id:
-            raise InvalidRequest(f"session {given} is another agent's")
-        self._check_prefix(key)
-        return key
-
-    def _check_prefix(self, key: str) -> None:
-        prefixes = self.settings.session_prefixes
-        rest = keys.parse(key).rest
-        if prefixes and not rest.startswith(prefixes) and not key.startswith(prefixes):
-            raise InvalidRequest("this session is not allowed (hooks.allowedSessionKeyPrefixes)")
-
-    def _usual_session(self, agent_id: str, event_key: str) -> str:
-        usual = self.settings.default_session_key
-        if usual is not None:
-            return self._canonical(usual, agent_id)
-        own = hashlib.blake2b(event_key.encode(), digest_size=16).hexdigest()
-        return f"agent:{agent_id}:hook:{own}"
-
-    async def _route(self, body: AgentBody, agent_id: str) -> ReplyRoute | None:
-        if not body.deliver:
-            return None
-        main = f"agent:{agent_id}:{self._main_key}"
-        if body.channel in {None, "last"}:
-            last: ReplyRoute | None = await self._store.read(last_route, main, self._senders)
-            if last is None or body.to is None:
-                return last
-            return ReplyRoute(
-                last.channel, body.account_id or last.account, Peer("direct", body.to)
-            )
-        channel = str(body.channel)
-        if not self._senders.is_known(channel):
-            raise InvalidRequest(f"unknown channel: {channel}")
-        if body.to is None and channel != CHAT:
-            raise InvalidRequest(f"to is required for channel {channel}")
-        account = body.account_id or self._senders.default_account(channel)
-        return ReplyRoute(channel, account, Peer("direct", body.to or main))
 
 
 def _request_of(body: AgentBody) -> TurnRequest:
