@@ -500,6 +500,7 @@ class Inbox:
             peer=route.peer,
             sender=message.sender,
             text=str(body.get("text", "")),
+            is_untrusted=body.get("isUntrusted"),
         )
         return TurnRequest(
             text=told.text,
@@ -509,7 +510,7 @@ class Inbox:
             sender_name=body.get("senderName"),
             received_at_ms=message.received_at,
             message_id=message.message_id,
-            is_untrusted=not self._vouched_for(told),
+            is_untrusted=self._is_untrusted(told),
         )
 
     async def forget(self, *, before_ms: int) -> int:
@@ -562,6 +563,7 @@ def _body(message: InboundMessage) -> str:
         "externalId": message.external_id,
         "replyTo": message.reply_to,
         "sentAt": message.sent_at_ms,
+        "isUntrusted": message.is_untrusted,
     }
     body.update({name: value for name, value in more.items() if value is not None})
     return msgspec.json.encode(body).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import email.policy
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,11 +16,15 @@ from typing import Any
 import pytest
 
 from portico.agents.runtime import AgentRuntime, Final
+from portico.auth.model import Principal
 from portico.channels.accounts import store as account_store
 from portico.channels.accounts.supervisor import Supervisor
 from portico.channels.model import Peer, ReplyRoute
 from portico.outbox.life import DeliveryState
+from portico.protocol.scopes import Role, expand
+from portico.rpc.call import Call
 from tests.fakes.imap_rogue import Rogue
+from tests.support.house import ALL_SCOPES
 from tests.support.http import House, Scripted, house, settings
 from tests.support.mail import AGENT, PASSWORD, PEOPLE, Post, body_of, post_office
 from tests.support.waiting import eventually
@@ -56,6 +61,18 @@ def account_of(gateway: House) -> Supervisor:
     found = gateway.gateway.accounts.find("email", "default")
     assert found is not None
     return found
+
+
+def operator() -> Call:
+    return Call(
+        Principal(
+            role=Role.OPERATOR,
+            granted=ALL_SCOPES,
+            scopes=expand(frozenset(ALL_SCOPES)),
+            method="internal",
+            subject="test",
+        )
+    )
 
 
 async def answers(post: Post, count: int) -> list[EmailMessage]:
@@ -244,6 +261,26 @@ async def test_a_sender_that_fails_its_proof_is_refused_and_an_unproven_one_is_a
         await answers(post, 3)
         await until_reason(gateway, "mx.example does not prove")
         assert [(one.text, one.is_untrusted) for one in runtime.seen] == [("proven", False)]
+
+
+async def test_an_unproven_mail_that_is_let_in_later_stays_unproven(
+    tmp_path: Path, post: Post
+) -> None:
+    runtime = Scripted()
+    shut: dict[str, Any] = {"dmPolicy": "allowlist", "allowFrom": [f"bob@{PEOPLE}"]}
+    trusted = (f"email:{ANN}",)
+    async with mailbox(tmp_path, post, runtime=runtime, trusted=trusted, **shut) as gateway:
+        await post.say("do it")
+
+        async def refused() -> Any:
+            call = gateway.gateway.dispatcher.request
+            return (await call("inbox.list", b'{"state": "refused"}', operator())).messages
+
+        (message,) = await eventually(refused)
+        body = json.dumps({"messageId": message.message_id}).encode()
+        await gateway.gateway.dispatcher.request("inbox.retry", body, operator())
+        await answers(post, 1)
+        assert [one.is_untrusted for one in runtime.seen] == [True]
 
 
 async def test_what_no_person_wrote_is_recorded_and_never_answered(
