@@ -510,7 +510,7 @@ class Inbox:
             sender_name=body.get("senderName"),
             received_at_ms=message.received_at,
             message_id=message.message_id,
-            is_untrusted=self._is_untrusted(told),
+            is_untrusted=self.is_untrusted(told),
         )
 
     async def forget(self, *, before_ms: int) -> int:
