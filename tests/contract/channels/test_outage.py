@@ -115,8 +115,8 @@ async def test_a_deaf_bot_begins_anew_though_it_goes_on_sending(tmp_path: Path) 
             await gateway.gateway.outbox.send(route, "still here", media=(), session_key=None)
             sent += 1
             await asyncio.sleep(0.1)
-            assert loop.time() - deaf_s < stall_s + 1.5
-        assert account.error == "nothing was received for 1.5 s"
+            assert loop.time() - deaf_s < stall_s + 5  # a poll that failed would take 11 s
+        assert account.seen.restarts == 1
         assert provider.attempts() > sent / 2
         await provider.say("two")
         await eventually(lambda: "Echo: two" in [one.text for one in provider.sent()])
