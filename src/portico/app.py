@@ -68,8 +68,8 @@ from portico.wiring.settings import (
     shown_store,
     socket_limits,
     vouched_for,
+    web_fetch_settings,
 )
-from portico.wiring.tools import add_built_in_tools, web_settings
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -278,26 +278,30 @@ class Gateway:
             registry=self.toolbox.registry,
             find_turn=self.turns.find,
         )
-        self.web_fetcher = Fetcher(web_settings(config))
-        add_built_in_tools(
-            self.toolbox.registry,
-            config,
+        self.web_fetcher = Fetcher(web_fetch_settings(config))
+        self.toolbox.registry.add_later(self._built_in_tools)
+        self._build_automation()
+
+    def _built_in_tools(self) -> list[object]:
+        from portico.wiring.tools import built_in_tools
+
+        return built_in_tools(
+            self.config,
             accounts=self.accounts,
             agents=self.agents,
             approvals=self.approvals,
-            clock=clock,
+            clock=self.clock,
             fetcher=self.web_fetcher,
             inbox=self.inbox,
             outbox=self.outbox,
             senders=self.senders,
             sessions=self.sessions,
             skills=self.skills,
-            store=store,
+            store=self.store,
             turns=self.turns,
             files=self.attached.turns,
             env=self._env,
         )
-        self._build_automation()
 
     def _build_automation(self) -> None:
         self.automation = Automation(

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,13 @@ class Agent:
 
     async def events(self, text: str = "hi", *, session: str = "s1", **turn: Any) -> list[Any]:
         asked = replace(turn_of(text, **turn), session_id=session)
-        return [event async for event in self.runtime.run(asked)]
+        events: list[Any] = []
+        async with aclosing(self.runtime.run(asked)) as answering:
+            async for event in answering:
+                events.append(event)
+                if isinstance(event, Final | Failed):  # the path asks for no more after it
+                    break
+        return events
 
     async def say(self, text: str, *, session: str = "s1", **turn: Any) -> str:
         return said(await self.events(text, session=session, **turn))
@@ -269,8 +275,9 @@ async def test_a_callers_own_conversation_is_told_anew_each_time(make: Make):
     assert "User: more" in second["blocks"][0]["text"]
 
 
-async def test_a_session_is_loaded_by_the_next_program(make: Make, tmp_path: Path):
-    env = ENV | {"ACP_STORE": str(tmp_path)}
+@pytest.mark.parametrize("late", ["", "yes"])
+async def test_a_session_is_loaded_by_the_next_program(make: Make, tmp_path: Path, late: str):
+    env = ENV | {"ACP_STORE": str(tmp_path), "ACP_TELLS_LATE": late}
     first = make(env=env)
     before = await first.facts()
     await first.at_rest()

@@ -238,14 +238,21 @@ def test_models_list_tells_what_is_configured(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import asyncio, os, signal, sys
-from pathlib import Path
-from portico.config import load, resolve_paths
-from portico.server import serve
-loaded = load(resolve_paths(env={}, state_dir=Path(sys.argv[1])), env={})
-stop = lambda _server: os.kill(os.getpid(), signal.SIGTERM)
-assert asyncio.run(serve(loaded, env={}, on_ready=stop)) == 0
-heavy = ("pydantic_ai", "openai", "anthropic", "acp", "portico.agents.model.engine")
+import os, signal, sys
+from portico.observe.lean import import_structlog
+import_structlog()
+import portico.server
+from portico.cli.gateway import Run, run_gateway
+serve = portico.server.serve
+def served(loaded, *, env, on_ready):
+    stop = lambda _server: os.kill(os.getpid(), signal.SIGTERM)
+    return serve(loaded, env=env, on_ready=stop)
+portico.server.serve = served
+assert run_gateway(Run(state_dir=sys.argv[1])) == 0
+heavy = (
+    "pydantic_ai", "openai", "anthropic", "acp", "mcp", "portico.agents.model.engine",
+    "portico.wiring.tools", "cyclopts", "rich.console", "twisted.logger",
+)
 print("heavy", [name for name in heavy if name in sys.modules])
 """
 

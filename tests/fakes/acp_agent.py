@@ -56,9 +56,17 @@ class Sample:
         if not kept.is_file():
             raise ValueError("no such session")
         self.said[session_id] = json.loads(kept.read_text())
-        for text in self.said[session_id]:  # as the protocol has it: the story is told again
-            await self._say(session_id, f"replayed {text}")
+        telling = self._replay(session_id)
+        if os.environ.get("ACP_TELLS_LATE"):
+            self.telling = asyncio.create_task(telling)
+        else:  # as the protocol has it
+            await telling
         return schema.LoadSessionResponse()
+
+    async def _replay(self, session_id: str) -> None:
+        for text in list(self.said[session_id]):
+            await asyncio.sleep(0.02)
+            await self._say(session_id, f"replayed {text}")
 
     async def cancel(self, session_id: str, **_: Any) -> None:
         if session_id in self.cancelled:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from portico.cli.exit import ExitCode, Failure
+from portico.cli.output import print_failure
 
 if TYPE_CHECKING:
     from portico.client import ConnectionLost, ConnectRefused, Refused, TimedOut, Unreachable
@@ -13,6 +16,30 @@ if TYPE_CHECKING:
     from portico.lock import AlreadyRunning
 
 _REVEAL = "portico config get gateway.auth.token --reveal"
+
+
+def exit_code_of(work: Callable[[], int], *, as_json: bool) -> int:
+    """Do a command's work; print whatever ends it early and return the exit code."""
+    try:
+        return work()
+    except Failure as failure:
+        return _reported(failure, as_json=as_json)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep the interpreter from flushing into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        return _reported(explained, as_json=as_json)
+
+
+def _reported(failure: Failure, *, as_json: bool) -> int:
+    print_failure(failure, as_json=as_json)
+    return failure.exit_code
 
 
 def explain(error: Exception) -> Failure | None:

@@ -6,7 +6,6 @@ of the gateway. Exit codes: `portico.cli.exit`.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from portico import __version__
 from portico.cli.exit import ExitCode, Failure
-from portico.cli.output import print_failure
+from portico.cli.explain import exit_code_of
 
 # (group, name, where, summary). The summary is the first line of the command's docstring.
 COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
@@ -318,40 +317,19 @@ def build_app() -> App:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        return _run(arguments)
-    except Failure as failure:
-        return _report(failure, arguments)
-    except CycloptsError as error:
-        return _report(_usage(error, arguments), arguments)
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from flushing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
-    except Exception as error:
-        from portico.cli.explain import explain
-
-        explained = explain(error)
-        if explained is None:
-            raise
-        return _report(explained, arguments)
+    return exit_code_of(lambda: _run(arguments), as_json="--json" in arguments)
 
 
 def _run(arguments: list[str]) -> int:
     app = build_app()
     app.suppress_keyboard_interrupt = False
-    result: Any = app(
-        arguments, result_action="return_value", exit_on_error=False, print_error=False
-    )
+    try:
+        result: Any = app(
+            arguments, result_action="return_value", exit_on_error=False, print_error=False
+        )
+    except CycloptsError as error:
+        raise _usage(error, arguments) from error
     return result if isinstance(result, int) else ExitCode.OK
-
-
-def _report(failure: Failure, arguments: list[str]) -> int:
-    as_json = "--json" in arguments
-    print_failure(failure, as_json=as_json)
-    return failure.exit_code
 
 
 def _usage(error: CycloptsError, arguments: list[str]) -> Failure:

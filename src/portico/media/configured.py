@@ -14,10 +14,7 @@ from portico.agents.tools.registry import ToolRegistry
 from portico.clock import Clock
 from portico.media.files import MediaFiles
 from portico.media.outgoing import OutgoingMedia
-from portico.media.speech.elevenlabs import ElevenLabsSpeech
-from portico.media.speech.local import LocalSpeech
 from portico.media.speech.model import Engine, Persona
-from portico.media.speech.openai import OpenAISpeech
 from portico.media.speech.prefs import Preferences
 from portico.media.speech.service import Speech, SpeechSettings
 from portico.media.speech.tools import SpeechTools
@@ -28,6 +25,9 @@ if TYPE_CHECKING:
     from portico.config.live import Commit, LiveConfig
     from portico.config.model import PorticoConfig
     from portico.config.sections.tts import TtsPersona, TtsProvider
+    from portico.media.speech.elevenlabs import ElevenLabsSpeech
+    from portico.media.speech.local import LocalSpeech
+    from portico.media.speech.openai import OpenAISpeech
 
 log = structlog.get_logger()
 
@@ -143,6 +143,8 @@ def _engine(
 def _openai(
     name: str, one: TtsProvider, config: PorticoConfig, env: Mapping[str, str]
 ) -> OpenAISpeech:
+    from portico.media.speech.openai import OpenAISpeech
+
     known = OpenAISpeech()
     is_own = one.base_url is not None
     models = config.models.providers.get(name)
@@ -165,6 +167,8 @@ def _openai(
 
 
 def _elevenlabs(name: str, one: TtsProvider, env: Mapping[str, str]) -> ElevenLabsSpeech:
+    from portico.media.speech.elevenlabs import ElevenLabsSpeech
+
     known = ElevenLabsSpeech()
     own_key = None if one.base_url is not None else _key("elevenlabs", name, env)
     return ElevenLabsSpeech(
@@ -181,6 +185,8 @@ def _elevenlabs(name: str, one: TtsProvider, env: Mapping[str, str]) -> ElevenLa
 
 
 def _local(name: str, one: TtsProvider, env: Mapping[str, str]) -> LocalSpeech:
+    from portico.media.speech.local import LocalSpeech
+
     known = LocalSpeech()
     return LocalSpeech(
         id=name,

@@ -20,6 +20,7 @@ from portico.channels.model import InboundMessage
 from portico.clock import Clock
 from portico.config.checks import auth_mode
 from portico.events.presence import PresenceEntry
+from portico.fetch import FetchSettings
 from portico.ids import new_secret
 from portico.inbox.policy import DoorPolicy
 from portico.web.control_plane import SocketLimits
@@ -99,6 +100,19 @@ def openai_settings(config: PorticoConfig) -> OpenAISettings | None:
         responses_body_bytes=responses.max_body_bytes if responses.enabled else None,
         max_images=chat.max_image_parts,
         max_urls=responses.max_url_parts,
+    )
+
+
+def web_fetch_settings(config: PorticoConfig) -> FetchSettings:
+    """Return what agents may read of the web."""
+    fetch = config.tools.web.fetch
+    private = fetch.allow_private
+    return FetchSettings(
+        allow_private=private is True,
+        private_hosts=() if isinstance(private, bool) else private,
+        timeout_s=fetch.timeout_seconds,
+        max_redirects=fetch.max_redirects,
+        headers={"user-agent": fetch.user_agent} if fetch.user_agent else {},
     )
 
 

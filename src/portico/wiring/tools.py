@@ -1,4 +1,4 @@
-"""From the configuration to the built-in tools of agents: each is constructed here and registered.
+"""From the configuration to the built-in tools of agents, when tools are first asked for.
 
 Not here: what the tools do, who may use them (`agents/tools/policy.py`), tools of MCP servers.
 """
@@ -25,7 +25,7 @@ from portico.agents.tools.web import WebLimits, WebTools
 from portico.channels.tools import AccountShown, ChannelTools
 from portico.channels.webchat import CHANNEL as WEBCHAT
 from portico.chat.tools import AgentTalk
-from portico.fetch import Fetcher, FetchSettings
+from portico.fetch import Fetcher
 from portico.outbox.actions import MessageActions
 from portico.outbox.tools import MessageTools
 from portico.sessions.reach import Reach, ReachRules
@@ -36,7 +36,6 @@ from portico.wiring.agents import exec_rules
 if TYPE_CHECKING:
     from portico.agents.service import Agents
     from portico.agents.skills.service import Skills
-    from portico.agents.tools.registry import ToolRegistry
     from portico.approvals.service import Approvals
     from portico.channels.accounts.service import Accounts
     from portico.channels.registry import ChannelRegistry
@@ -50,8 +49,7 @@ if TYPE_CHECKING:
     from portico.turns.service import Turns
 
 
-def add_built_in_tools(
-    registry: ToolRegistry,
+def built_in_tools(
     config: PorticoConfig,
     *,
     accounts: Accounts,
@@ -68,8 +66,8 @@ def add_built_in_tools(
     turns: Turns,
     files: TurnFiles,
     env: Mapping[str, str],
-) -> None:
-    """Construct every built-in tool and register it.
+) -> list[object]:
+    """Construct the features with built-in tools.
 
     Args:
         env: its `PATH` is where programs are looked for; container engines need some of it.
@@ -84,7 +82,7 @@ def add_built_in_tools(
     usual = exec_settings(config, "")
     programs = {entry.id: exec_settings(config, entry.id) for entry in config.agents.roster()}
     web = WebTools(fetcher=fetcher, reader=reader, limits=web_limits(config))
-    for feature in (
+    return [
         SessionTools(
             sessions=sessions,
             reach=reach,
@@ -126,8 +124,7 @@ def add_built_in_tools(
             engine_env={name: env[name] for name in ENGINE_VARIABLES if name in env},
             variables_for=skills.variables,
         ),
-    ):
-        registry.add(feature)
+    ]
 
 
 def exec_settings(config: PorticoConfig, agent_id: str) -> ExecSettings:
@@ -160,19 +157,6 @@ def reach_rules(config: PorticoConfig) -> ReachRules:
         visibility=tools.sessions.visibility,
         agent_to_agent=tools.agent_to_agent.enabled,
         agents=tools.agent_to_agent.allow,
-    )
-
-
-def web_settings(config: PorticoConfig) -> FetchSettings:
-    """Return what agents may read of the web."""
-    fetch = config.tools.web.fetch
-    private = fetch.allow_private
-    return FetchSettings(
-        allow_private=private is True,
-        private_hosts=() if isinstance(private, bool) else private,
-        timeout_s=fetch.timeout_seconds,
-        max_redirects=fetch.max_redirects,
-        headers={"user-agent": fetch.user_agent} if fetch.user_agent else {},
     )
 
 

@@ -4,6 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from portico.cli.commands import gateway_run
+from portico.cli.gateway import run_gateway
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_run, "become", run_gateway)
+
 
 @pytest.fixture
 def file(home: Path) -> Path:

@@ -60,8 +60,14 @@ import asyncio, json, os, signal, sys
 from pathlib import Path
 from portico.config import load, resolve_paths
 from portico.config.sections.base import Section
-from portico.server import serve
+from portico import server
 
+class Used(server.Gateway):
+    def open(self):
+        super().open()
+        self.toolbox.registry.declared()  # an agent asks for its tools
+
+server.Gateway = Used
 loaded = load(resolve_paths(env={}, state_dir=Path(sys.argv[1])), env={})
 loaded.require_startable()
 read = set()
@@ -74,7 +80,7 @@ def noting(self, name):
 
 Section.__getattribute__ = noting
 stop = lambda _server: os.kill(os.getpid(), signal.SIGTERM)
-assert asyncio.run(serve(loaded, env={}, on_ready=stop)) == 0
+assert asyncio.run(server.serve(loaded, env={}, on_ready=stop)) == 0
 print(json.dumps(sorted(read)))
 """
 

@@ -35,6 +35,8 @@ Permit = Callable[[Mapping[str, Any], list[Option]], Awaitable[Option | None]]
 MAX_PERMISSIONS = 16
 MAX_UNASKED = 100_000
 """Updates outside of an answer; a session that is loaded tells its whole story."""
+TOLD_S = 0.25
+"""A session that was loaded has been told when nothing more came for so long."""
 AUTH_REQUIRED = -32000
 MAX_DETAIL_CHARS = 1_000
 
@@ -109,7 +111,15 @@ class AcpClient:
         except Refused:
             return False
         self.session_id = session_id
+        await self._until_told()
         return True
+
+    async def _until_told(self) -> None:
+        # The story comes before the answer, says the protocol; Gemini CLI goes on after it.
+        told = -1
+        while told < self._unasked:
+            told = self._unasked
+            await asyncio.sleep(TOLD_S)
 
     def open(self, talk: Talk, updates: Updates, permit: Permit) -> None:
         """Let what the program says go to a turn from now on."""
@@ -186,7 +196,7 @@ class AcpClient:
             return refused
         if not isinstance(call, dict) or len(self._asking) >= MAX_PERMISSIONS:
             return refused
-        for event in self._updates.tool({**call, "status": "pending"}):
+        for event in self._updates.asked(call):
             talk.put(event)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the library runs each request in one

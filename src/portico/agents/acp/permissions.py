@@ -63,6 +63,16 @@ def command_text(title: str, kind: str | None, raw_input: Any) -> str:
     return f"{about}\n{shown}" if shown else about
 
 
+def changes(content: Any) -> list[dict[str, Any]]:
+    """Return what a call would change in files, as far as its content says so."""
+    listed = content if isinstance(content, list) else []
+    return [
+        {"path": one.get("path"), "old": one.get("oldText"), "new": one.get("newText")}
+        for one in listed
+        if isinstance(one, dict) and one.get("type") == "diff"
+    ]
+
+
 def _command(raw_input: Any) -> str | None:
     if not isinstance(raw_input, dict):
         return None

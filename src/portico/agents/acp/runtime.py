@@ -27,7 +27,7 @@ import structlog
 
 from portico.agents.acp import store as acp_store
 from portico.agents.acp.content import EARLIER_MESSAGES, Block, prompt_of
-from portico.agents.acp.permissions import Option, at_once, chosen, command_text, decisions
+from portico.agents.acp.permissions import Option, at_once, changes, chosen, command_text, decisions
 from portico.agents.acp.pool import Pool
 from portico.agents.acp.settings import AcpSettings
 from portico.agents.acp.talk import Done, Talk
@@ -117,8 +117,8 @@ class AcpRuntime:
             worker.client.open(talk, updates, partial(self._permit, doing))
             answering = self._tasks.start(worker.client.prompt(blocks, talk), name="acp.prompt")
             async for event in self._answer(doing):
+                is_over = isinstance(event, Final | Failed)  # nobody may ask for more
                 yield event
-            is_over = True
         except AcpTrouble as trouble:
             is_over = not trouble.is_program
             yield self._failed(turn, trouble, worker)
@@ -225,7 +225,9 @@ class AcpRuntime:
         turn, kind = doing.turn, call.get("kind")
         asked = ApprovalAsked(
             command=command_text(
-                str(call.get("title") or ""), str(kind) if kind else None, call.get("rawInput")
+                str(call.get("title") or ""),
+                str(kind) if kind else None,
+                call.get("rawInput") or changes(call.get("content")),
             ),
             cwd=self._settings.cwd,
             agent_id=turn.agent_id,

@@ -1,7 +1,8 @@
 """What a program says of its work, as the events of a turn.
 
 Guarantees: takes any JSON; what it does not know it passes over. Each tool call begins once and
-ends at most once, whatever the order in which the program tells of it.
+ends at most once, whatever the order in which the program tells of it. A call that is announced
+begins with the next word about it: programs announce one while its arguments are still coming.
 
 Source: Agent Client Protocol, "session/update", "Tool calls", "Agent plan".
 """
@@ -9,6 +10,7 @@ Source: Agent Client Protocol, "session/update", "Tool calls", "Agent plan".
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -25,11 +27,47 @@ from portico.agents.runtime import (
 HARMLESS_KINDS = frozenset({"read", "search", "think"})
 OUTSIDE_KINDS = frozenset({"fetch", "other"})
 """Kinds whose results come from elsewhere, or may: pages, other programs' tools."""
+KINDS = HARMLESS_KINDS | OUTSIDE_KINDS | {"edit", "delete", "move", "execute", "switch_mode"}
 MAX_KEPT_CHARS = 100_000
 """Of what a tool was given, and of what it returned."""
 MAX_DEPTH = 64
 MAX_TOOLS = 2_000
 MAX_NAME_CHARS = 200
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is known of a tool call."""
+
+    name: str = ""
+    kinds: set[str] = field(default_factory=set)
+    given: Any = None
+    has_begun: bool = False
+    has_ended: bool = False
+
+    @property
+    def is_harmless(self) -> bool:
+        return bool(self.kinds) and self.kinds <= HARMLESS_KINDS
+
+    @property
+    def is_outside(self) -> bool:
+        return not self.kinds or bool(self.kinds & OUTSIDE_KINDS)
+
+    def learn(self, call: Mapping[str, Any]) -> None:
+        # The first title is often the tool's name; later ones say what it is about.
+        if not self.name:
+            self.name = _line(call.get("name")) or _line(call.get("title"))
+        if kind := _line(call.get("kind")):
+            self.kinds.add(kind if kind in KINDS else "unknown")
+        if not self.has_begun and call.get("rawInput") not in (None, {}):
+            self.given = _bounded(call["rawInput"])
+
+    def began(self, call_id: str) -> ToolStarted:
+        self.has_begun = True
+        self.name = self.name or min(self.kinds, default="other")
+        given, self.given = self.given, None
+        arguments = given if isinstance(given, dict) else {} if given is None else {"input": given}
+        return ToolStarted(call_id, self.name, arguments, side_effects=not self.is_harmless)
 
 
 class Updates:
@@ -40,9 +78,7 @@ class Updates:
     """
 
     def __init__(self) -> None:
-        self._kinds: dict[str, str] = {}
-        self._names: dict[str, str] = {}
-        self._running: set[str] = set()
+        self._calls: dict[str, _Call] = {}
         self.has_read_outside = False
 
     def events(self, update: Mapping[str, Any]) -> Iterator[AgentEvent]:
@@ -55,44 +91,48 @@ class Updates:
                 if text := _text(update.get("content")):
                     yield ThinkingDelta(text)
             case "tool_call" | "tool_call_update":
-                yield from self.tool(update)
+                yield from self._tool(update)
             case "plan":
                 yield from _plan(update.get("entries"))
             case _:
                 return
 
-    def tool(self, call: Mapping[str, Any]) -> Iterator[AgentEvent]:
-        """Yield what is new about a tool call."""
-        call_id = call.get("toolCallId")
+    def asked(self, call: Mapping[str, Any]) -> Iterator[AgentEvent]:
+        """Yield what is new about a tool call that a permission is asked for."""
+        yield from self._tool({**call, "status": "in_progress"})
+
+    def _tool(self, update: Mapping[str, Any]) -> Iterator[AgentEvent]:
+        call_id, status = update.get("toolCallId"), update.get("status")
         if not isinstance(call_id, str) or not call_id:
             return
-        if call_id not in self._names:
-            if len(self._names) >= MAX_TOOLS:
+        call = self._calls.get(call_id)
+        is_announced = call is None and status in (None, "pending")
+        if call is None:
+            if len(self._calls) >= MAX_TOOLS:
                 return
-            yield self._began(call_id, call)
-        if call.get("status") in ("completed", "failed") and call_id in self._running:
-            yield self._finished(call_id, call)
+            call = self._calls[call_id] = _Call()
+        call.learn(update)
+        if is_announced:
+            return
+        if not call.has_begun:
+            yield call.began(call_id)
+        if status in ("completed", "failed") and not call.has_ended:
+            yield self._ended(call_id, call, update)
 
-    def _began(self, call_id: str, call: Mapping[str, Any]) -> ToolStarted:
-        kind = str(call.get("kind") or "other")
-        name = " ".join(str(call.get("title") or kind).split())[:MAX_NAME_CHARS]
-        self._kinds[call_id], self._names[call_id] = kind, name
-        self._running.add(call_id)
-        given = _bounded(call.get("rawInput"))
-        arguments = given if isinstance(given, dict) else {} if given is None else {"input": given}
-        return ToolStarted(call_id, name, arguments, side_effects=kind not in HARMLESS_KINDS)
-
-    def _finished(self, call_id: str, call: Mapping[str, Any]) -> ToolFinished:
-        self._running.discard(call_id)
-        is_outside = self._kinds[call_id] in OUTSIDE_KINDS
-        self.has_read_outside = self.has_read_outside or is_outside
+    def _ended(self, call_id: str, call: _Call, update: Mapping[str, Any]) -> ToolFinished:
+        call.has_ended = True
+        self.has_read_outside = self.has_read_outside or call.is_outside
         return ToolFinished(
             call_id,
-            self._names[call_id],
-            _result(call),
-            is_error=call["status"] == "failed",
-            is_untrusted=is_outside,
+            call.name,
+            _result(update),
+            is_error=update["status"] == "failed",
+            is_untrusted=call.is_outside,
         )
+
+
+def _line(value: Any) -> str:
+    return " ".join(value.split())[:MAX_NAME_CHARS] if isinstance(value, str) else ""
 
 
 def _result(call: Mapping[str, Any]) -> Any:

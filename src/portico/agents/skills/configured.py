@@ -5,11 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from portico.agents.brain.qmd import Qmd
-from portico.agents.brain.tools import SKILL as BRAIN
-from portico.agents.brain.tools import BrainTools
 from portico.agents.service import Agents
 from portico.agents.skills.folders import FolderLimits
 from portico.agents.skills.installing.archive import SizeLimits
@@ -21,14 +18,8 @@ from portico.agents.skills.installing.uploads import Uploads
 from portico.agents.skills.readiness import Entry, Host, SkillSettings
 from portico.agents.skills.rpc import SkillMethods
 from portico.agents.skills.service import Skills
-from portico.agents.skills.tools import SkillTools
 from portico.agents.skills.updating import SkillUpdateMethods
-from portico.agents.todo.tools import TodoTools
-from portico.agents.tools.registry import ToolRegistry
 from portico.agents.tools.toolbox import Toolbox
-from portico.agents.webhooks.sender import WebhookSender
-from portico.agents.webhooks.tools import SKILL as WEBHOOKS
-from portico.agents.webhooks.tools import WebhookTools
 from portico.clock import Clock
 from portico.config.keypath import get_at, parse_path
 from portico.fetch import Fetched, Fetcher, FetchSettings
@@ -57,7 +48,13 @@ def build_skills(
         clock=clock,
         changed=changed,
     )
-    add_skill_tools(toolbox.registry, skills=skills, workspace_of=workspace_of, clock=clock)
+
+    def tools() -> list[object]:
+        from portico.agents.skills.toolset import skill_tools
+
+        return skill_tools(skills=skills, workspace_of=workspace_of, clock=clock)
+
+    toolbox.registry.add_later(tools)
 
     def stage(new: LoadedConfig) -> Commit:
         settings = skill_settings(new.require())
@@ -65,31 +62,6 @@ def build_skills(
 
     live.follow("skills", "agents", stage=stage)
     return skills
-
-
-def add_skill_tools(
-    registry: ToolRegistry,
-    *,
-    skills: Skills,
-    workspace_of: Callable[[str], str | None],
-    clock: Clock,
-) -> None:
-    """Construct the tools that bundled skills work with, and register them."""
-
-    def config_of(name: str) -> Callable[[], Mapping[str, Any] | None]:
-        def config() -> Mapping[str, Any] | None:
-            entry = skills.settings.entries.get(name) or Entry()
-            return None if entry.enabled is False else entry.config
-
-        return config
-
-    for feature in (
-        SkillTools(skills),
-        TodoTools(workspace_of=workspace_of, clock=clock),
-        WebhookTools(config=config_of(WEBHOOKS), sender=WebhookSender(clock=clock), clock=clock),
-        BrainTools(config=config_of(BRAIN), qmd=Qmd(env=skills.host.env, clock=clock)),
-    ):
-        registry.add(feature)
 
 
 def build_skill_methods(

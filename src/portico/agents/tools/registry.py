@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from portico.agents.tools.contract import Tool, tools_of
@@ -21,6 +22,7 @@ class ToolRegistry:
     def __init__(self) -> None:
         self._tools: dict[str, Tool] = {}
         self._sources: list[ToolSource] = []
+        self._later: list[Callable[[], Iterable[object]]] = []
 
     def add(self, feature: object) -> None:
         """Register every declared tool of a feature object.
@@ -33,17 +35,27 @@ class ToolRegistry:
                 raise TypeError(f"tool {tool.name} is registered twice")
             self._tools[tool.name] = tool
 
+    def add_later(self, build: Callable[[], Iterable[object]]) -> None:
+        """Construct and register features when tools are first asked for.
+
+        A gateway whose agents use no tools does without their modules.
+        """
+        self._later.append(build)
+
     def add_source(self, source: ToolSource) -> None:
         """Ask a source as well; a tool of our own wins over one of the same name."""
         self._sources.append(source)
 
     def declared(self) -> list[Tool]:
         """Return the tools of the gateway's own features."""
+        while self._later:
+            for feature in self._later.pop(0)():
+                self.add(feature)
         return [*self._tools.values()]
 
     async def every(self) -> dict[str, Tool]:
         """Return every tool there is now, by name."""
-        found = dict(self._tools)
+        found = {tool.name: tool for tool in self.declared()}
         for source in self._sources:
             for tool in await source.tools():
                 found.setdefault(tool.name, tool)

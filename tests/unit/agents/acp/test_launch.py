@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from portico.agents.acp.launch import find_program
+from portico.agents.acp.launch import find_program, tied
+
+needs_setpriv = pytest.mark.skipif(not tied([]), reason="setpriv of util-linux is not installed")
 
 
 @pytest.fixture
@@ -32,3 +37,35 @@ def test_what_cannot_be_run_is_no_program(program: Path) -> None:
     program.chmod(0o644)
     assert find_program(str(program), cwd=None, path=None) is None
     assert find_program("agent", cwd=None, path=str(program.parent)) is None
+
+
+def run(script: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        tied(["sh", "-c", script, "sh", "a b", "$HOME"]),
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        start_new_session=True,
+    )
+
+
+@needs_setpriv
+def test_a_tied_program_has_its_arguments_and_its_pipes() -> None:
+    done = run('cat; printf "%s|" "$@"; echo words >&2; exit 3', "input")
+    assert (done.stdout, done.stderr, done.returncode) == ("inputa b|$HOME|", "words\n", 3)
+
+
+@needs_setpriv
+def test_a_tied_program_may_take_its_time_to_end() -> None:
+    script = "trap 'sleep 0.3; echo in peace; exit 4' TERM; echo up; sleep 30 & wait"
+    with subprocess.Popen(
+        tied(["sh", "-c", script]), stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGTERM)  # to who guards it alone: it goes on
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stdout.read() == "in peace\n"
+        assert process.wait(20) == 4

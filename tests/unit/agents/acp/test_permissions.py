@@ -10,6 +10,7 @@ from portico.agents.acp.permissions import (
     MAX_VALUE_CHARS,
     Option,
     at_once,
+    changes,
     chosen,
     command_text,
     decisions,
@@ -85,3 +86,12 @@ def test_a_command_is_never_cut_and_other_values_say_that_they_are() -> None:
     assert "… (7 characters more)" in command_text("Write", "edit", {"content": [long]})
     assert command_text("", "edit", None) == "edit"
     assert command_text("", None, None) == "use a tool"
+
+
+def test_what_would_change_in_files_is_shown_where_nothing_else_is() -> None:
+    diff = {"type": "diff", "path": "/a", "oldText": "x", "newText": "y" * (MAX_VALUE_CHARS + 1)}
+    shown = command_text("Writing", "edit", changes([diff, {"type": "content"}, "odd"]))
+    assert shown.startswith("Writing\n")
+    assert '"path": "/a"' in shown
+    assert "1 characters more" in shown
+    assert changes(None) == changes([{"type": "content"}]) == []

@@ -116,6 +116,36 @@ def test_kinds_say_what_a_tool_may_do(
     assert finished.result == {"code": 1}
 
 
+def test_an_announced_call_begins_with_what_is_said_of_it_next() -> None:
+    announced = call(status="pending", kind="execute", title="bash", rawInput={"cwd": "/"})
+    assert told(announced) == []
+    events = told(
+        announced,
+        call(sessionUpdate="tool_call_update", title="ls", rawInput={"command": "ls", "cwd": "/"}),
+        call(sessionUpdate="tool_call_update", title="ls", rawInput={"command": "later"}),
+    )
+    assert events == [ToolStarted("c", "bash", {"command": "ls", "cwd": "/"}, side_effects=True)]
+
+
+def test_a_call_that_is_under_way_or_asked_about_has_begun() -> None:
+    begun = ToolStarted("c", "Bash", {"a": 1}, side_effects=True)
+    given = {"title": "Run it", "name": "Bash", "kind": "execute", "rawInput": {"a": 1}}
+    assert told(call(status="in_progress", **given)) == [begun]
+    updates = Updates()
+    assert list(updates.asked(call(status="pending", **given))) == [begun]
+    assert list(updates.events(call(status="pending", **given))) == []
+
+
+def test_a_kind_that_changes_does_not_make_a_call_harmless() -> None:
+    started, finished = told(
+        call(kind="fetch"), call(kind="read"), call(status="completed", rawOutput="page")
+    )
+    assert isinstance(started, ToolStarted)
+    assert isinstance(finished, ToolFinished)
+    assert started.side_effects is True
+    assert finished.is_untrusted is True
+
+
 def test_what_a_tool_changed_is_named() -> None:
     diff = {"type": "diff", "path": "/a.py", "oldText": "", "newText": "x"}
     _, finished = told(call(kind="edit"), call(status="completed", content=[diff]))
@@ -138,7 +168,8 @@ def test_what_is_too_large_or_too_deep_is_not_kept_whole() -> None:
 
 
 def test_the_number_of_tools_is_bounded() -> None:
-    events = told(*(call(toolCallId=str(number)) for number in range(MAX_TOOLS + 10)))
+    many = (call(toolCallId=str(number), status="in_progress") for number in range(MAX_TOOLS + 10))
+    events = told(*many)
     assert len(events) == MAX_TOOLS
 
 

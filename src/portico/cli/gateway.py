@@ -1,0 +1,190 @@
+"""The gateway's own process: what `portico run` becomes once it has understood its command line.
+
+The library that reads command lines stays behind: in a process that runs for months it would be
+9 MB for nothing. The process id, the terminal and the environment stay the same.
+
+Not here: what the gateway is made of, signals and draining (`portico.app`, `portico.server`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from portico import __version__
+from portico.cli.exit import Failure
+from portico.cli.explain import exit_code_of
+from portico.cli.output import note, print_fields, print_json
+
+if TYPE_CHECKING:
+    from portico.config import ConfigPaths, FirstRun, LoadedConfig
+    from portico.server import ServerInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What the command line said; `None`: as configured."""
+
+    port: int | None = None
+    bind: str | None = None
+    verbose: bool = False
+    config: str | None = None
+    state_dir: str | None = None
+    json: bool = False
+
+
+def become(run: Run) -> NoReturn:
+    """Replace this process by a gateway's."""
+    options = takewhile(lambda word: word not in {"-m", sys.argv[0]}, sys.orig_argv[1:])
+    # Where the command came from is on the module path only if Python itself had put it there.
+    safe = () if os.getcwd() in sys.path[:1] else ("-P",)  # noqa: PTH109  # as Python spells it
+    words = [sys.executable, *options, *safe, "-m", "portico.cli.gateway", json.dumps(asdict(run))]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, words)  # noqa: S606  # our own interpreter, no shell
+
+
+def run_gateway(run: Run) -> int:
+    """Run a gateway until a signal ends it; return the exit code.
+
+    Raises:
+        ConfigError: the configuration is broken or unsafe.
+        AlreadyRunning: another gateway has the state directory.
+        Failure: the port is taken.
+    """
+    from portico.config import ensure_first_run, ensure_token, load_or_last_good, resolve_paths
+
+    paths = resolve_paths(env=os.environ, config=run.config, state_dir=run.state_dir)
+    first = ensure_first_run(paths)
+    overrides = {"gateway.port": run.port, "gateway.bind": run.bind}
+    overrides |= {"logging.level": "debug" if run.verbose else None}
+    chosen: dict[str, Any] = {key: value for key, value in overrides.items() if value is not None}
+    with _objects_that_stay():
+        loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
+        if ensure_token(loaded, env=os.environ):
+            note(f"note: made gateway.auth.token in {paths.config_file}: it had none")
+            loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
+        _report(loaded)
+        loaded.require_startable()
+        return _serve(loaded, first, as_json=run.json)
+
+
+@contextlib.contextmanager
+def _objects_that_stay() -> Iterator[None]:
+    """Collect no garbage until the gateway is ready: nearly all that is made by then stays."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _report(loaded: LoadedConfig) -> None:
+    for issue in (*loaded.startup_issues, *loaded.warnings):
+        if issue.severity == "warning":
+            note(f"warning: {issue.render()}")
+    if idle := [issue.path for issue in loaded.warnings if issue.severity == "note"]:
+        note(f"note: accepted, but not used by this version: {', '.join(idle)}")
+    if loaded.from_last_good:
+        for issue in loaded.issues:
+            note(f"error: {issue.render()}")
+        note(f"warning: running with the last good configuration, {loaded.paths.last_good}")
+
+
+def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
+    import asyncio
+
+    import uvloop
+
+    from portico.config import remember_good
+    from portico.observe.lean import import_structlog
+
+    import_structlog()
+    from portico.server import serve
+
+    def on_ready(server: ServerInfo) -> None:
+        gc.freeze()  # no collection looks at any of it again
+        gc.enable()
+        if not loaded.from_last_good:
+            remember_good(loaded)
+        if as_json:
+            print_json(_ready(server, loaded.paths), indent=None)
+        else:
+            _banner(server, loaded, first)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(serve(loaded, env=os.environ, on_ready=on_ready))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _port_taken(loaded.require().gateway.port) from None
+        raise
+
+
+def _port_taken(port: int) -> Failure:
+    from portico.cli.doctor.host_checks import owner_name
+
+    return Failure(
+        f"Port {port} is taken by {owner_name(port)}.",
+        code="port.taken",
+        next_step=f"Stop it, or use another port: portico run --port {port + 1}",
+    )
+
+
+def _ready(server: ServerInfo, paths: ConfigPaths) -> dict[str, Any]:
+    return {
+        "event": "ready",
+        "version": __version__,
+        "pid": server.pid,
+        "url": server.http_url,
+        "wsUrl": server.ws_url,
+        "config": str(paths.config_file),
+        "stateDir": str(paths.state_dir),
+        "log": str(paths.log_file),
+    }
+
+
+def _banner(server: ServerInfo, loaded: LoadedConfig, first: FirstRun) -> None:
+    config = loaded.require()
+    agent = config.agents.default_id()
+    # The token belongs on the owner's screen, not in whatever a pipe writes to.
+    page = server.ui_url if sys.stdout.isatty() else server.http_url + "/"
+    _title(f"Portico {__version__}")
+    print_fields(
+        (
+            ("  Page", page),
+            ("  WebSocket", server.ws_url),
+            ("  Agent", f"{agent} ({config.agents.runtime_for(agent).type})"),
+            ("  Config", f"{loaded.paths.config_file}{' (new)' if first.created else ''}"),
+            ("  State", loaded.paths.state_dir),
+            ("  Log", config.logging.file or loaded.paths.log_file),
+        )
+    )
+    if page != server.ui_url:
+        print("\n  The page asks for the token: portico config get gateway.auth.token --reveal")
+    print("\n  Stop with Ctrl-C.\n", flush=True)
+
+
+def _title(text: str) -> None:
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        print(f"\n  \x1b[1;36m⌂ {text}\x1b[0m\n")
+    else:
+        print(f"\n  {text}\n")
+
+
+def main() -> int:
+    """Run the gateway that the one argument describes."""
+    run = Run(**json.loads(sys.argv[1]))
+    return exit_code_of(lambda: run_gateway(run), as_json=run.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
