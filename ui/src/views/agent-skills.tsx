@@ -19,12 +19,14 @@ export function AgentSkills({ load, flip }: Props): JSX.Element | null {
   const store = useStore()
   const [rows, setRows] = useState<readonly SkillRow[]>([])
   const [problem, setProblem] = useState('')
-  const read = (): void => {
+  // What a switch was set to, until the gateway has said what is: it does not jump back meanwhile.
+  const [wanted, setWanted] = useState<ReadonlyMap<string, boolean>>(new Map())
+  const read = (): Promise<void> =>
     load().then(setRows, (error: unknown) => setProblem(sayError(error)))
-  }
-  useEffect(read, [])
+  useEffect(() => void read(), [])
   const change = async (row: SkillRow): Promise<void> => {
     const on = row.standing === 'off'
+    setWanted((now) => new Map(now).set(row.key, on))
     try {
       await flip(row.key, on)
       setProblem('')
@@ -32,7 +34,8 @@ export function AgentSkills({ load, flip }: Props): JSX.Element | null {
     } catch (error) {
       setProblem(sayError(error))
     }
-    read()
+    await read()
+    setWanted((now) => new Map([...now].filter(([key]) => key !== row.key)))
   }
   if (rows.length === 0 && problem === '') return null
   const ready = rows.filter((row) => row.standing === 'ready').length
@@ -44,7 +47,7 @@ export function AgentSkills({ load, flip }: Props): JSX.Element | null {
         {rows.map((row) => (
           <li key={row.key}>
             <label>
-              <input type="checkbox" checked={row.standing !== 'off'} onChange={() => void change(row)} />
+              <input type="checkbox" checked={wanted.get(row.key) ?? row.standing !== 'off'} onChange={() => void change(row)} />
               <span>
                 <b>{row.emoji} {row.name}</b> {SAID[row.standing] !== '' && <span class="tag">{SAID[row.standing]}</span>}
                 <span class="quiet">{row.description}</span>

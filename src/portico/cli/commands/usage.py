@@ -74,7 +74,8 @@ def _print_usage(report: Mapping[str, Any]) -> None:
         f"{_usd(totals['totalCost'])}, {said:,} message{'' if said == 1 else 's'}"
     )
     if totals["missingCostEntries"]:
-        print(f"{totals['missingCostEntries']:,} runs have no known price.")
+        runs = totals["missingCostEntries"]
+        print(f"{runs:,} {'run has' if runs == 1 else 'runs have'} no known price.")
     if not sums["daily"]:
         return
     daily = [
