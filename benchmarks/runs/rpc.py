@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.figures import Aim, Figure
 from benchmarks.servers import Bench, Pair
 
-TRIVIAL = "last-heartbeat"
+TRIVIAL = "sessions.unsubscribe"
 CONNECTIONS = 16
 
 
