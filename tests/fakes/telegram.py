@@ -298,6 +298,10 @@ class FakeTelegram:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for server in self._server.servers:
             server.close()
+        await asyncio.sleep(0)  # who was let in a moment ago is connected now
+        for connection in [*self._server.server_state.connections]:
+            connection.transport.abort()  # who still waits for updates would keep the loop open
+        await asyncio.sleep(0)
 
     def _start(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

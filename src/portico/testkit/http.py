@@ -23,6 +23,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 MAX_HEAD_BYTES = 64 * 1024
+TURNS_TO_BEGIN = 5
 _REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"}
 
 
@@ -95,6 +96,8 @@ class FakeHttp(abc.ABC):
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
+        for _turn in range(TURNS_TO_BEGIN):  # who was let in a moment ago has no handler yet
+            await asyncio.sleep(0)
         self.cut_all()
         for task in [*self._handlers]:
             task.cancel()
