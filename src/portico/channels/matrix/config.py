@@ -5,37 +5,30 @@ Source: OpenClaw configuration reference, `channels.matrix`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 from typing_extensions import override
 
-from portico.config.sections.base import Section, group, setting
-from portico.config.sections.channels import AccountConfig, DmPolicy, GroupRules, Ids
+from portico.channels.openclaw import ConversationRules, DirectRules, put_in_place
+from portico.config.sections.base import group, setting
+from portico.config.sections.channels import AccountConfig, Ids
 
 USER_ID = r"^@[^:\s]+:\S+$"
 
 
-class RoomRules(GroupRules):
+class RoomRules(ConversationRules):
     """One room, as OpenClaw writes it."""
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         {"account", "allowBots", "autoReply", "skills", "systemPrompt"}
     )
 
-    allow: bool | None = setting(None, "The same as enabled.", reload="hot")
-    users: Ids | None = setting(None, "The same as allowFrom.", reload="hot")
 
-
-class DirectMessages(Section):
+class DirectMessages(DirectRules):
     """Direct messages, as OpenClaw writes it."""
 
     not_used: ClassVar[frozenset[str]] = frozenset({"sessionScope", "threadReplies"})
-
-    enabled: bool = setting(True, "false: dmPolicy is disabled.", reload="hot")
-    policy: DmPolicy | None = setting(None, "The same as dmPolicy.", reload="hot")
-    allow_from: Ids | None = setting(None, "The same as allowFrom.", reload="hot")
 
 
 class MatrixAccount(AccountConfig):
@@ -138,17 +131,7 @@ class MatrixAccount(AccountConfig):
     @classmethod
     def _as_openclaw_writes_it(cls, given: Any) -> Any:
         """Put what is under `rooms` and `dm` where all channels have it."""
-        if not isinstance(given, Mapping):
-            return given
-        whole = dict(given)
-        if isinstance(named := given.get("rooms"), Mapping):
-            rules = {name: _renamed(value, _RULES) for name, value in named.items()}
-            whole["groups"] = {**rules, **(given.get("groups") or {})}
-        if isinstance(direct := given.get("dm"), Mapping):
-            whole = {**_renamed(direct, _DIRECT), **whole}
-            if direct.get("enabled") is False:
-                whole["dmPolicy"] = "disabled"
-        return whole
+        return put_in_place(given, conversations="rooms")
 
     @property
     def quotes(self) -> bool:
@@ -164,17 +147,3 @@ class MatrixAccount(AccountConfig):
         ):
             return None
         return "accessToken, or userId and password: one of them is needed to log in"
-
-
-_RULES = {
-    "allow": "enabled",
-    "users": "allowFrom",
-    **{name: name for name in ("enabled", "allowFrom", "requireMention", "agent", "tools")},
-}
-_DIRECT = {"policy": "dmPolicy", "allowFrom": "allowFrom"}
-
-
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    return {names[key]: item for key, item in value.items() if key in names}

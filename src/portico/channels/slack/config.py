@@ -5,37 +5,30 @@ Source: OpenClaw configuration reference, `channels.slack`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 from typing_extensions import override
 
 from portico.channels.model import PeerKind
-from portico.config.sections.base import Section, group, setting
-from portico.config.sections.channels import AccountConfig, DmPolicy, GroupRules, Ids
+from portico.channels.openclaw import ConversationRules, DirectRules, put_in_place
+from portico.config.sections.base import group, setting
+from portico.config.sections.channels import AccountConfig
 
 API = "https://slack.com/api/"
 ReplyToMode = Literal["off", "first", "all", "batched"]
 
 
-class ChannelRules(GroupRules):
+class ChannelRules(ConversationRules):
     """One channel, as OpenClaw writes it."""
 
     not_used: ClassVar[frozenset[str]] = frozenset({"skills", "systemPrompt", "allowBots"})
 
-    allow: bool | None = setting(None, "The same as enabled.", reload="hot")
-    users: Ids | None = setting(None, "The same as allowFrom.", reload="hot")
 
-
-class DirectMessages(Section):
+class DirectMessages(DirectRules):
     """Direct messages, as OpenClaw writes it."""
 
     not_used: ClassVar[frozenset[str]] = frozenset({"groupEnabled", "groupChannels", "replyToMode"})
-
-    enabled: bool = setting(True, "false: dmPolicy is disabled.", reload="hot")
-    policy: DmPolicy | None = setting(None, "The same as dmPolicy.", reload="hot")
-    allow_from: Ids | None = setting(None, "The same as allowFrom.", reload="hot")
 
 
 class SlackAccount(AccountConfig):
@@ -135,17 +128,7 @@ class SlackAccount(AccountConfig):
     @classmethod
     def _as_openclaw_writes_it(cls, given: Any) -> Any:
         """Put what is under `channels` and `dm` where all channels have it."""
-        if not isinstance(given, Mapping):
-            return given
-        whole = dict(given)
-        if isinstance(named := given.get("channels"), Mapping):
-            rules = {name: _renamed(value, _RULES) for name, value in named.items()}
-            whole["groups"] = {**rules, **(given.get("groups") or {})}
-        if isinstance(direct := given.get("dm"), Mapping):
-            whole = {**_renamed(direct, _DIRECT), **whole}
-            if direct.get("enabled") is False:
-                whole["dmPolicy"] = "disabled"
-        return whole
+        return put_in_place(given, conversations="channels")
 
     @property
     @override
@@ -166,17 +149,3 @@ class SlackAccount(AccountConfig):
     def replies_in_thread(self, kind: PeerKind) -> bool:
         """Whether answers go into a thread under the message."""
         return self.reply_to_mode_by_chat_type.get(kind, self.reply_to_mode) != "off"
-
-
-_RULES = {
-    "allow": "enabled",
-    "users": "allowFrom",
-    **{name: name for name in ("enabled", "allowFrom", "requireMention", "agent", "tools")},
-}
-_DIRECT = {"policy": "dmPolicy", "allowFrom": "allowFrom"}
-
-
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    return {names[key]: item for key, item in value.items() if key in names}
