@@ -178,7 +178,8 @@ async def _accept(database: Path, batches: int) -> Figure:
     from portico.agents.runtime import TurnRequest
     from portico.channels.model import InboundMessage, Peer
     from portico.clock import SystemClock
-    from portico.inbox.service import Inbox, Routing
+    from portico.inbox.model import Routing
+    from portico.inbox.service import Inbox
     from portico.store import open_store
 
     store = open_store(f"sqlite:///{database}")

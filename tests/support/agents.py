@@ -20,8 +20,8 @@ from portico.agents.tools.toolbox import Done
 from portico.app import Gateway
 from portico.auth.model import Principal
 from portico.channels.model import Attachment, InboundMessage, Peer, PeerKind
+from portico.inbox.model import Routing
 from portico.inbox.policy import OPEN_DOOR
-from portico.inbox.service import Routing
 from portico.protocol import keys
 from portico.protocol.scopes import Role, expand
 from portico.rpc.call import Call

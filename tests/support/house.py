@@ -36,7 +36,8 @@ from portico.clock import SystemClock
 from portico.events.hub import Hub, Subscription
 from portico.events.presence import Presence, PresenceEntry, StateVersion
 from portico.ids import ConnId
-from portico.inbox.service import Admitted, Inbox
+from portico.inbox.model import Admitted
+from portico.inbox.service import Inbox
 from portico.outbox.life import RetryPolicy
 from portico.outbox.rpc import SendMethods
 from portico.outbox.service import Outbox

@@ -23,8 +23,9 @@ from portico.channels.contract import Channel, Outgoing, Receipt
 from portico.channels.model import InboundMessage, Peer, QueueMode, ReplyRoute
 from portico.events.hub import Hub, Subscription
 from portico.ids import ConnId
+from portico.inbox.model import Accepted, Admitted, Routing
 from portico.inbox.policy import OPEN_DOOR, DoorPolicy
-from portico.inbox.service import Accepted, Admitted, Inbox, Routing
+from portico.inbox.service import Inbox
 from portico.outbox.life import RetryPolicy
 from portico.outbox.service import Outbox
 from portico.protocol.scopes import Scope

@@ -24,7 +24,8 @@ from portico.chat.attachments import AttachmentLimits, accept_attachments
 from portico.chat.commands import is_stop, parse_fresh
 from portico.clock import Clock
 from portico.events.hub import Hub
-from portico.inbox.service import Accepted, Inbox, Routing
+from portico.inbox.model import Accepted, Routing
+from portico.inbox.service import Inbox
 from portico.protocol.errors import Forbidden, InvalidRequest, Unavailable
 from portico.protocol.keys import DmScope
 from portico.protocol.scopes import Scope

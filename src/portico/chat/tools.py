@@ -24,8 +24,9 @@ from portico.agents.service import Agents
 from portico.agents.tools.contract import ToolArgs, ToolCall, ToolError, ToolOutput, tool
 from portico.channels.model import InboundMessage, Peer
 from portico.channels.registry import DEFAULT_ACCOUNT
+from portico.inbox.model import Accepted, Routing
 from portico.inbox.policy import OPEN_DOOR
-from portico.inbox.service import Accepted, Inbox, Routing
+from portico.inbox.service import Inbox
 from portico.protocol import keys
 from portico.protocol.errors import GatewayError
 from portico.sessions.mutations import chat_type_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from portico.channels.model import InboundMessage
-from portico.inbox.service import Routing
+from portico.inbox.model import Routing
 from portico.protocol import keys
 from portico.protocol.keys import DmScope
 

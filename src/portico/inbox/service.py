@@ -14,19 +14,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam, delete, select
 
 from portico.agents.runtime import TurnRequest
-from portico.channels.admission import Decision, Effect, Policy, Verdict
-from portico.channels.model import Attachment, DropPolicy, InboundMessage, QueueMode, ReplyRoute
+from portico.channels.admission import Decision, Policy, Verdict
+from portico.channels.model import Attachment, InboundMessage, ReplyRoute
 from portico.clock import Clock
 from portico.ids import new_id
 from portico.inbox import console
 from portico.inbox.console import MessageRow
+from portico.inbox.contents import bare, body_of, fingerprint_of, has_bytes, searchable_text
+from portico.inbox.model import Accepted, Admitted, FilePort, FilesInRows, LanePort, Routing
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.tables import messages
 from portico.observe.metrics import Metrics
@@ -87,117 +89,6 @@ _FORGET = statement(
     )
     .returning(messages.c.message_id)
 )
-
-
-class LanePort(Protocol):
-    """The lanes, as far as the inbox needs them. `T` is what `enqueue` hands to `begin`."""
-
-    def enqueue(self, message: Admitted) -> Work[Any]:
-        """The work that puts the message's turn into its lane."""
-        ...
-
-    def begin(self, enqueued: Any) -> None:
-        """Act on what was committed."""
-        ...
-
-
-class FilePort(Protocol):
-    """The store of what people attach, as far as the inbox needs it."""
-
-    async def keep(
-        self, message: InboundMessage, request: TurnRequest, *, must: bool
-    ) -> tuple[InboundMessage, TurnRequest]:
-        """Keep the bytes of a message, and return it with their names in their place."""
-        ...
-
-    def refer(
-        self,
-        message: InboundMessage,
-        request: TurnRequest,
-        *,
-        message_id: str,
-        session_key: str,
-        now: int,
-    ) -> Work[None]:
-        """The work that records what a message refers to."""
-        ...
-
-
-class FilesInRows:
-    """Leaves files where they are: in the rows of their messages."""
-
-    async def keep(
-        self,
-        message: InboundMessage,
-        request: TurnRequest,
-        *,
-        must: bool,
-    ) -> tuple[InboundMessage, TurnRequest]:
-        """Return them as they are."""
-        return message, request
-
-    def refer(self, message: InboundMessage, request: TurnRequest, **_where: Any) -> Work[None]:
-        """Nothing."""
-        yield from ()
-
-
-@dataclass(frozen=True, slots=True)
-class Routing:
-    """Where an admitted message goes.
-
-    Attributes:
-        run_id: what the client calls the run, when it chose; else one is made.
-        queue_mode, drop, expires_at: how it waits when the lane is busy; `None`: as configured.
-        asked: where the message came from, when the agent was found by bindings: a repeat is the
-            same message even if they have changed since. `None`: the sender chose the session.
-        keeps_route: no person wrote this message, so what the session knows of where its last one
-            came from stays.
-    """
-
-    session_key: str
-    agent_id: str
-    run_id: str | None = None
-    queue_mode: QueueMode | None = None
-    drop: DropPolicy | None = None
-    expires_at: int | None = None
-    created_via: str = "operator"
-    asked: str | None = None
-    keeps_route: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A message that will be answered, with everything a lane needs to know."""
-
-    run_id: str
-    routing: Routing
-    request: TurnRequest
-    reply_route: ReplyRoute
-    fingerprint: str
-    channel: str
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of a message.
-
-    Attributes:
-        verdict: admitted, kept as context or refused; only what is admitted has a run.
-        duplicate: it was accepted before; `run_id` is the first one's.
-        is_retold: it was accepted before with another content, and that one counts.
-        reason: why it is not answered, when it is not.
-        turn: what the lane port's `enqueue` returned; `None` for duplicates and context.
-    """
-
-    message_id: str
-    run_id: str | None
-    session_key: str
-    verdict: Verdict
-    duplicate: bool = False
-    is_retold: bool = False
-    reason: str | None = None
-    turn: Any = None
-    effect: Effect | None = None
 
 
 class Inbox:
@@ -294,7 +185,7 @@ class Inbox:
                 raise TypeError("this inbox was given nothing that routes")
             routing = self._route(message)
         judge = policy or self._policies(message.channel, message.account)
-        if _has_bytes(message) and await self._refuses(judge, message):
+        if has_bytes(message) and await self._refuses(judge, message):
             message, request = bare(message), msgspec.structs.replace(request, prior=())
         message, request = await self._files.keep(message, request, must=must)
         accepted = await self._store.write(
@@ -313,7 +204,7 @@ class Inbox:
         return (await self._judged(judge, message)).verdict
 
     async def _judged(self, judge: Policy, message: InboundMessage) -> Decision:
-        now, searchable = self._clock.now_ms(), _searchable(message)
+        now, searchable = self._clock.now_ms(), searchable_text(message)
         return await self._store.read(judge.judge, message, searchable=searchable, now=now)
 
     def admit(
@@ -343,11 +234,11 @@ class Inbox:
     ) -> Work[Accepted]:
         if beside is not None:
             yield from beside()
-        decision = yield from policy.judge(message, searchable=_searchable(message), now=now)
+        decision = yield from policy.judge(message, searchable=searchable_text(message), now=now)
         admitted = decision.verdict is Verdict.ADMIT
         run_id = (routing.run_id or new_id("run")) if admitted else None
         route = message.reply_route
-        fingerprint = _fingerprint(message, request, routing)
+        fingerprint = fingerprint_of(message, request, routing)
         message_id = new_id("msg")
         inserted = yield _INSERT(
             message_id=message_id,
@@ -359,7 +250,7 @@ class Inbox:
             peer_id=message.peer.id,
             thread_id=message.thread_id,
             sender=message.sender,
-            body=_body(message),
+            body=body_of(message),
             state={Verdict.ADMIT: "queued", Verdict.CONTEXT: "context"}.get(
                 decision.verdict, "refused"
             ),
@@ -553,50 +444,3 @@ def _keep_as_context(
             **transcript.marked(is_untrusted=is_untrusted),
         },
     )
-
-
-def _body(message: InboundMessage) -> str:
-    body: dict[str, Any] = {"text": message.text, "parts": message.parts}
-    more = {
-        "attachments": [*map(_named, message.attachments)] or None,
-        "senderName": message.sender_name,
-        "externalId": message.external_id,
-        "replyTo": message.reply_to,
-        "sentAt": message.sent_at_ms,
-        "isUntrusted": message.is_untrusted,
-    }
-    body.update({name: value for name, value in more.items() if value is not None})
-    return msgspec.json.encode(body).decode()
-
-
-def bare(message: InboundMessage) -> InboundMessage:
-    """Return a message without the bytes of its files; their names stay."""
-    return msgspec.structs.replace(
-        message,
-        attachments=tuple(map(_named, message.attachments)),
-        parts=tuple({k: v for k, v in part.items() if k != "data"} for part in message.parts),
-    )
-
-
-def _has_bytes(message: InboundMessage) -> bool:
-    in_parts = any(part.get("data") for part in message.parts)
-    return in_parts or any(one.has_bytes for one in message.attachments)
-
-
-def _named(attachment: Attachment) -> Attachment:
-    return msgspec.structs.replace(attachment, content=None, data=None)
-
-
-def _searchable(message: InboundMessage) -> str:
-    texts = [message.text, *(str(part.get("text", "")) for part in message.parts)]
-    return "\n".join(texts)
-
-
-def _fingerprint(message: InboundMessage, request: TurnRequest, routing: Routing) -> str:
-    files = tuple(msgspec.structs.replace(file, note=None) for file in message.attachments)
-    asked = (message.text, message.parts, files, message.sender, message.thread_id)
-    how = (request.system_prompt, request.late_context, request.model, request.thinking)
-    where = (routing.session_key, routing.agent_id) if routing.asked is None else (routing.asked,)
-    told = (request.prior,) if request.prior else ()  # without it, fingerprints stay as they were
-    whole = msgspec.json.encode((asked, how, where, *told))
-    return hashlib.blake2b(whole, digest_size=16).hexdigest()

@@ -29,7 +29,8 @@ from portico.channels.registry import ChannelRegistry
 from portico.clock import SystemClock
 from portico.config.channels import AccountEntry
 from portico.inbox.channels import ChannelIntake
-from portico.inbox.service import Admitted, Inbox, Routing
+from portico.inbox.model import Admitted, Routing
+from portico.inbox.service import Inbox
 from portico.outbox.life import DeliveryState, RetryPolicy
 from portico.outbox.service import Outbox
 from portico.outbox.store import Delivery

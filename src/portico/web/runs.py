@@ -9,7 +9,7 @@ from typing import Protocol
 
 from portico.agents.runtime import TurnRequest
 from portico.channels.model import InboundMessage, ReplyRoute
-from portico.inbox.service import Accepted, Routing
+from portico.inbox.model import Accepted, Routing
 from portico.turns.feed import Ended, RunFeed, Started, Step
 from portico.turns.model import TurnRow
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from portico.inbox.service import Admitted
+from portico.inbox.model import Admitted
 from portico.store import Work
 from portico.turns.model import Enqueued, NewTurn
 from portico.turns.service import Turns

@@ -57,7 +57,7 @@ async def test_the_reply_route_is_frozen(store: Store) -> None:
 async def test_a_run_gets_an_id_when_nobody_chose_one(sqlite_store: Store) -> None:
     async with Path(sqlite_store) as path:
         from portico.channels.model import InboundMessage
-        from portico.inbox.service import Routing
+        from portico.inbox.model import Routing
 
         accepted = await path.inbox.accept(
             InboundMessage(

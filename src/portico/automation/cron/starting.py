@@ -34,7 +34,8 @@ from portico.automation.cron.store import Run, new_run
 from portico.channels.model import InboundMessage
 from portico.channels.registry import ChannelRegistry
 from portico.clock import Clock
-from portico.inbox.service import Accepted, Inbox, Routing
+from portico.inbox.model import Accepted, Routing
+from portico.inbox.service import Inbox
 from portico.outbox.service import Outbox
 from portico.store import Store, Work
 

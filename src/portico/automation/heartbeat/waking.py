@@ -21,7 +21,8 @@ from portico.channels.model import InboundMessage, Peer
 from portico.channels.registry import DEFAULT_ACCOUNT, ChannelRegistry
 from portico.clock import Clock
 from portico.ids import new_id
-from portico.inbox.service import Inbox, Routing
+from portico.inbox.model import Routing
+from portico.inbox.service import Inbox
 from portico.protocol import keys
 from portico.protocol.errors import Overloaded
 from portico.sessions.service import Sessions

@@ -39,7 +39,8 @@ from portico.channels.model import InboundMessage, Peer
 from portico.channels.registry import DEFAULT_ACCOUNT, ChannelRegistry
 from portico.clock import Clock
 from portico.ids import new_id
-from portico.inbox.service import Accepted, Inbox, Routing
+from portico.inbox.model import Accepted, Routing
+from portico.inbox.service import Inbox
 from portico.protocol.errors import Forbidden, IdempotencyMismatch, InvalidRequest
 from portico.store import Store
 from portico.turns.life import TurnState

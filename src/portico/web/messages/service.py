@@ -26,8 +26,8 @@ from portico.agents.service import Agents
 from portico.channels.model import InboundMessage, Peer
 from portico.clock import Clock
 from portico.ids import new_id
+from portico.inbox.model import Routing
 from portico.inbox.policy import DoorPolicy, Verdict
-from portico.inbox.service import Routing
 from portico.protocol import keys
 from portico.protocol.errors import (
     IdempotencyMismatch,

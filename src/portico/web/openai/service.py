@@ -20,7 +20,7 @@ from portico.agents.runtime import TurnRequest
 from portico.channels.model import InboundMessage, Peer
 from portico.clock import Clock
 from portico.ids import new_id
-from portico.inbox.service import Routing
+from portico.inbox.model import Routing
 from portico.protocol import keys
 from portico.protocol.errors import Unavailable
 from portico.turns.feed import Step

@@ -15,7 +15,7 @@ from portico.channels.accounts import store as account_store
 from portico.channels.model import InboundMessage, Peer, ReplyRoute
 from portico.config.sections.channels import AccountConfig
 from portico.inbox.channels import ChannelIntake
-from portico.inbox.service import Routing
+from portico.inbox.model import Routing
 from portico.protocol.errors import InvalidRequest, TooManyAttempts
 from portico.store import Store, Work
 from tests.support.clock import FakeClock
