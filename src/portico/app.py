@@ -17,6 +17,7 @@ from portico.agents.mcp.servers import McpServers
 from portico.agents.skills.configured import build_skills
 from portico.agents.workspace.starting import start_workspaces
 from portico.approvals.service import Approvals
+from portico.audit.service import Audit
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
 from portico.automation.assembly import Automation
@@ -61,6 +62,7 @@ from portico.wiring.lanes import ConfiguredLanes
 from portico.wiring.methods import build_methods
 from portico.wiring.settings import (
     approval_settings,
+    audit_retention,
     auth_settings,
     exec_policy,
     message_api_policy,
@@ -107,6 +109,8 @@ class Gateway:
         self.store_url = self.config.store.url or f"sqlite:///{paths.database}"
         self.store = open_store(self.store_url, self.metrics)
         self.alone = self.store_url.startswith("sqlite:")
+        self.audit = Audit(self.store, clock=self.clock, retention=audit_retention(self.config))
+        self.live.follow("audit", stage=self._stage_audit)
         self.hub = Hub(
             epoch=self.boot_id,
             window=limits.replay_events,
@@ -324,6 +328,10 @@ class Gateway:
         self.live.follow("agents", stage=self._stage_heartbeats)
         self.live.follow("hooks", stage=self._stage_hooks)
 
+    def _stage_audit(self, loaded: LoadedConfig) -> Commit:
+        retention = audit_retention(loaded.require())
+        return lambda: self.audit.configure(retention)
+
     def _stage_heartbeats(self, loaded: LoadedConfig) -> Commit:
         settings = heartbeat_settings(loaded.require())
         return lambda: self.automation.configure(settings)
@@ -350,6 +358,7 @@ class Gateway:
             self.config,
             approvals=self.approvals,
             attached=self.attached.store,
+            audit=self.audit,
             budgets=self.budgets,
             channels=self.channels,
             clock=self.clock,
@@ -365,6 +374,7 @@ class Gateway:
             self._loaded,
             agents=self.agents,
             approvals=self.approvals,
+            audit=self.audit,
             automation=self.automation,
             budgets=self.budgets,
             channels=self.channels,

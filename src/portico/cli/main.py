@@ -244,6 +244,12 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "Print the configuration's JSON Schema or reference page.",
     ),
     ("config", "path", "config:path", "Print where the configuration and the state are."),
+    (
+        "audit",
+        "list",
+        "audit:list_changes",
+        "List who changed what on the gateway, the latest first.",
+    ),
     ("mcp", "list", "mcp:list_servers", "List the MCP servers whose tools agents may use."),
     (
         "mcp",
@@ -278,6 +284,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("system", "Events, heartbeats and who is here.", "portico system heartbeat last"),
     ("logs", "Read the gateway's log.", "portico logs tail --follow"),
     ("config", "Read and change the configuration.", "portico config get gateway.port"),
+    ("audit", "Who changed what.", "portico audit list"),
     ("mcp", "The Model Context Protocol, both ways.", "portico mcp list"),
     ("import", "Take over the configuration of another program.", "portico import openclaw"),
     ("protocol", "The wire protocol, for other programs.", "portico protocol export"),

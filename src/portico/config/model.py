@@ -22,6 +22,7 @@ from portico.config.sections.agents import (
     RuntimeConfig,
 )
 from portico.config.sections.approvals import Approvals
+from portico.config.sections.audit import Audit
 from portico.config.sections.automation import ActiveHours, Cron, Heartbeat, RunLog
 from portico.config.sections.base import Section, group, setting
 from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
@@ -84,6 +85,7 @@ class PorticoConfig(Section):
     cron: Cron = group(Cron, "Jobs that run on a schedule.")
     hooks: Hooks = group(Hooks, "What other programs tell agents over HTTP.")
     budgets: Budgets = group(Budgets, "How much may be spent.")
+    audit: Audit = group(Audit, "The record of who changed what.")
     store: Store = group(Store, "Where the rows live.")
     logging: Logging = group(Logging, "The log.")
 
@@ -112,6 +114,7 @@ __all__ = [
     "AgentEntry",
     "Agents",
     "Approvals",
+    "Audit",
     "Auth",
     "Binding",
     "BindingMatch",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from portico.agents.acp import store as acp_store
 from portico.approvals.service import Approvals
+from portico.audit.service import Audit
 from portico.automation.cron.assembly import Cron
 from portico.budgets.service import Budgets
 from portico.clock import Clock
@@ -31,6 +32,7 @@ def build_housekeeping(
     *,
     approvals: Approvals,
     attached: MediaStore,
+    audit: Audit,
     budgets: Budgets,
     channels: ChannelParts,
     clock: Clock,
@@ -62,6 +64,7 @@ def build_housekeeping(
             "cron.sessions": cron.retention.forget_sessions,
             "media": lambda: asyncio.to_thread(media_files.forget),
             "attached files": attached.sweep,
+            "audit": audit.forget,
         },
         tasks=tasks,
     )

@@ -17,6 +17,7 @@ from portico.agents.tools.toolbox import Toolbox
 from portico.approvals.rpc import ApprovalMethods
 from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals
+from portico.audit.service import Audit
 from portico.automation.assembly import Automation
 from portico.budgets.rpc import BudgetMethods
 from portico.budgets.service import Budgets
@@ -42,6 +43,7 @@ from portico.rpc.method import Registry
 from portico.sessions.rpc import SessionMethods
 from portico.sessions.rpc_read import SessionReadMethods
 from portico.sessions.service import Sessions
+from portico.settings.rpc_audit import AuditMethods
 from portico.store import Store
 from portico.system.health import HealthService
 from portico.system.rpc import SystemMethods, SystemSettings
@@ -59,6 +61,7 @@ def build_methods(
     *,
     agents: Agents,
     approvals: Approvals,
+    audit: Audit,
     automation: Automation,
     budgets: Budgets,
     channels: ChannelParts,
@@ -132,6 +135,7 @@ def build_methods(
         *channels.methods(),
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),
+        AuditMethods(audit),
         *automation.methods,
     ):
         registry.add(feature)

@@ -14,6 +14,7 @@ import structlog
 from portico import __version__
 from portico.approvals.policy import ExecPolicy
 from portico.approvals.service import ApprovalSettings
+from portico.audit.service import Retention
 from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import AuthSettings
 from portico.channels.model import InboundMessage
@@ -54,6 +55,11 @@ def approval_settings(config: PorticoConfig) -> ApprovalSettings:
     """Return how approvals are asked for."""
     given = config.approvals
     return ApprovalSettings(given.timeout_seconds, given.wait_for_client, given.max_pending)
+
+
+def audit_retention(config: PorticoConfig) -> Retention:
+    """Return how long changes are remembered."""
+    return Retention(days=config.audit.retention_days, entries=config.audit.max_entries)
 
 
 def auth_settings(config: PorticoConfig) -> AuthSettings:
