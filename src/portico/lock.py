@@ -25,13 +25,18 @@ _ACQUIRE_STEP_S: Final = 0.02
 
 
 class LockInfo(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What the lock file says about its holder. `port` 0 and `url` "": not listening yet."""
+    """What the lock file says about its holder. `port` 0 and `url` "": not listening yet.
+
+    Attributes:
+        addresses: every URL the gateway can be reached at, `url` first.
+    """
 
     pid: int
     port: int
     started_at: int
     url: str = ""
     version: str = ""
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

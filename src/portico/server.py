@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 import uvicorn
 
-from portico import __version__
+from portico import __version__, bind
 from portico.app import Gateway
 from portico.clock import SystemClock
 from portico.lock import LockInfo, acquire
@@ -32,20 +32,24 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-BACKLOG = 2048
 EXIT_OK = 0
 EXIT_STOPPED_NOW = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Where a running gateway is. `ui_url` carries the token: for the owner only."""
+    """Where a running gateway is. `ui_url` carries the token: for the owner only.
+
+    Attributes:
+        addresses: every URL it can be reached at; `http_url`, the one for this machine, first.
+    """
 
     http_url: str
     ws_url: str
     ui_url: str
     port: int
     pid: int
+    addresses: tuple[str, ...] = ()
 
 
 class _HttpServer(uvicorn.Server):
@@ -75,18 +79,20 @@ async def serve(
 
     Raises:
         AlreadyRunning: another gateway has this state directory.
-        OSError: the port cannot be bound.
+        OSError: an address or the port cannot be bound.
     """
     config = loaded.require()
     started_at = SystemClock().now_ms()
     lock = acquire(loaded.paths.lock_file, LockInfo(os.getpid(), 0, started_at, "", __version__))
     close_log = _open_log(loaded)
     try:
-        listener = listen(bind_host(config), config.gateway.port)
-        info = describe(config, listener)
-        lock.update(LockInfo(info.pid, info.port, started_at, info.http_url, __version__))
+        listeners = listen(config)
+        info = describe(config, listeners)
+        lock.update(
+            LockInfo(info.pid, info.port, started_at, info.http_url, __version__, info.addresses)
+        )
         gateway = Gateway(loaded, env=env)
-        return await _run(gateway, listener, info, on_ready)
+        return await _run(gateway, listeners, info, on_ready)
     finally:
         close_log()
         lock.release()
@@ -103,13 +109,13 @@ def _open_log(loaded: LoadedConfig) -> Callable[[], None]:
 
 async def _run(
     gateway: Gateway,
-    listener: socket.socket,
+    listeners: Sequence[socket.socket],
     info: ServerInfo,
     on_ready: Callable[[ServerInfo], None],
 ) -> int:
     stop = StopSignal()
     server = _HttpServer(_uvicorn_config(gateway))
-    serving = gateway.tasks.start(server.serve(sockets=[listener]), name="http")
+    serving = gateway.tasks.start(server.serve(sockets=list(listeners)), name="http")
     with stop.listening():
         await gateway.start()
         await server.listening.wait()
@@ -156,48 +162,29 @@ class StopSignal:
         self.requested.set()
 
 
-def bind_host(config: PorticoConfig) -> str:
-    """Return the address to listen on for `gateway.bind`."""
-    match config.gateway.bind:
-        case "lan":
-            return "0.0.0.0"  # noqa: S104  # asked for, and refused at start without real auth
-        case "custom":
-            return config.gateway.custom_bind_host or "127.0.0.1"
-        case _:
-            return "127.0.0.1"
+def listen(config: PorticoConfig) -> tuple[socket.socket, ...]:
+    """Bind the sockets the configuration asks for."""
+    chosen = bind.choose(config)
+    if chosen.note:
+        log.warning("gateway.bind", mode=config.gateway.bind, note=chosen.note)
+    return bind.listen(chosen.hosts, config.gateway.port)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a listening socket; port 0 picks a free one."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    return listener
-
-
-def describe(config: PorticoConfig, listener: socket.socket) -> ServerInfo:
-    """Return where a listening gateway can be reached from this machine."""
-    host, port = listener.getsockname()[:2]
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # compared, not bound
-    shown = f"[{shown}]" if ":" in shown else shown
+def describe(config: PorticoConfig, listeners: Sequence[socket.socket]) -> ServerInfo:
+    """Return where a listening gateway can be reached."""
     tls = "s" if config.gateway.tls.enabled else ""
-    base = f"http{tls}://{shown}:{port}"
+    addresses = bind.urls(listeners, f"http{tls}")
+    base = addresses[0]
     path = config.gateway.control_ui.base_path.rstrip("/")
     token = config.gateway.auth.token
     fragment = f"#token={token}" if token else ""
     return ServerInfo(
         http_url=base,
-        ws_url=f"ws{tls}://{shown}:{port}/",
+        ws_url=f"ws{base.removeprefix('http')}/",
         ui_url=f"{base}{path}/{fragment}",
-        port=port,
+        port=int(listeners[0].getsockname()[1]),
         pid=os.getpid(),
+        addresses=addresses,
     )
 
 
@@ -213,7 +200,7 @@ def _uvicorn_config(gateway: Gateway) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
+        backlog=bind.BACKLOG,
         timeout_graceful_shutdown=2,
         ssl_certfile=tls.cert_path if tls.enabled else None,
         ssl_keyfile=tls.key_path if tls.enabled else None,

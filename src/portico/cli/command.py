@@ -93,6 +93,14 @@ class Remote(Local):
         str | None,
         Parameter(help="Its password. [env: PORTICO_GATEWAY_PASSWORD]", group="Gateway"),
     ] = None
+    tls_fingerprint: Annotated[
+        str | None,
+        Parameter(
+            help="SHA-256 of its certificate: believe this one and no other. "
+            "[env: PORTICO_GATEWAY_TLS_FINGERPRINT]",
+            group="Gateway",
+        ),
+    ] = None
     timeout: Annotated[
         float | None,
         Parameter(help="Seconds to wait for an answer. [default: 10]", group="Gateway"),

@@ -126,6 +126,8 @@ def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise _port_taken(loaded.require().gateway.port) from None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise _no_such_address(error.filename) from None
         raise
 
 
@@ -139,6 +141,14 @@ def _port_taken(port: int) -> Failure:
     )
 
 
+def _no_such_address(host: str | None) -> Failure:
+    return Failure(
+        f"This machine does not have the address {host}.",
+        code="bind.address",
+        next_step="Set gateway.customBindHost to one it has, or gateway.bind to loopback or lan",
+    )
+
+
 def _ready(server: ServerInfo, paths: ConfigPaths) -> dict[str, Any]:
     return {
         "event": "ready",
@@ -146,6 +156,7 @@ def _ready(server: ServerInfo, paths: ConfigPaths) -> dict[str, Any]:
         "pid": server.pid,
         "url": server.http_url,
         "wsUrl": server.ws_url,
+        "addresses": list(server.addresses),
         "config": str(paths.config_file),
         "stateDir": str(paths.state_dir),
         "log": str(paths.log_file),
@@ -162,6 +173,7 @@ def _banner(server: ServerInfo, loaded: LoadedConfig, first: FirstRun) -> None:
         (
             ("  Page", page),
             ("  WebSocket", server.ws_url),
+            ("  Also at", ", ".join(server.addresses[1:]) or None),
             ("  Agent", f"{agent} ({config.agents.runtime_for(agent).type})"),
             ("  Config", f"{loaded.paths.config_file}{' (new)' if first.created else ''}"),
             ("  State", loaded.paths.state_dir),

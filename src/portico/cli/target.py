@@ -5,7 +5,8 @@ Order: `--url`, then `PORTICO_GATEWAY_URL`, then `gateway.remote.url` when the c
 else the configured port.
 
 Guarantees: the secret of this machine's configuration is never sent to another machine; a remote
-connection is signed with this machine's device key.
+connection is signed with this machine's device key; a fingerprint, wherever it comes from, is
+compared before anything is sent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import platform
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def resolve_target(to: Remote, env: Mapping[str, str] | None = None) -> Target:
     """Decide which gateway is meant.
 
     Raises:
-        Failure: the URL makes no sense.
+        Failure: the URL or the fingerprint makes no sense.
     """
     env = os.environ if env is None else env
     paths = paths_of(to, env)
@@ -68,6 +69,16 @@ def resolve_target(to: Remote, env: Mapping[str, str] | None = None) -> Target:
         password=to.password or env.get("PORTICO_GATEWAY_PASSWORD"),
     )
     explicit = to.url or env.get("PORTICO_GATEWAY_URL")
+    pin = to.tls_fingerprint or env.get("PORTICO_GATEWAY_TLS_FINGERPRINT")
+    if pin is not None:
+        target = _target(explicit, paths, given, env)
+        return replace(target, tls=_pinned(target.url, pin))
+    return _target(explicit, paths, given, env)
+
+
+def _target(
+    explicit: str | None, paths: ConfigPaths, given: Credentials, env: Mapping[str, str]
+) -> Target:
     if explicit is not None:
         url = websocket_url(explicit)
         if given or not is_loopback(url):
@@ -83,10 +94,33 @@ def _configured(paths: ConfigPaths, given: Credentials, env: Mapping[str, str]) 
     remote = _section(gateway, "remote")
     if gateway.get("mode") == "remote" and isinstance(remote.get("url"), str):
         theirs = Credentials(token=remote.get("token"), password=remote.get("password"))
-        return Target(websocket_url(remote["url"]), given or theirs, paths)
+        url, pin = websocket_url(remote["url"]), remote.get("tlsFingerprint")
+        tls = _pinned(url, pin) if isinstance(pin, str) else None
+        return Target(url, given or theirs, paths, tls)
     url = running_url(paths) or _local_url(gateway)
     credentials = given or _local_credentials(loaded)
     return Target(url, credentials, paths, _tls(url, paths, env), is_own=True)
+
+
+def _pinned(url: str, fingerprint: str) -> ssl.SSLContext:
+    from portico.client.pinning import pinned
+
+    if not url.startswith("wss"):
+        raise Failure(
+            f"{url} has no certificate that a fingerprint could be compared with.",
+            code="usage.fingerprint",
+            next_step=f"Use wss{url.removeprefix('ws')}, or leave the fingerprint out",
+            exit_code=ExitCode.USAGE,
+        )
+    try:
+        return pinned(fingerprint)
+    except ValueError as error:
+        raise Failure(
+            f"{fingerprint} is not the fingerprint of a certificate: {error}.",
+            code="usage.fingerprint",
+            next_step="portico gateway status shows it, on the gateway's machine",
+            exit_code=ExitCode.USAGE,
+        ) from None
 
 
 def websocket_url(text: str) -> str:

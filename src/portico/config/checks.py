@@ -203,14 +203,6 @@ def _bind_issues(config: PorticoConfig) -> Iterator[Issue]:
             "set gateway.customBindHost to an IP address of this machine",
             "bind.host",
         )
-    if gateway.bind in {"tailnet", "auto"}:
-        yield Issue(
-            Severity.WARNING,
-            "gateway.bind",
-            f"bind {gateway.bind} means loopback in this version: only this machine is let in",
-            'set gateway.bind to "loopback", "lan", or "custom" with gateway.customBindHost',
-            "bind.loopback",
-        )
     if gateway.http.open and not is_loopback_bind(config):
         yield Issue(
             Severity.WARNING,

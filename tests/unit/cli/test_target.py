@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,29 @@ def test_remote_connection_is_signed_and_a_local_one_is_not(env: dict[str, str])
     assert not key.exists()
     assert client_settings(remote, timeout_s=1).device is not None
     assert key.stat().st_mode & 0o777 == 0o600
+
+
+PIN = "ab" * 32
+
+
+def test_a_fingerprint_is_compared_wherever_it_comes_from(env: dict[str, str]) -> None:
+    remote = {"url": "https://g.example", "tlsFingerprint": PIN}
+    write(env, json.dumps({"gateway": {"mode": "remote", "remote": remote}}))
+    by_option = resolve_target(Remote(url="wss://h.example", tls_fingerprint=PIN), env)
+    by_file = resolve_target(Remote(), env)
+    by_env = resolve_target(
+        Remote(url="wss://h.example"), env | {"PORTICO_GATEWAY_TLS_FINGERPRINT": PIN}
+    )
+    for target in (by_option, by_file, by_env):
+        assert target.tls is not None
+        assert target.tls.sslobject_class.__name__ == "PinnedObject"
+    assert resolve_target(Remote(url="wss://h.example"), env).tls is None
+
+
+@pytest.mark.parametrize(("url", "pin"), [("ws://h.example", PIN), ("wss://h.example", "abc")])
+def test_a_fingerprint_that_cannot_be_compared_is_a_usage_error(
+    url: str, pin: str, env: dict[str, str]
+) -> None:
+    with pytest.raises(Failure) as caught:
+        resolve_target(Remote(url=url, tls_fingerprint=pin), env)
+    assert caught.value.exit_code == ExitCode.USAGE

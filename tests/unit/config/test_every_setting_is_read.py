@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 import portico
 from portico.config.fields import all_fields
 from portico.config.model import PorticoConfig
@@ -34,6 +36,7 @@ READ_ELSEWHERE = {
     "RemoteGateway.url": FROM_THE_TREE,
     "RemoteGateway.token": FROM_THE_TREE,
     "RemoteGateway.password": FROM_THE_TREE,
+    "RemoteGateway.tls_fingerprint": FROM_THE_TREE,
     "HookMapping.id": "for people who read the file",
     "ChannelDefaults.dm_policy": EVERY_ACCOUNT,
     "ChannelDefaults.group_policy": EVERY_ACCOUNT,
@@ -185,6 +188,6 @@ def test_what_is_read_elsewhere_is_named_there() -> None:
     )
     for setting, why in READ_ELSEWHERE.items():
         name = setting.partition(".")[2]
-        pattern = rf'"{name}"' if why is FROM_THE_TREE else rf"_queue\.{name}\b"
+        pattern = rf'"{to_camel(name)}"' if why is FROM_THE_TREE else rf"_queue\.{name}\b"
         if why in {FROM_THE_TREE, EVERY_MESSAGE}:
             assert re.search(pattern, code), setting

@@ -220,6 +220,7 @@ async def status(*, to: Remote = THERE) -> int:
     else:
         uptime_s = max(0, SystemClock().now_ms() - info.started_at) / 1000
         found |= {"pid": info.pid, "port": info.port, "url": info.url, "uptimeS": round(uptime_s)}
+        found |= {"addresses": list(info.addresses)}
     async with connected(to, target=target) as client:
         health = await client.request("health", {}, timeout_s=to.timeout_s)
         found |= {"version": client.hello.server.version, "health": health}
@@ -244,6 +245,7 @@ def _print_status(found: dict[str, Any]) -> None:
         (
             ("Gateway", "running"),
             ("URL", found.get("url")),
+            ("Also at", ", ".join(found.get("addresses", ())[1:]) or None),
             ("Pid", found.get("pid")),
             ("Uptime", None if uptime is None else duration(uptime)),
             ("Version", found["version"]),

@@ -7,7 +7,7 @@ from typing import Any
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode
 from portico.cli.output import duration, print_fields, print_json, print_table
-from portico.cli.target import connected
+from portico.cli.target import Target, connected, resolve_target
 from portico.clock import SystemClock
 
 
@@ -66,11 +66,13 @@ async def status(*, to: Remote = THERE) -> int:
         portico status
         portico status --json
     """
-    async with connected(to) as client:
+    target = resolve_target(to)
+    async with connected(to, target=target) as client:
         found = await client.request("status", {}, timeout_s=to.timeout_s)
         uptime_ms = client.hello.snapshot.get("uptimeMs")
+    reach = _reach(target)
     if to.json:
-        print_json(found)
+        print_json(found | reach)
         return ExitCode.OK
     sessions = _dict(found.get("sessions"))
     defaults = _dict(sessions.get("defaults"))
@@ -78,6 +80,7 @@ async def status(*, to: Remote = THERE) -> int:
         (
             ("Version", found.get("runtimeVersion")),
             ("Pid", found.get("pid")),
+            ("Addresses", ", ".join(reach["addresses"])),
             ("Uptime", duration(uptime_ms / 1000) if isinstance(uptime_ms, int) else None),
             ("Model", defaults.get("model")),
             ("Sessions", sessions.get("count")),
@@ -85,6 +88,16 @@ async def status(*, to: Remote = THERE) -> int:
     )
     _print_recent(sessions.get("recent") or [])
     return ExitCode.OK
+
+
+def _reach(target: Target) -> dict[str, Any]:
+    """Where the gateway can be reached: all of it is known of this machine's own one."""
+    from portico.lock import read_lock
+
+    state = read_lock(target.paths.lock_file) if target.is_own else None
+    if state is None or not state.is_held or state.info is None:
+        return {"addresses": [target.url]}
+    return {"addresses": list(state.info.addresses) or [state.info.url]}
 
 
 def _print_recent(recent: list[dict[str, Any]]) -> None:

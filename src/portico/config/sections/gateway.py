@@ -248,13 +248,16 @@ class RemoteGateway(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         """
-        edgeAuth remotePort sshHostKeyPolicy sshIdentity sshTarget tlsFingerprint transport
+        edgeAuth remotePort sshHostKeyPolicy sshIdentity sshTarget transport
         """.split()
     )
 
     url: str | None = setting(None, "Address, such as wss://gateway.example.com.", reload="none")
     token: str | None = setting(None, "Its token.", reload="none", secret=True)
     password: str | None = setting(None, "Its password.", reload="none", secret=True)
+    tls_fingerprint: str | None = setting(
+        None, "SHA-256 of its certificate: this one is believed, and no other.", reload="none"
+    )
 
 
 class Gateway(Section):
@@ -281,10 +284,11 @@ class Gateway(Section):
     port: int = setting(18_789, "TCP port (0: any free one).", ge=0, le=65_535)
     bind: Literal["loopback", "lan", "tailnet", "auto", "custom"] = setting(
         "loopback",
-        "Where to listen: loopback, lan (every interface) or custom; tailnet and auto mean "
-        "loopback in this version. Anything but loopback needs authentication.",
+        "Where to listen: loopback, lan (every interface), tailnet (Tailscale), custom (customBind"
+        "Host), auto (everywhere in a container, else loopback). Anything but loopback needs "
+        "authentication; all but lan listen on 127.0.0.1, too.",
     )
-    custom_bind_host: str | None = setting(None, "IP address for bind custom.")
+    custom_bind_host: str | None = setting(None, "IP address of this machine for bind custom.")
     remote: RemoteGateway = group(RemoteGateway, "The gateway commands use in mode remote.")
     auth: Auth = group(Auth, "Authentication.")
     control_ui: ControlUi = group(ControlUi, "The web page.")
