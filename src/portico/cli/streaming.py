@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Final, Protocol, TextIO
 
-from portico.cli.messages import text_of
 from portico.cli.output import print_json
+from portico.client.messages import text_of
 
 _ENDS: Final = frozenset({"final", "aborted", "error"})
 

@@ -205,20 +205,26 @@ def client_settings(
     name: ClientName | None = None,
     caps: tuple[str, ...] = (),
     reconnect: bool = False,
+    gives_up_after_s: float | None = None,
 ) -> ClientSettings:
     """Settings of a client of the target; a remote one gets this machine's device key."""
     from portico.client.identity import load_or_create_identity
+    from portico.client.opening import IDENTITY_FILE, TOKENS_FILE
+    from portico.client.tokens import DeviceTokens
 
-    device = None
+    device, tokens = None, None
     if not is_loopback(target.url):
-        device = load_or_create_identity(target.paths.state_dir / "identity" / "device.json")
+        device = load_or_create_identity(target.paths.state_dir / IDENTITY_FILE)
+        tokens = DeviceTokens(target.paths.state_dir / TOKENS_FILE)
     return ClientSettings(
         url=target.url,
         credentials=target.credentials,
         name=name or ClientName(version=__version__, platform=platform.system().lower()),
         caps=caps,
         device=device,
+        tokens=tokens,
         reconnect=reconnect,
+        gives_up_after_s=gives_up_after_s,
         tls=target.tls,
         connect_timeout_s=timeout_s,
     )
@@ -231,12 +237,17 @@ async def connected(
     target: Target | None = None,
     caps: tuple[str, ...] = (),
     reconnect: bool = False,
+    gives_up_after_s: float | None = None,
 ) -> AsyncIterator[GatewayClient]:
     """A connected client of the gateway the options mean."""
     from portico.client import GatewayClient
 
     settings = client_settings(
-        target or resolve_target(to), timeout_s=to.timeout_s, caps=caps, reconnect=reconnect
+        target or resolve_target(to),
+        timeout_s=to.timeout_s,
+        caps=caps,
+        reconnect=reconnect,
+        gives_up_after_s=gives_up_after_s,
     )
     async with GatewayClient(settings) as client:
         yield client

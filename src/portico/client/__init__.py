@@ -1,17 +1,24 @@
-"""A small asynchronous client of the gateway's control plane.
+"""An asynchronous client of the gateway's control plane.
 
-Guarantees: importing this package imports no network library; `GatewayClient.connect` does.
+    async with connect("ws://127.0.0.1:18789", token=TOKEN) as gateway:
+        print(await gateway.call("health"))
+        async for event in gateway.events("chat"):
+            print(event)
+
+Guarantees: importing this package imports no network library; connecting does.
 Not here: commands (`portico.cli`), and everything the gateway itself needs.
 """
 
 from __future__ import annotations
 
+from portico.client.answer import Answer, Piece
 from portico.client.client import GatewayClient
 from portico.client.errors import (
     ClientError,
     ConnectionLost,
     ConnectRefused,
     Refused,
+    RunFailed,
     TimedOut,
     Unreachable,
 )
@@ -24,10 +31,16 @@ from portico.client.model import (
     Event,
     Gap,
     Hello,
+    Offer,
 )
+from portico.client.opening import connect
+from portico.client.streams import EventStream
+from portico.client.tokens import DeviceTokens
+from portico.protocol.errors import Outcome
 
 __all__ = [
     "OPERATOR_SCOPES",
+    "Answer",
     "ClientError",
     "ClientName",
     "ClientSettings",
@@ -35,12 +48,19 @@ __all__ = [
     "ConnectionLost",
     "Credentials",
     "DeviceIdentity",
+    "DeviceTokens",
     "Event",
+    "EventStream",
     "Gap",
     "GatewayClient",
     "Hello",
+    "Offer",
+    "Outcome",
+    "Piece",
     "Refused",
+    "RunFailed",
     "TimedOut",
     "Unreachable",
+    "connect",
     "load_or_create_identity",
 ]

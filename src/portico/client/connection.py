@@ -3,7 +3,7 @@
 Guarantees: every request ends: with its answer, or with the reason the connection closed. A
 connection that is silent for two ticks is closed, as the protocol asks of clients.
 
-Not here: coming back after a loss (`client.py`).
+Not here: the handshake (`handshake.py`), coming back after a loss (`client.py`).
 Source: OpenClaw gateway protocol, "Transport", "Handshake" and "Client behaviours".
 """
 
@@ -17,24 +17,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from portico.client.errors import (
-    ClientError,
-    ConnectionLost,
-    ConnectRefused,
-    Refused,
-    TimedOut,
-    Unreachable,
-)
-from portico.client.model import (
-    ClientSettings,
-    Event,
-    Hello,
-    Incoming,
-)
+from portico.client.calling import OnAccepted
+from portico.client.errors import ConnectionLost, Refused, TimedOut, Unreachable
+from portico.client.handshake import incoming, lost, shake_hands
+from portico.client.model import ClientSettings, Credentials, Event, Hello, Incoming
 from portico.clock import Clock
 from portico.ids import new_uuid
-from portico.protocol.connect import EVENT_REPLAY_CAP, PROTOCOL_VERSION
-from portico.protocol.errors import ErrorCode, ErrorShape
+from portico.protocol.errors import ErrorCode, ErrorShape, Outcome
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -44,8 +33,6 @@ _TICK_TIMEOUT_CODE: Final = 4000
 _ACCEPTED: Final = "accepted"
 
 OnEvent = Callable[[Event], None]
-OnAccepted = Callable[[Any], None]
-_incoming = msgspec.json.Decoder(Incoming)
 
 
 @dataclass(slots=True)
@@ -68,7 +55,7 @@ class Connection:
         self._socket = socket
         self._on_event = on_event
         self._pending: dict[str, _Pending] = {}
-        self._lost: ClientError | None = None
+        self._lost: ConnectionLost | None = None
         self.hello = hello
 
     @property
@@ -92,44 +79,45 @@ class Connection:
 
         Raises:
             Refused: the gateway answered with an error.
-            ConnectionLost: the connection closed first.
+            ConnectionLost: the connection closed first; `outcome` says what is known of the call.
             TimedOut: no answer within `timeout_s`.
         """
         if self._lost is not None:
-            raise self._lost
+            raise self._lost.during(method, Outcome.NOT_STARTED)
         request_id = new_uuid()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = _Pending(method, answer, wants_final, on_accepted)
         frame = {"type": "req", "id": request_id, "method": method}
         try:
             async with asyncio.timeout(timeout_s):
-                await self._send(frame if params is None else {**frame, "params": params})
+                await self._send(method, frame if params is None else {**frame, "params": params})
                 return await answer
         except TimeoutError:
             raise TimedOut(method, timeout_s or 0) from None
         finally:
             self._pending.pop(request_id, None)
 
-    async def _send(self, frame: dict[str, Any]) -> None:
+    async def _send(self, method: str, frame: dict[str, Any]) -> None:
         from websockets.exceptions import ConnectionClosed
 
+        text = msgspec.json.encode(frame).decode()
         try:
-            await self._socket.send(msgspec.json.encode(frame).decode())
-        except ConnectionClosed as error:
-            raise _lost(error) from None
+            await self._socket.send(text)
+        except ConnectionClosed as error:  # some of it may have left before the loss
+            raise lost(error).during(method, Outcome.UNCERTAIN) from None
 
-    async def pump(self) -> ClientError:
+    async def pump(self) -> ConnectionLost:
         """Read until the connection closes; return why it did."""
         try:
-            lost = await self._read_until_lost()
+            reason = await self._read_until_lost()
         except BaseException:
             self._fail_pending(ConnectionLost(1000, "closed by this client"))
             raise
-        self._fail_pending(lost)
+        self._fail_pending(reason)
         await self._socket.close(_TICK_TIMEOUT_CODE, "tick timeout")
-        return lost
+        return reason
 
-    async def _read_until_lost(self) -> ClientError:
+    async def _read_until_lost(self) -> ConnectionLost:
         from websockets.exceptions import ConnectionClosed
 
         silence_s = 2 * self.hello.policy.tick_interval_ms / 1000
@@ -141,17 +129,17 @@ class Connection:
         except TimeoutError:
             return ConnectionLost(_TICK_TIMEOUT_CODE, "tick timeout")
         except ConnectionClosed as error:
-            return _lost(error)
+            return lost(error)
 
-    def _fail_pending(self, error: ClientError) -> None:
-        self._lost = error
+    def _fail_pending(self, reason: ConnectionLost) -> None:
+        self._lost = reason
         for pending in self._pending.values():
             if not pending.answer.done():
-                pending.answer.set_exception(error)
+                pending.answer.set_exception(reason.during(pending.method, Outcome.UNCERTAIN))
 
     def _take(self, data: bytes) -> None:
         try:
-            frame = _incoming.decode(data)
+            frame = incoming.decode(data)
         except msgspec.MsgspecError:
             return  # a kind of frame that is newer than this client
         if frame.type == "event":
@@ -160,9 +148,9 @@ class Connection:
         elif frame.type == "res" and (pending := self._pending.get(frame.id)) is not None:
             _answer(pending, frame)
 
-    async def close(self) -> None:
+    async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the socket. Safe to call twice."""
-        await self._socket.close()
+        await self._socket.close(code, reason)
 
 
 def _answer(pending: _Pending, frame: Incoming) -> None:
@@ -180,29 +168,29 @@ def _answer(pending: _Pending, frame: Incoming) -> None:
     pending.answer.set_result(payload)
 
 
-def _lost(error: Any) -> ConnectionLost:
-    received = error.rcvd or error.sent
-    return ConnectionLost(received.code, received.reason) if received else ConnectionLost(1006, "")
-
-
 async def open_connection(
     settings: ClientSettings,
     *,
     clock: Clock,
     on_event: OnEvent,
+    credentials: Credentials | None = None,
     resume: dict[str, Any] | None = None,
 ) -> Connection:
     """Connect and shake hands.
+
+    Args:
+        credentials: in place of those of the settings.
 
     Raises:
         Unreachable: nothing that speaks the protocol answers.
         ConnectRefused: the gateway refused the handshake.
     """
+    chosen = settings.credentials if credentials is None else credentials
     try:
         async with asyncio.timeout(settings.connect_timeout_s):
             socket = await _open_socket(settings)
             try:
-                hello = await _shake_hands(socket, settings, clock=clock, resume=resume)
+                hello = await shake_hands(socket, settings, chosen, clock=clock, resume=resume)
             except BaseException:
                 await socket.close()
                 raise
@@ -239,76 +227,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and "Connect call failed" in str(error):
         return "connection refused"
     return str(error) or type(error).__name__
-
-
-async def _shake_hands(
-    socket: ClientConnection,
-    settings: ClientSettings,
-    *,
-    clock: Clock,
-    resume: dict[str, Any] | None,
-) -> Hello:
-    from websockets.exceptions import ConnectionClosed
-
-    try:
-        challenge = await _await_frame(socket, lambda f: f.event == "connect.challenge")
-        nonce = msgspec.json.decode(challenge.payload, type=dict[str, Any])
-        params = connect_params(settings, nonce, clock=clock, resume=resume)
-        request = {"type": "req", "id": new_uuid(), "method": "connect", "params": params}
-        await socket.send(msgspec.json.encode(request).decode())
-        answer = await _await_frame(socket, lambda f: f.type == "res" and f.id == request["id"])
-    except ConnectionClosed as error:
-        lost = _lost(error)
-        raise Unreachable(settings.url, f"closed during the handshake: {lost}") from None
-    except msgspec.MsgspecError:
-        raise Unreachable(settings.url, "what answers there is not a gateway") from None
-    if not answer.ok:
-        error_shape = answer.error or ErrorShape(code="UNAVAILABLE", message="connect refused")
-        raise ConnectRefused(error_shape, method="connect")
-    return msgspec.json.decode(answer.payload, type=Hello)
-
-
-async def _await_frame(socket: ClientConnection, is_wanted: Callable[[Incoming], bool]) -> Incoming:
-    while True:
-        frame = _incoming.decode(await socket.recv(decode=False))
-        if is_wanted(frame):
-            return frame
-
-
-def connect_params(
-    settings: ClientSettings,
-    challenge: dict[str, Any],
-    *,
-    clock: Clock,
-    resume: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the params of `connect` for one challenge."""
-    client = {
-        "id": settings.name.id,
-        "mode": settings.name.mode,
-        "version": settings.name.version,
-        "platform": settings.name.platform,
-    }
-    params: dict[str, Any] = {
-        "minProtocol": settings.min_protocol,
-        "maxProtocol": PROTOCOL_VERSION,
-        "client": client,
-        "caps": [*settings.caps, *([EVENT_REPLAY_CAP] if settings.reconnect else [])],
-        "role": settings.role,
-        "scopes": list(settings.scopes),
-    }
-    if settings.credentials:
-        params["auth"] = settings.credentials.to_wire()
-    if settings.device is not None:
-        signed_at = challenge.get("ts")
-        params["device"] = settings.device.prove(
-            client=client,
-            role=settings.role,
-            scopes=settings.scopes,
-            token=settings.credentials.token or "",
-            nonce=str(challenge.get("nonce", "")),
-            signed_at_ms=signed_at if isinstance(signed_at, int) else clock.now_ms(),
-        )
-    if resume is not None:  # only gateways that gave us a cursor know this member
-        params["resume"] = resume
-    return params

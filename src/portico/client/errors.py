@@ -4,8 +4,12 @@
     ├── Unreachable           nothing that speaks the protocol answers there
     ├── Refused               the gateway answered with an error
     │   └── ConnectRefused    … to the handshake
-    ├── ConnectionLost        the socket closed; what was under way is uncertain
-    └── TimedOut              no answer within the time given; what was asked is uncertain
+    ├── ConnectionLost        the socket closed before the answer
+    ├── TimedOut              no answer within the time given
+    └── RunFailed             the agent's run ended without an answer
+
+`outcome` says what is known of a call that failed: `not_started`, nothing was done; `uncertain`, it
+may have been carried out.
 
 Source: OpenClaw gateway protocol, "Errors" and "Connect failures".
 """
@@ -14,13 +18,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from portico.protocol.errors import ErrorCode, ErrorShape
+from portico.protocol.errors import ErrorCode, ErrorShape, Outcome
 
 _AUTH_PREFIXES = ("AUTH_", "DEVICE_AUTH_", "DEVICE_IDENTITY_", "CONTROL_UI_")
+_WAITING = "AUTH_RATE_LIMITED"
+_WAIT_THEN_RETRY = "wait_then_retry"
 
 
 class ClientError(Exception):
     """Base of this package's errors; `str()` is a sentence for people."""
+
+    outcome: Outcome | None = None
 
 
 class Unreachable(ClientError):
@@ -40,6 +48,18 @@ class Refused(ClientError):
         self.method = method
         self.payload = payload
         super().__init__(error.message)
+        told = self.details.get("outcome")
+        self.outcome = Outcome(told) if told in set(Outcome) else None
+
+    @property
+    def retry_after_s(self) -> float:
+        """How long the gateway wants us to wait before asking again; 0: it does not say."""
+        return (self.error.retry_after_ms or 0) / 1000
+
+    @property
+    def is_repeatable(self) -> bool:
+        """The gateway says that asking again, with the same key, may well succeed."""
+        return bool(self.error.retryable)
 
     @property
     def code(self) -> str:
@@ -78,22 +98,62 @@ class ConnectRefused(Refused):
 
     @property
     def is_final(self) -> bool:
-        """Trying again cannot help."""
-        return not (self.error.retryable or self.code == ErrorCode.UNAVAILABLE)
+        """Trying again cannot help: somebody has to change something first."""
+        if self.is_pairing:
+            return self.details.get("pauseReconnect") is not False and not self._says_wait
+        known = self.error.retryable or self.code == ErrorCode.UNAVAILABLE
+        return not (known or self.detail_code == _WAITING or self._says_wait)
+
+    @property
+    def _says_wait(self) -> bool:
+        return self.details.get("recommendedNextStep") == _WAIT_THEN_RETRY
+
+
+_OUTCOMES = {
+    Outcome.NOT_STARTED: "was not started",
+    Outcome.UNCERTAIN: "is uncertain, it may have been carried out",
+}
 
 
 class ConnectionLost(ClientError):
-    """The socket closed. A request under way may or may not have been carried out."""
+    """The socket closed. `method`: the call that was under way, of which `outcome` speaks."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        *,
+        method: str | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
         self.close_code = code
         self.reason = reason
-        super().__init__(f"the connection closed ({code}{f': {reason}' if reason else ''})")
+        self.method = method
+        self.outcome = outcome
+        what = f"; {method} {_OUTCOMES[outcome]}" if method and outcome in _OUTCOMES else ""
+        super().__init__(f"the connection closed ({code}{f': {reason}' if reason else ''}){what}")
+
+    def during(self, method: str, outcome: Outcome) -> ConnectionLost:
+        """Return the same loss as a call's failure."""
+        return ConnectionLost(self.close_code, self.reason, method=method, outcome=outcome)
 
 
 class TimedOut(ClientError):
-    """No answer in time. What was asked may or may not have been carried out."""
+    """No answer in time."""
 
-    def __init__(self, what: str, timeout_s: float) -> None:
+    def __init__(self, what: str, timeout_s: float, outcome: Outcome = Outcome.UNCERTAIN) -> None:
         self.timeout_s = timeout_s
-        super().__init__(f"{what}: no answer within {timeout_s:g} s")
+        self.outcome = outcome
+        super().__init__(f"{what}: no answer within {timeout_s:g} s; it {_OUTCOMES[outcome]}")
+
+
+class RunFailed(ClientError):
+    """A run ended without an answer. `text` is what had been written."""
+
+    def __init__(self, state: str, reason: str, text: str) -> None:
+        self.state = state
+        self.reason = reason
+        self.text = text
+        super().__init__(
+            f"the run was {state}" if state == "aborted" else f"the run failed: {reason}"
+        )

@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from portico.cli.messages import text_of
 from portico.cli.output import duration
 from portico.cli.streaming import AnswerPrinter
+from portico.client.messages import text_of
 from tests.fakes.gateway import chat_text
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,14 +13,19 @@ from portico.client import (
     ConnectRefused,
     Credentials,
     Event,
+    EventStream,
     Gap,
     GatewayClient,
+    Offer,
+    Outcome,
     Refused,
     TimedOut,
     Unreachable,
+    connect,
     load_or_create_identity,
 )
 from portico.client.identity import _decode
+from portico.protocol.errors import ErrorShape
 from tests.fakes.gateway import TOKEN, FakeGateway, Peer, echo_agent, running_gateway
 
 
@@ -29,11 +35,9 @@ def settings(gateway: FakeGateway, **options: Any) -> ClientSettings:
     return ClientSettings(url=gateway.url, **{**quick, **options})
 
 
-async def next_event(client: GatewayClient) -> Event | Gap:
+async def next_event(stream: EventStream) -> Event | Gap:
     async with asyncio.timeout(5):
-        async for event in client.events():
-            return event
-    raise AssertionError
+        return await anext(stream)
 
 
 async def test_request_returns_the_result() -> None:
@@ -95,7 +99,7 @@ async def test_final_answer_is_the_second_one() -> None:
     ):
         accepted: list[Any] = []
         params = {"message": "hi", "idempotencyKey": "k", "sessionKey": "main"}
-        final = await client.request_final("agent", params, on_accepted=accepted.append)
+        final = await client.call("agent", params, wants_final=True, on_accepted=accepted.append)
         assert final["status"] == "ok"
         assert accepted[0]["status"] == "accepted"
 
@@ -123,8 +127,9 @@ async def test_gap_in_seq_is_reported_before_the_event() -> None:
         running_gateway(methods={"skip": skip}) as gateway,
         GatewayClient(settings(gateway)) as client,
     ):
+        stream = client.events()
         await client.request("skip")
-        first, gap, second = [await next_event(client) for _ in range(3)]
+        first, gap, second = [await next_event(stream) for _ in range(3)]
         assert isinstance(first, Event)
         assert isinstance(gap, Gap)
         assert "2 events" in gap.reason
@@ -142,8 +147,9 @@ async def test_slow_consumer_is_told_by_a_gap() -> None:
         running_gateway(methods={"flood": flood}) as gateway,
         GatewayClient(settings(gateway, event_limit=4)) as client,
     ):
+        stream = client.events()
         await client.request("flood")
-        events = [await next_event(client) for _ in range(4)]
+        events = [await next_event(stream) for _ in range(4)]
         assert isinstance(events[0], Gap)
         assert [e.payload["n"] for e in events if isinstance(e, Event)] == [17, 18, 19]
 
@@ -156,10 +162,11 @@ async def test_lost_connection_fails_the_request_and_ends_the_events() -> None:
         running_gateway(methods={"bye": hang_up}) as gateway,
         GatewayClient(settings(gateway)) as client,
     ):
+        stream = client.events()
         with pytest.raises(ConnectionLost, match="service restart"):
             await client.request("bye")
         with pytest.raises(ConnectionLost):
-            await next_event(client)
+            await next_event(stream)
 
 
 @pytest.mark.parametrize(("status", "expects_gap"), [("resumed", False), ("gap", True)])
@@ -179,6 +186,7 @@ async def test_client_comes_back_with_its_cursor(status: str, expects_gap: bool)
         ) as gateway,
         GatewayClient(settings(gateway, reconnect=True)) as client,
     ):
+        stream = client.events()
         await client.request("sessions.messages.subscribe", {"key": "main"})
         with pytest.raises(ConnectionLost):
             await client.request("bye")
@@ -186,10 +194,10 @@ async def test_client_comes_back_with_its_cursor(status: str, expects_gap: bool)
         resume = gateway.connects[1].resume
         assert resume is not None
         assert (resume.cursor, resume.sessions) == ("e:7", ("main",))
-        assert isinstance(await next_event(client), Event)
+        assert isinstance(await next_event(stream), Event)
         gateway.methods["tock"] = tock
         await client.request("tock")
-        following = await next_event(client)
+        following = await next_event(stream)
         assert isinstance(following, Gap) == expects_gap
 
 
@@ -206,11 +214,12 @@ async def test_old_gateway_is_never_sent_a_resume() -> None:
         running_gateway(methods={"bye": hang_up}, answers={"health": {"ok": True}}) as gateway,
         GatewayClient(settings(gateway, reconnect=True)) as client,
     ):
+        stream = client.events()
         with pytest.raises(ConnectionLost):
             await client.request("bye")
         await client.request("health")
         assert gateway.connects[1].resume is None
-        assert isinstance(await next_event(client), Gap)
+        assert isinstance(await next_event(stream), Gap)
 
 
 async def test_reconnecting_stops_when_the_gateway_says_no() -> None:
@@ -222,10 +231,11 @@ async def test_reconnecting_stops_when_the_gateway_says_no() -> None:
         running_gateway(methods={"bye": lock_out}) as gateway,
         GatewayClient(settings(gateway, reconnect=True)) as client,
     ):
+        stream = client.events()
         with pytest.raises(ConnectionLost):
             await client.request("bye")
         with pytest.raises(ConnectRefused):
-            await next_event(client)
+            await next_event(stream)
 
 
 async def test_silent_gateway_is_left_after_two_ticks() -> None:
@@ -233,8 +243,9 @@ async def test_silent_gateway_is_left_after_two_ticks() -> None:
         running_gateway(tick_interval_ms=40) as gateway,
         GatewayClient(settings(gateway)) as client,
     ):
+        stream = client.events()
         with pytest.raises(ConnectionLost, match="tick timeout"):
-            await next_event(client)
+            await next_event(stream)
 
 
 async def test_device_signs_the_challenge(tmp_path: Any) -> None:
@@ -275,3 +286,136 @@ def test_device_key_is_private_and_kept(tmp_path: Any) -> None:
     path.write_text("{}")
     with pytest.raises(ValueError, match="not a device key"):
         load_or_create_identity(path)
+
+
+async def test_call_with_a_key_is_asked_again_and_has_one_answer() -> None:
+    async def hang_up_once(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
+        if len(gateway.called("send")) == 1:
+            await peer.socket.close(1012, "service restart")
+        else:
+            await peer.answer(request, {"sent": 1})
+
+    async with (
+        running_gateway(methods={"send": hang_up_once}) as gateway,
+        GatewayClient(settings(gateway, reconnect=True)) as client,
+    ):
+        assert await client.call("send", {"to": "ann"}, idempotency_key="k-1") == {"sent": 1}
+        assert gateway.called("send") == [{"to": "ann", "idempotencyKey": "k-1"}] * 2
+
+
+async def test_call_without_a_key_is_sent_once_and_called_uncertain() -> None:
+    async def hang_up(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
+        await peer.socket.close(1012, "service restart")
+
+    async with (
+        running_gateway(methods={"send": hang_up}) as gateway,
+        GatewayClient(settings(gateway, reconnect=True)) as client,
+    ):
+        with pytest.raises(ConnectionLost, match="send is uncertain") as caught:
+            await client.call("send", {"to": "ann"})
+        assert caught.value.outcome is Outcome.UNCERTAIN
+        assert len(gateway.called("send")) == 1
+
+
+async def test_call_that_never_left_is_not_started() -> None:
+    async with (
+        running_gateway(answers={"health": {}}) as gateway,
+        GatewayClient(settings(gateway, reconnect=True)) as client,
+    ):
+        await gateway.stop()
+        await until(lambda: not client.is_connected)
+        with pytest.raises(TimedOut, match="was not started") as caught:
+            await client.call("health", timeout_s=0.05)
+        assert caught.value.outcome is Outcome.NOT_STARTED
+
+
+async def test_gateway_that_stops_is_asked_again_when_it_is_back() -> None:
+    async def stopping(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
+        if len(gateway.called("health")) > 1:
+            await peer.answer(request, {"ok": True})
+            return
+        details = {"reason": "gateway-restarting", "outcome": "not_started"}
+        error = {"code": "UNAVAILABLE", "message": "restarting", "details": details}
+        await peer.refuse(request, {**error, "retryable": True, "retryAfterMs": 10})
+
+    async with (
+        running_gateway(methods={"health": stopping}) as gateway,
+        GatewayClient(settings(gateway, reconnect=True)) as client,
+    ):
+        assert await client.call("health") == {"ok": True}
+
+
+async def test_giving_up_ends_what_waits() -> None:
+    async with running_gateway() as gateway:
+        options = {"reconnect": True, "gives_up_after_s": 0.05}
+        async with GatewayClient(settings(gateway, **options)) as client:
+            stream = client.events()
+            await gateway.stop()
+            with pytest.raises(Unreachable):
+                await next_event(stream)
+            with pytest.raises(Unreachable):
+                await client.call("health")
+
+
+@pytest.mark.parametrize(
+    ("details", "is_final"),
+    [
+        ({"code": "AUTH_TOKEN_MISSING"}, True),
+        ({"code": "AUTH_TOKEN_MISMATCH"}, True),
+        ({"code": "AUTH_PASSWORD_MISMATCH"}, True),
+        ({"code": "AUTH_BOOTSTRAP_TOKEN_INVALID"}, True),
+        ({"code": "DEVICE_IDENTITY_REQUIRED"}, True),
+        ({"code": "CONTROL_UI_ORIGIN_NOT_ALLOWED"}, True),
+        ({"code": "PROTOCOL_MISMATCH"}, True),
+        ({"code": "CLIENT_VERSION_MISMATCH"}, True),
+        ({"code": "PAIRING_REQUIRED"}, True),
+        ({"code": "PAIRING_REQUIRED", "pauseReconnect": False}, False),
+        ({"code": "PAIRING_REQUIRED", "recommendedNextStep": "wait_then_retry"}, False),
+        ({"code": "AUTH_RATE_LIMITED"}, False),
+    ],
+)
+def test_codes_that_end_the_trying(details: dict[str, Any], is_final: bool) -> None:
+    error = ErrorShape(code="INVALID_REQUEST", message="no", details=details)
+    assert ConnectRefused(error, method="connect").is_final is is_final
+
+
+def test_unavailable_is_never_final() -> None:
+    error = ErrorShape(code="UNAVAILABLE", message="gateway starting", retry_after_ms=500)
+    refused = ConnectRefused(error, method="connect")
+    assert not refused.is_final
+    assert refused.retry_after_s == 0.5
+
+
+async def test_streams_do_not_share_events_and_end_with_the_client() -> None:
+    async with running_gateway(methods={"tock": tock}) as gateway:
+        async with GatewayClient(settings(gateway)) as client:
+            ticks, others = client.events("tick"), client.events("chat")
+            await client.call("tock")
+            event = await next_event(ticks)
+            assert isinstance(event, Event)
+            assert event.name == "tick"
+        assert [event async for event in others] == []
+
+
+async def test_node_offers_what_it_can_do_and_no_client_capabilities(tmp_path: Any) -> None:
+    offer = Offer(caps=("system",), commands=("system.run",), path_env="/usr/bin")
+    async with (
+        running_gateway() as gateway,
+        connect(gateway.url, token=TOKEN, role="node", offer=offer, state_dir=tmp_path),
+    ):
+        pass
+    sent = gateway.connects[0]
+    assert (sent.role, sent.scopes, sent.caps) == ("node", (), ("system",))
+    assert (sent.commands, sent.path_env) == (("system.run",), "/usr/bin")
+    assert (sent.client.id, sent.client.mode) == ("node-host", "node")
+
+
+def test_node_without_a_home_is_refused() -> None:
+    with pytest.raises(ValueError, match="state_dir"):
+        connect("ws://127.0.0.1:1", role="node")
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():
+            await asyncio.sleep(0.005)

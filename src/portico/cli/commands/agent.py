@@ -19,6 +19,8 @@ from portico.tasks import Tasks
 
 # The gateway ends the run at its own limit; we wait a little longer to hear of it.
 _GRACE_S: Final = 10.0
+# A gateway that restarts is back by then, and goes on with the run.
+_PATIENCE_S: Final = 60.0
 
 
 @command("agent")
@@ -52,7 +54,7 @@ async def agent(
     params |= {"message": text, "idempotencyKey": new_uuid()}
     params |= {"deliver": True} if deliver else {}
     params |= {} if to.timeout is None else {"timeout": max(1, round(to.timeout))}
-    async with connected(to) as client:
+    async with connected(to, reconnect=True, gives_up_after_s=_PATIENCE_S) as client:
         if not target["agentId"] and not target["sessionKey"]:
             params["sessionKey"] = _main_session(client)
         final = await _run(client, params, to)
@@ -72,8 +74,8 @@ async def _run(client: GatewayClient, params: dict[str, Any], to: Remote) -> dic
         tasks.start(_show(client, params["idempotencyKey"], printer), name="agent.show")
     wait_s = None if to.timeout is None else to.timeout + _GRACE_S
     try:
-        final = await client.request_final(
-            "agent", params, timeout_s=wait_s, on_accepted=accepted.update
+        final = await client.call(
+            "agent", params, timeout_s=wait_s, wants_final=True, on_accepted=accepted.update
         )
     except asyncio.CancelledError:
         await _abort(client, params, accepted)

@@ -47,7 +47,7 @@ async def call(
             _print_methods(sorted(client.hello.features.methods), as_json=to.json)
             return ExitCode.OK
         if final:
-            result = await client.request_final(method, decoded, timeout_s=to.timeout_s)
+            result = await client.call(method, decoded, timeout_s=to.timeout_s, wants_final=True)
         else:
             result = await client.request(method, decoded, timeout_s=to.timeout_s)
     print_json(result)

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode
-from portico.cli.messages import text_of
 from portico.cli.output import note
 from portico.cli.streaming import Answer, AnswerPrinter, JsonAnswer
 from portico.cli.target import connected
 from portico.client import ClientError, Event, Gap, GatewayClient, Refused
+from portico.client.messages import text_of
 from portico.ids import new_uuid
 from portico.tasks import Tasks
 

@@ -8,10 +8,10 @@ from cyclopts import Parameter
 
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode, Failure
-from portico.cli.messages import text_of
 from portico.cli.output import ask, duration, print_fields, print_json, print_table
 from portico.cli.target import connected
 from portico.client import GatewayClient
+from portico.client.messages import text_of
 from portico.clock import SystemClock
 
 _ROLE_NAMES: Final = {"user": "You", "assistant": "Agent"}
