@@ -259,6 +259,7 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ),
     ("import", "openclaw", "importing:openclaw", "Take over an OpenClaw configuration."),
     ("", "doctor", "doctor:doctor", "Find what is wrong here, explain it, and mend it."),
+    ("protocol", "docs", "protocol:docs", "Write the reference of the protocol as Markdown."),
     ("protocol", "export", "protocol:export", "Print the protocol as a schema or as types."),
 )
 

@@ -30,6 +30,7 @@ class EventSpec:
         sequenced: whether it carries the connection's `seq`.
         replayed: whether a client that comes back gets it again. What describes a state that every
             hello carries anyway, or only a moment, is not.
+        doc: what it says and when, in a sentence or two.
     """
 
     name: str
@@ -38,6 +39,7 @@ class EventSpec:
     audience: Audience = "everyone"
     sequenced: bool = True
     replayed: bool = True
+    doc: str = ""
 
 
 EVENTS: dict[str, EventSpec] = {

@@ -1,13 +1,31 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import jsonschema_rs
 import msgspec
 import pytest
+import tree_sitter
+import tree_sitter_kotlin
+import tree_sitter_swift
 
 from portico.cli.schema.document import protocol_document
+from portico.cli.schema.kotlin import kotlin
+from portico.cli.schema.model import (
+    Choice,
+    ListOf,
+    Member,
+    Named,
+    Optional,
+    Struct,
+    Union,
+    protocol_model,
+)
+from portico.cli.schema.pages import GENERATED, pages
+from portico.cli.schema.swift import swift
 from portico.cli.schema.typescript import typescript
+from portico.protocol.events import EVENTS
 from portico.protocol.scopes import Scope
 from portico.protocol.validation import Empty, Params, Result
 from portico.rpc.call import Call
@@ -29,6 +47,23 @@ class Kept(Result, frozen=True):
     kept: bool
 
 
+class Soon(Params, frozen=True, tag="soon", tag_field="when"):
+    """At once, or nearly."""
+
+
+class After(Params, frozen=True, tag="after-a-while", tag_field="when"):
+    delay_ms: int
+
+
+class Plan(Params, frozen=True):
+    """What to do later."""
+
+    when: Soon | After
+    how: Literal["well", "badly"]
+    repeat: list[Remove] | None = None
+    protocol: str | bool | None = None
+
+
 class Feature:
     @method("things.remove", scope=Scope.ADMIN, mutates=True)
     async def remove(self, call: Call, params: Remove) -> Removed:
@@ -40,6 +75,11 @@ class Feature:
         """Keep a thing."""
         return None
 
+    @method("things.plan", scope=Scope.WRITE)
+    def plan(self, call: Call, params: Plan) -> list[Kept]:
+        """Plan a thing."""
+        return []
+
     @method("things.list", scope=None)
     def list(self, call: Call, params: Empty) -> dict[str, object]:
         """List things."""
@@ -47,14 +87,21 @@ class Feature:
 
 
 @pytest.fixture
-def document() -> dict:
-    registry = Registry()
-    registry.add(Feature())
+def registry() -> Registry:
+    found = Registry()
+    found.add(Feature())
+    return found
+
+
+@pytest.fixture
+def document(registry: Registry) -> dict:
     return protocol_document(registry)
 
 
 def test_methods_are_listed_with_scope_params_and_result(document: dict) -> None:
-    assert list(document["methods"]) == ["things.keep", "things.list", "things.remove"]
+    assert list(document["methods"]) == [
+        *("things.keep", "things.list", "things.plan", "things.remove")
+    ]
     remove = document["methods"]["things.remove"]
     assert remove["scope"] == "operator.admin"
     assert remove["mutates"] is True
@@ -97,9 +144,7 @@ def test_events_say_who_may_receive_them(document: dict) -> None:
     }
 
 
-def test_same_registry_gives_the_same_bytes(document: dict) -> None:
-    registry = Registry()
-    registry.add(Feature())
+def test_same_registry_gives_the_same_bytes(registry: Registry, document: dict) -> None:
     assert json.dumps(protocol_document(registry)) == json.dumps(document)
 
 
@@ -113,3 +158,68 @@ def test_typescript_has_a_type_for_everything(document: dict) -> None:
     assert '"things.list": { params: Empty; result: Record<string, unknown> }' in text
     assert "export type Frame = RequestFrame | ResponseFrame | EventFrame" in text
     assert "undefined" not in text
+
+
+def test_named_types(document: dict) -> None:
+    made = {one.name: one for one in protocol_model(document).declarations}
+    assert made["PlanWhen"] == Union("PlanWhen", "when", {"soon": "Soon", "after-a-while": "After"})
+    assert made["PlanHow"] == Choice("PlanHow", ("badly", "well"))
+    plan = made["Plan"]
+    assert isinstance(plan, Struct)
+    assert plan.members == (
+        Member("when", Named("PlanWhen")),
+        Member("how", Named("PlanHow")),
+        Member("repeat", Optional(ListOf(Named("Remove")))),
+        Member("protocol", Optional("json")),
+    )
+    assert isinstance(made["Soon"], Struct)
+    assert made["Soon"].tag == ("when", "soon")
+
+
+def errors_of(language: object, text: str) -> list[str]:
+    tree = tree_sitter.Parser(tree_sitter.Language(language)).parse(text.encode())
+    found: list[str] = []
+    nodes = [tree.root_node]
+    while nodes:
+        node = nodes.pop()
+        if node.type == "ERROR" or node.is_missing:
+            found.append(f"{node.start_point}: {(node.text or b'').decode()[:80]}")
+        nodes.extend(node.children)
+    return found
+
+
+def test_swift(document: dict) -> None:
+    text = swift(protocol_model(document))
+    assert errors_of(tree_sitter_swift.language(), text) == []
+    assert "public struct Remove: Codable, Equatable, Sendable {" in text
+    assert "    public init(id: String, force: Bool? = nil) {" in text
+    assert '        case "after-a-while": self = .afterAWhile(try After(from: decoder))' in text
+    assert '        case delayMs = "delayMs"' in text
+    assert "    public typealias Result = [Kept]" in text
+    assert "    public var `protocol`: JSONValue?" in text
+
+
+def test_kotlin(document: dict) -> None:
+    text = kotlin(protocol_model(document))
+    assert errors_of(tree_sitter_kotlin.language(), text) == []
+    assert "data class Remove(\n    val id: String,\n    val force: Boolean? = null,\n)" in text
+    assert '@SerialName("after-a-while")\ndata class After(\n    val delayMs: Long,\n)' in text
+    assert ") : PlanWhen" in text
+    assert '@JsonClassDiscriminator("when")\nsealed interface PlanWhen' in text
+    assert (
+        'val thingsPlan = GatewayMethod<Plan, List<Kept>>("things.plan", Plan.serializer(),'
+        " ListSerializer(Kept.serializer()))"
+    ) in text
+
+
+def test_pages_have_every_method_and_event(registry: Registry, document: dict) -> None:
+    written = pages(registry, document)
+    assert set(written) == {"README.md", "events.md", "things.md"}
+    assert all(text.startswith(GENERATED) for text in written.values())
+    assert "## things.remove\n\nRemove a thing. Nothing remains of it.\n" in written["things.md"]
+    assert "params: Remove\nresult: Removed\n" in written["things.md"]
+    assert "export interface After {\n" in written["things.md"]
+    for name in EVENTS:
+        assert f"\n## {name}\n" in written["events.md"]
+    for name in document["methods"]:
+        assert f"`{name}`" in written["README.md"]

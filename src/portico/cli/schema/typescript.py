@@ -24,8 +24,8 @@ def typescript(document: dict[str, Any]) -> str:
         f"export const PROTOCOL_VERSION = {document['protocol']}",
         f"export type Scope = {_literals(document['scopes'])}",
         f"export type ErrorCode = {_literals(document['errorCodes'])}",
-        *(_declaration(name, schema) for name, schema in document["$defs"].items()),
-        "export type Frame = " + " | ".join(_type(option) for option in document["oneOf"]),
+        *(declaration(name, schema) for name, schema in document["$defs"].items()),
+        "export type Frame = " + " | ".join(type_of(option) for option in document["oneOf"]),
         _methods(document["methods"]),
         "export type MethodName = keyof Methods",
         f"export type EventName = {_literals(sorted(document['events']))}",
@@ -38,33 +38,35 @@ def _methods(methods: dict[str, Any]) -> str:
     for name, method in methods.items():
         scope = f" Scope: {method['scope']}." if method["scope"] else ""
         lines.append(f"  /** {_comment(method['description'])}{scope} */")
-        params, result = _type(method["params"], 1), _type(method["result"], 1)
+        params, result = type_of(method["params"], 1), type_of(method["result"], 1)
         lines.append(f"  {json.dumps(name)}: {{ params: {params}; result: {result} }}")
     return "\n".join([*lines, "}"])
 
 
-def _declaration(name: str, schema: dict[str, Any]) -> str:
+def declaration(name: str, schema: dict[str, Any]) -> str:
+    """Return the declaration of one definition."""
     description = schema.get("description")
     comment = f"/** {_comment(description)} */\n" if description else ""
     safe = _safe(name)
     if schema.get("type") == "object" and "properties" in schema:
-        return f"{comment}export interface {safe} {_type(schema)}"
-    return f"{comment}export type {safe} = {_type(schema)}"
+        return f"{comment}export interface {safe} {type_of(schema)}"
+    return f"{comment}export type {safe} = {type_of(schema)}"
 
 
-def _type(schema: dict[str, Any], depth: int = 0) -> str:
+def type_of(schema: dict[str, Any], depth: int = 0) -> str:
+    """Return the type expression of a schema, indented for where it stands."""
     if "$ref" in schema:
         return _safe(schema["$ref"].rpartition("/")[2])
     for combined in ("anyOf", "oneOf"):
         if combined in schema:
-            return _union([_type(option, depth) for option in schema[combined]])
+            return _union([type_of(option, depth) for option in schema[combined]])
     if "const" in schema:
         return json.dumps(schema["const"])
     if "enum" in schema:
         return _literals(schema["enum"])
     kind = schema.get("type")
     if isinstance(kind, list):
-        return _union([_type({**schema, "type": one}, depth) for one in kind])
+        return _union([type_of({**schema, "type": one}, depth) for one in kind])
     if kind == "array":
         return _array(schema, depth)
     if kind == "object":
@@ -79,22 +81,24 @@ def _union(options: list[str]) -> str:
 
 def _array(schema: dict[str, Any], depth: int) -> str:
     if "prefixItems" in schema:
-        return "[" + ", ".join(_type(item, depth) for item in schema["prefixItems"]) + "]"
-    item = _type(schema.get("items", {}), depth)
+        return "[" + ", ".join(type_of(item, depth) for item in schema["prefixItems"]) + "]"
+    item = type_of(schema.get("items", {}), depth)
     return f"({item})[]" if " | " in item else f"{item}[]"
 
 
 def _object(schema: dict[str, Any], depth: int) -> str:
     if "properties" not in schema:
         values = schema.get("additionalProperties")
-        return f"Record<string, {_type(values, depth) if isinstance(values, dict) else 'unknown'}>"
+        return (
+            f"Record<string, {type_of(values, depth) if isinstance(values, dict) else 'unknown'}>"
+        )
     required = set(schema.get("required", ()))
     indent = "  " * (depth + 1)
     lines = ["{"]
     for name, member in schema["properties"].items():
         key = name if _IDENTIFIER.match(name) else json.dumps(name)
         mark = "" if name in required else "?"
-        lines.append(f"{indent}{key}{mark}: {_type(member, depth + 1)}")
+        lines.append(f"{indent}{key}{mark}: {type_of(member, depth + 1)}")
     if schema.get("additionalProperties") not in (None, False):
         lines.append(f"{indent}[key: string]: unknown")
     return "\n".join([*lines, "  " * depth + "}"])
@@ -109,4 +113,4 @@ def _safe(name: str) -> str:
 
 
 def _comment(text: str) -> str:
-    return " ".join(text.split()).replace("*/", "* /")
+    return " ".join(text.partition("\n\n")[0].split()).replace("*/", "* /")
