@@ -22,6 +22,8 @@ import httpx2
 import pyjson5
 from websockets.sync.client import connect
 
+from tests.published import check_answer
+
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
@@ -184,6 +186,7 @@ class Operator:
     def __init__(self, gateway: GatewayProcess, *, scopes: tuple[str, ...] = ()) -> None:
         self.events: list[dict[str, Any]] = []
         self._next_id = 0
+        self._asked: dict[str, str] = {}
         self._open = ExitStack()
         self._socket = self._open.enter_context(
             connect(gateway.ws_url, max_size=None, open_timeout=10)
@@ -214,11 +217,12 @@ class Operator:
         self._next_id += 1
         request_id = str(self._next_id)
         request = {"type": "req", "id": request_id, "method": method, "params": params}
+        self._asked[request_id] = method
         self._socket.send(json.dumps(request))
         return request_id
 
     def answer(self, request_id: str) -> Any:
-        """Wait for an answer; what comes before it is kept in `events`."""
+        """Wait for an answer, as published; what comes before it is kept in `events`."""
         while True:
             frame = self._frame()
             if frame["type"] == "event":
@@ -226,6 +230,7 @@ class Operator:
             elif frame["id"] == request_id:
                 if not frame["ok"]:
                     raise Refused(frame["error"])
+                check_answer(self._asked[request_id], frame.get("payload"))
                 return frame.get("payload")
 
     def wait_event(self, name: str, **payload: Any) -> dict[str, Any]:
