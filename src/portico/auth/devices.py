@@ -1,72 +1,100 @@
 """Devices the gateway knows, what each may do, and those that ask to be let in.
 
-Guarantees: a device token is stored as a hash only. It is derived from the gateway's secret, so a
-device that proves itself again gets the same token back; when the secret has changed it gets a new
-one. An approval is one transaction: the device, its role and the end of its request.
+Guarantees: a device token is stored as a hash only; a device that proves itself again gets the
+same token back, and a new one when the gateway's secret has changed. Every change is one
+transaction, decided on what is stored in it: of two who answer the same request, one does. Whoever
+listens is told of a change once it is on disk, before the one who made it.
 
 Source: OpenClaw gateway protocol, "Device pairing".
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from portico.auth import queries
-from portico.auth.queries import DeviceRow, Known, PairingRow, TokenRow
+from portico.auth import bootstrap, pending, queries
+from portico.auth.bootstrap import Bootstrap, BootstrapRow, Redeemed
+from portico.auth.model import Principal
+from portico.auth.pending import Asked, PendingLimits, TooManyWait
+from portico.auth.queries import Admission, Grant
+from portico.auth.records import pending_record
+from portico.auth.rows import ApprovedVia, DeviceRow, Known, PairingReason, PairingRow, TokenRow
+from portico.auth.tokens import IssuedToken, TokenMaker, hash_token
 from portico.clock import Clock
 from portico.ids import new_id
 from portico.protocol.connect import ConnectParams
-from portico.protocol.errors import InvalidRequest
-from portico.store import Store
+from portico.protocol.errors import InvalidRequest, Outcome, Unavailable
+from portico.store import Store, Work
 
-REQUEST_TTL_MS = 300_000
 SEEN_EVERY_MS = 60_000
-ApprovedVia = Literal["owner", "silent"]
-PairingReason = Literal["not-paired", "role-upgrade", "scope-upgrade", "metadata-upgrade"]
+FULL_WAIT_MS = 60_000
 Publish = Callable[[str, dict[str, Any]], None]
+ChangeKind = Literal["approved", "rejected", "removed", "renamed", "rotated", "revoked"]
+CheckRequest = Callable[[PairingRow], None]
+"""Raises when the caller may not answer a request."""
+CheckKnown = Callable[[Known], None]
+"""Raises when the caller may not change a device."""
 
 
 @dataclass(frozen=True, slots=True)
-class IssuedToken:
-    """A device token as its device is handed it."""
+class DeviceChange:
+    """What happened to a device.
 
-    token: str
-    role: str
-    scopes: tuple[str, ...]
-    issued_at_ms: int
+    Attributes:
+        roles: the roles it concerns.
+        by: who did it; `None`: the gateway, by its rules.
+    """
+
+    kind: ChangeKind
+    device_id: str
+    roles: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    via: ApprovedVia | None = None
+    by: Principal | None = None
+    request_id: str | None = None
+    label: str | None = None
 
 
-def hash_token(token: str) -> str:
-    """Return the form in which a token is stored."""
-    return hashlib.sha256(token.encode()).hexdigest()
+Heard = Callable[[DeviceChange], Awaitable[None]]
 
 
 class Devices:
     """The device book."""
 
-    def __init__(self, store: Store, clock: Clock, publish: Publish, *, secret: str | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        publish: Publish,
+        *,
+        secret: str | None,
+        limits: PendingLimits | None = None,
+        bootstrap: Bootstrap | None = None,
+    ) -> None:
         """Open the book.
 
         Args:
-            publish: told of `device.pair.requested` and `device.pair.resolved`.
+            publish: told of the events `device.pair.*`.
             secret: the gateway's shared secret; without one, tokens last as long as the process.
         """
         self._store = store
         self._clock = clock
         self._publish = publish
-        self._key = b""
-        self.configure(secret=secret)
+        self._limits = limits or PendingLimits()
+        self._maker = TokenMaker(secret=secret)
+        self._heard: list[Heard] = []
+        self.generation = 0  # counts what was taken away: who is being let in is judged again
+        self.bootstrap = bootstrap or Bootstrap(store, clock, publish)
 
     def configure(self, *, secret: str | None) -> None:
         """Use another shared secret from now on."""
-        seed = secret.encode() if secret else secrets.token_bytes(32)
-        self._key = hashlib.sha256(b"portico device token\0" + seed).digest()
+        self._maker.configure(secret=secret)
+
+    def listen(self, heard: Heard) -> None:
+        """Tell somebody of every change."""
+        self._heard.append(heard)
 
     async def find(self, device_id: str) -> Known | None:
         """Return an approved device, or `None`."""
@@ -78,7 +106,11 @@ class Devices:
 
     async def list_pending(self) -> list[PairingRow]:
         """Return the requests that wait for an answer."""
-        return await self._store.read(queries.list_requests, self._clock.now_ms())
+        return await self._store.read(pending.list_requests, self._clock.now_ms())
+
+    async def find_request(self, request_id: str) -> PairingRow | None:
+        """Return a request that waits for an answer, or `None`."""
+        return await self._store.read(pending.find_request, request_id, self._clock.now_ms())
 
     def wish(
         self,
@@ -90,7 +122,7 @@ class Devices:
         remote_ip: str | None,
     ) -> PairingRow:
         """Put into words what a device that proved itself asks for."""
-        client, now = params.client, self._clock.now_ms()
+        client = params.client
         about = {
             "displayName": client.display_name,
             "platform": client.platform,
@@ -98,8 +130,7 @@ class Devices:
             "clientId": client.id,
             "clientMode": client.mode,
         }
-        return PairingRow(
-            request_id=new_id("pair"),
+        return self._wish(
             device_id=params.device.id if params.device else "",
             public_key=public_key,
             role=params.role,
@@ -107,95 +138,310 @@ class Devices:
             reason=reason,
             client={name: value for name, value in about.items() if value},
             remote_ip=remote_ip,
+        )
+
+    def upgrade(
+        self, known: Known, role: str, scopes: tuple[str, ...], *, remote_ip: str | None
+    ) -> PairingRow:
+        """Put into words that a device asks to be allowed more."""
+        device = known.device
+        about = {
+            "displayName": device.display_name,
+            "platform": device.platform,
+            "deviceFamily": device.device_family,
+            "clientId": device.client_id,
+            "clientMode": device.client_mode,
+        }
+        return self._wish(
+            device_id=device.device_id,
+            public_key=device.public_key,
+            role=role,
+            scopes=scopes,
+            reason="scope-upgrade",
+            client={name: value for name, value in about.items() if value},
+            remote_ip=remote_ip,
+        )
+
+    def _wish(self, **asked: Any) -> PairingRow:
+        now = self._clock.now_ms()
+        return PairingRow(
+            request_id=new_id("pair"),
             created_at=now,
-            expires_at=now + REQUEST_TTL_MS,
+            expires_at=now + self._limits.ttl_ms,
+            **asked,
         )
 
     async def request(self, wish: PairingRow) -> PairingRow:
-        """Remember that a device asks; asking again refreshes its request."""
-        request = await self._store.write(queries.put_request, wish)
-        self._publish("device.pair.requested", pending_record(request))
-        return request
+        """Remember that a device asks; asking again refreshes its request.
 
-    async def approve(self, request_id: str) -> Known:
+        Raises:
+            Unavailable: too many requests wait.
+        """
+        try:
+            asked: Asked = await self._store.write(pending.put_request, wish, limits=self._limits)
+        except TooManyWait:
+            raise Unavailable(
+                "too many devices wait for approval; try again later",
+                details={"code": "PAIRING_REQUIRED", "reason": "too-many-requests"},
+                retryable=True,
+                retry_after_ms=FULL_WAIT_MS,
+                outcome=Outcome.NOT_STARTED,
+            ) from None
+        if asked.superseded is not None:
+            self._resolved(asked.superseded, "rejected")
+            await self._tell(_answered(asked.superseded, "rejected"))
+        if asked.is_new:
+            self._publish("device.pair.requested", pending_record(asked.request))
+        return asked.request
+
+    async def approve(
+        self,
+        request_id: str,
+        *,
+        by: Principal | None = None,
+        check: CheckRequest = lambda _request: None,
+    ) -> Known:
         """Let in the device that asked.
 
         Raises:
             InvalidRequest: there is no such request (any more).
+            GatewayError: what `check` raises; then nothing has changed.
         """
-        request = await self._find_request(request_id)
-        await self.let_in(request, via="owner")
-        known = await self.find(request.device_id)
-        assert known is not None  # noqa: S101 - it was just written
-        return known
+
+        def work() -> Work[tuple[PairingRow, Admission] | None]:
+            request = yield from pending.take_request(request_id, now)
+            if request is None:
+                return None
+            check(request)
+            return request, (yield from self._admission(request, "owner", now))
+
+        now = self._clock.now_ms()
+        done = await self._store.write(work)
+        if done is None:
+            raise InvalidRequest("unknown requestId")
+        request, admission = done
+        self._resolved(request, "approved")
+        await self._tell(replace(_answered(request, "approved"), via="owner", by=by))
+        return admission.known
 
     async def let_in(self, request: PairingRow, *, via: ApprovedVia) -> IssuedToken:
-        """Approve what a request asks for, in addition to what the device already has."""
+        """Let a device in by a rule; nobody is asked, and nobody needs an answer."""
         now = self._clock.now_ms()
-        known = await self.find(request.device_id)
-        held = known.token(request.role) if known else None
-        scopes = tuple(dict.fromkeys((*(held.scopes if held else ()), *request.scopes)))
-        issued, row = self._issue(request.device_id, request.role, scopes, held, now)
-        device = DeviceRow(
-            device_id=request.device_id,
-            public_key=request.public_key,
-            display_name=request.client.get("displayName"),
-            platform=request.client.get("platform"),
-            device_family=request.client.get("deviceFamily"),
-            client_id=request.client.get("clientId"),
-            client_mode=request.client.get("clientMode"),
-            approved_via=via,
-            approved_at=now,
-            last_seen_at=None,
-        )
-        await self._store.write(queries.put_approved, device, row, request.request_id, now)
-        if via == "owner":
-            self._resolved(request, "approved")
-        return issued
 
-    async def reject(self, request_id: str) -> PairingRow:
+        def work() -> Work[Admission]:
+            return (yield from self._admission(request, via, now))
+
+        admission = await self._store.write(work)
+        self._changed()
+        await self._tell(
+            DeviceChange("approved", request.device_id, (request.role,), request.scopes, via)
+        )
+        return admission.issued[0]
+
+    def _admission(self, request: PairingRow, via: ApprovedVia, now: int) -> Work[Admission]:
+        return queries.admit(
+            _device_of(request, via, now),
+            (Grant(request.role, request.scopes),),
+            maker=self._maker,
+            now=now,
+        )
+
+    async def redeem(self, token: str, request: PairingRow) -> Redeemed | None:
+        """Let in a device that came with a setup code's token; `None`: the token does not count."""
+        now = self._clock.now_ms()
+        redeemed = await self._store.write(
+            bootstrap.redeem,
+            hash_token(token),
+            request.role,
+            _device_of(request, "bootstrap", now),
+            maker=self._maker,
+            now=now,
+        )
+        if redeemed is not None:
+            row: BootstrapRow = redeemed.row
+            self._changed()
+            await self._tell(
+                DeviceChange("approved", request.device_id, row.roles, row.scopes, "bootstrap")
+            )
+        return redeemed
+
+    async def reject(
+        self,
+        request_id: str,
+        *,
+        by: Principal | None = None,
+        check: CheckRequest = lambda _request: None,
+    ) -> PairingRow:
         """Refuse the device that asked.
 
         Raises:
             InvalidRequest: there is no such request (any more).
+            GatewayError: what `check` raises; then nothing has changed.
         """
-        request = await self._find_request(request_id)
-        await self._store.write(queries.drop_request, request_id, self._clock.now_ms())
+
+        def work() -> Work[PairingRow | None]:
+            request = yield from pending.take_request(request_id, now)
+            if request is not None:
+                check(request)
+            return request
+
+        now = self._clock.now_ms()
+        request = await self._store.write(work)
+        if request is None:
+            raise InvalidRequest("unknown requestId")
         self._resolved(request, "rejected")
+        await self._tell(replace(_answered(request, "rejected"), by=by))
         return request
 
-    async def remove(self, device_id: str) -> bool:
-        """Forget a device; `False` when there is no such device."""
-        return await self._store.write(queries.remove, device_id)
+    async def remove(
+        self,
+        device_id: str,
+        *,
+        by: Principal | None = None,
+        check: CheckKnown = lambda _known: None,
+    ) -> Known | None:
+        """Forget a device and what it asks for; `None` when there is no such device.
 
-    async def rename(self, device_id: str, name: str) -> bool:
-        """Give a device another name; `False` when there is no such device."""
-        return await self._store.write(queries.rename, device_id, name)
+        Raises:
+            GatewayError: what `check` raises; then nothing has changed.
+        """
+
+        def work() -> Work[Known | None]:
+            known = yield from queries.lock_known(device_id)
+            if known is not None:
+                check(known)
+                yield from queries.remove(device_id)
+            yield from pending.drop_requests_of(device_id)
+            yield from bootstrap.drop_used_by(device_id)
+            return known
+
+        known = await self._store.write(work)
+        if known is not None:
+            self.generation += 1
+            self._changed()
+            roles = tuple(token.role for token in known.tokens)
+            await self._tell(DeviceChange("removed", device_id, roles, by=by))
+        return known
+
+    async def rename(
+        self,
+        device_id: str,
+        label: str,
+        *,
+        by: Principal | None = None,
+        check: CheckKnown = lambda _known: None,
+    ) -> bool:
+        """Give a device the name its owner calls it; `False` when there is no such device.
+
+        Raises:
+            GatewayError: what `check` raises; then nothing has changed.
+        """
+
+        def work() -> Work[Known | None]:
+            known = yield from queries.lock_known(device_id)
+            if known is not None:
+                check(known)
+                yield from queries.rename(device_id, label)
+            return known
+
+        known = await self._store.write(work)
+        if known is not None:
+            self._changed()
+            await self._tell(DeviceChange("renamed", device_id, known.roles, by=by, label=label))
+        return known is not None
 
     async def rotate(
-        self, device_id: str, role: str, scopes: tuple[str, ...] | None = None
+        self,
+        device_id: str,
+        role: str,
+        scopes: tuple[str, ...] | None = None,
+        *,
+        by: Principal | None = None,
+        check: CheckKnown = lambda _known: None,
     ) -> IssuedToken | None:
-        """Replace a device's token; `None` when it does not hold the role."""
-        known = await self.find(device_id)
-        held = known.token(role) if known else None
-        if held is None:
-            return None
-        now = max(self._clock.now_ms(), held.issued_at + 1)  # never the same token again
-        issued, row = self._issue(device_id, role, scopes or held.scopes, held, now)
-        await self._store.write(queries.put_token, row)
+        """Replace a device's token; `None` when it does not hold the role.
+
+        Args:
+            scopes: what it may do from now on, which `check` has to judge; as before without.
+
+        Raises:
+            GatewayError: what `check` raises; then nothing has changed.
+        """
+        now = self._clock.now_ms()
+
+        def work() -> Work[IssuedToken | None]:
+            known = yield from queries.lock_known(device_id)
+            held = known.token(role) if known else None
+            if known is None or held is None:
+                return None
+            check(known)
+            kept = held.scopes if scopes is None else scopes
+            issued, row = self._maker.issue(device_id, role, kept, before=held, now=now)
+            yield from queries.put_token(row)
+            return issued
+
+        issued = await self._store.write(work)
+        if issued is not None:
+            self.generation += 1
+            self._changed()
+            await self._tell(DeviceChange("rotated", device_id, (role,), issued.scopes, by=by))
         return issued
 
-    async def revoke(self, device_id: str, role: str) -> bool:
-        """Take a role from a device; `False` when it does not hold it."""
-        return await self._store.write(queries.revoke_token, device_id, role, self._clock.now_ms())
+    async def revoke(
+        self,
+        device_id: str,
+        role: str,
+        *,
+        by: Principal | None = None,
+        check: CheckKnown = lambda _known: None,
+    ) -> int | None:
+        """Take a role from a device and return when; `None` when it does not hold it.
+
+        Raises:
+            GatewayError: what `check` raises; then nothing has changed.
+        """
+        now = self._clock.now_ms()
+
+        def work() -> Work[bool]:
+            known = yield from queries.lock_known(device_id)
+            if known is None or known.token(role) is None:
+                return False
+            check(known)
+            yield from bootstrap.drop_used_by(device_id)
+            return (yield from queries.revoke_token(device_id, role, now))
+
+        if not await self._store.write(work):
+            return None
+        self.generation += 1
+        self._changed()
+        await self._tell(DeviceChange("revoked", device_id, (role,), by=by))
+        return now
 
     async def reissue(self, held: TokenRow) -> IssuedToken:
         """Hand a device that proved itself its token again."""
-        token = self._derive(held.device_id, held.role, held.issued_at)
-        if hmac.compare_digest(hash_token(token), held.token_hash):
-            return IssuedToken(token, held.role, held.scopes, held.issued_at)
-        rotated = await self.rotate(held.device_id, held.role)
-        return rotated or IssuedToken(token, held.role, held.scopes, held.issued_at)
+        token = self._maker.again(held)
+        if token is None:  # it was made with another secret of the gateway
+            token = await self._renew(held)
+        return token
+
+    async def _renew(self, held: TokenRow) -> IssuedToken:
+        now = self._clock.now_ms()
+
+        def work() -> Work[IssuedToken | None]:
+            known = yield from queries.lock_known(held.device_id)
+            current = known.token(held.role) if known else None
+            if current is None:
+                return None
+            issued, row = self._maker.issue(
+                held.device_id, held.role, current.scopes, before=current, now=now
+            )
+            yield from queries.put_token(row)
+            return issued
+
+        issued = await self._store.write(work)
+        if issued is None:  # removed or revoked while it connected
+            raise InvalidRequest("device pairing changed; connect again")
+        return issued
 
     async def seen(self, known: Known, role: str) -> None:
         """Note that a device is here, at most once a minute."""
@@ -203,32 +449,16 @@ class Devices:
         if now - (known.device.last_seen_at or 0) >= SEEN_EVERY_MS:
             await self._store.write(queries.touch, known.device.device_id, role, now)
 
-    async def _find_request(self, request_id: str) -> PairingRow:
-        found = await self._store.read(queries.find_request, request_id, self._clock.now_ms())
-        if found is None:
-            raise InvalidRequest("unknown requestId")
-        return found
+    async def forget(self) -> None:
+        """Forget the requests nobody answered in time."""
+        await self._store.write(pending.drop_expired, self._clock.now_ms())
 
-    def _issue(
-        self, device_id: str, role: str, scopes: tuple[str, ...], held: TokenRow | None, now: int
-    ) -> tuple[IssuedToken, TokenRow]:
-        token = self._derive(device_id, role, now)
-        row = TokenRow(
-            device_id=device_id,
-            role=role,
-            token_hash=hash_token(token),
-            scopes=scopes,
-            created_at=held.created_at if held else now,
-            rotated_at=now,
-            revoked_at=None,
-            last_used_at=held.last_used_at if held else None,
-        )
-        return IssuedToken(token, role, scopes, now), row
+    async def _tell(self, change: DeviceChange) -> None:
+        for heard in self._heard:
+            await heard(change)
 
-    def _derive(self, device_id: str, role: str, issued_at: int) -> str:
-        text = f"{device_id}|{role}|{issued_at}"
-        digest = hmac.digest(self._key, text.encode(), "sha256")
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    def _changed(self) -> None:
+        self._publish("device.pair.changed", {})
 
     def _resolved(self, request: PairingRow, decision: Literal["approved", "rejected"]) -> None:
         self._publish(
@@ -242,56 +472,29 @@ class Devices:
         )
 
 
-def pending_record(request: PairingRow) -> dict[str, Any]:
-    """Return a request as it is shown: in events and in `device.pair.list`."""
-    record: dict[str, Any] = {
-        "requestId": request.request_id,
-        "deviceId": request.device_id,
-        "publicKey": request.public_key,
-        **request.client,
-        "role": request.role,
-        "roles": [request.role],
-        "scopes": list(request.scopes),
-        "isRepair": request.reason != "not-paired",
-        "ts": request.created_at,
-    }
-    if request.remote_ip:
-        record["remoteIp"] = request.remote_ip
-    return record
+def _answered(request: PairingRow, decision: Literal["approved", "rejected"]) -> DeviceChange:
+    return DeviceChange(
+        decision,
+        request.device_id,
+        (request.role,),
+        request.scopes,
+        request_id=request.request_id,
+    )
 
 
-def paired_record(known: Known, *, connected: bool) -> dict[str, Any]:
-    """Return an approved device as `device.pair.list` shows it."""
-    device = known.device
-    active = [token for token in known.tokens if token.revoked_at is None]
-    record: dict[str, Any] = {
-        "deviceId": device.device_id,
-        "publicKey": device.public_key,
-        "displayName": device.display_name,
-        "platform": device.platform,
-        "clientId": device.client_id,
-        "clientMode": device.client_mode,
-        "approvedVia": device.approved_via,
-        "approvedAtMs": device.approved_at,
-        "lastSeenAtMs": device.last_seen_at,
-        "role": active[0].role if active else None,
-    }
-    return {
-        **{name: value for name, value in record.items() if value is not None},
-        "roles": [token.role for token in active],
-        "scopes": list(dict.fromkeys(scope for token in active for scope in token.scopes)),
-        "connected": connected,
-        "tokens": [_token_record(token) for token in known.tokens],
-    }
-
-
-def _token_record(token: TokenRow) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "role": token.role,
-        "scopes": list(token.scopes),
-        "createdAtMs": token.created_at,
-        "rotatedAtMs": token.rotated_at,
-        "revokedAtMs": token.revoked_at,
-        "lastUsedAtMs": token.last_used_at,
-    }
-    return {name: value for name, value in record.items() if value is not None}
+def _device_of(request: PairingRow, via: ApprovedVia, now: int) -> DeviceRow:
+    about = request.client
+    return DeviceRow(
+        device_id=request.device_id,
+        public_key=request.public_key,
+        display_name=about.get("displayName"),
+        platform=about.get("platform"),
+        device_family=about.get("deviceFamily"),
+        client_id=about.get("clientId"),
+        client_mode=about.get("clientMode"),
+        approved_via=via,
+        approved_at=now,
+        last_seen_at=None,
+        remote_ip=request.remote_ip,
+        created_at=now,
+    )

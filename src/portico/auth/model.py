@@ -7,7 +7,7 @@ from typing import Literal
 
 from portico.protocol.scopes import SHARED_SECRET_HTTP_SCOPES, Role, expand
 
-AuthMethod = Literal["none", "token", "password", "device-token", "internal"]
+AuthMethod = Literal["none", "token", "password", "device-token", "bootstrap-token", "internal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,11 @@ class Principal:
     device_id: str | None = None
     ip: str | None = None
     local: bool = False
+
+    @property
+    def is_device(self) -> bool:
+        """Whether it may do what its device may, and not what somebody with the secret may."""
+        return self.method in {"device-token", "bootstrap-token"}
 
     def capped(self, cap: frozenset[str]) -> Principal:
         """Return the same caller with no more than these scopes."""

@@ -27,6 +27,7 @@ class Peer:
         ip: the client's address; `None` on a Unix socket.
         direct_local: it is on this machine and talks to us without a proxy between.
         scope_cap: the scopes it limits itself to (`x-openclaw-scopes`); `None`: no limit.
+        is_attributed: its address is its own, or a trusted proxy elsewhere says so.
         query_token: the secret older clients put into the URL; never logged.
     """
 
@@ -36,6 +37,7 @@ class Peer:
     origin: str | None = None
     scope_cap: frozenset[str] | None = None
     user_agent: str | None = None
+    is_attributed: bool = False
     query_token: str | None = field(default=None, repr=False)
 
     @property
@@ -70,15 +72,26 @@ def peer_of(
     host = headers.get("host", "")
     local = not forwarded and (ip is None or is_loopback(ip))
     cap = headers.get("x-openclaw-scopes")
+    client_ip = _client_ip(ip, headers, trusted_proxies) if forwarded else ip
     return Peer(
-        ip=_client_ip(ip, headers, trusted_proxies) if forwarded else ip,
+        ip=client_ip,
         direct_local=local and (ip is None or is_loopback(host_name(host))),
         host=host,
         origin=headers.get("origin") or None,
         scope_cap=None if cap is None else frozenset(cap.replace(",", " ").split()),
         user_agent=headers.get("user-agent"),
+        is_attributed=not forwarded or (client_ip != ip and not is_loopback(ip or "")),
         query_token=query_token,
     )
+
+
+def is_within(ip: str | None, networks: Sequence[str]) -> bool:
+    """Say whether an address lies in one of some addresses and networks."""
+    try:
+        address = ipaddress.ip_address(ip or "")
+    except ValueError:
+        return False
+    return any(address in network for network in _networks(tuple(networks)))
 
 
 @lru_cache(maxsize=1024)
@@ -170,11 +183,7 @@ def _client_ip(
     networks = _networks(tuple(trusted_proxies))
 
     def is_trusted(candidate: str | None) -> bool:
-        try:
-            address = ipaddress.ip_address(candidate or "")
-        except ValueError:
-            return False
-        return any(address in network for network in networks)
+        return is_within(candidate, trusted_proxies)
 
     if not (is_trusted(ip) or (ip is None and networks)):
         return ip

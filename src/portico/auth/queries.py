@@ -1,4 +1,4 @@
-"""The statements and works behind devices, their tokens and pairing requests."""
+"""The statements and works behind devices and their tokens."""
 
 from __future__ import annotations
 
@@ -6,93 +6,37 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
-from portico.auth.tables import device_tokens, devices, pairing_requests
+from portico.auth.rows import DeviceRow, Known, TokenRow
+from portico.auth.tables import device_tokens, devices
+from portico.auth.tokens import IssuedToken, TokenMaker
 from portico.store import Row, Work, one, statement
 
 _p = bindparam
 
-
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
-    """A device that was approved once."""
-
-    device_id: str
-    public_key: str
-    display_name: str | None
-    platform: str | None
-    device_family: str | None
-    client_id: str | None
-    client_mode: str | None
-    approved_via: str
-    approved_at: int
-    last_seen_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """What a device may do in one role."""
-
-    device_id: str
-    role: str
-    token_hash: str
-    scopes: tuple[str, ...]
-    created_at: int
-    rotated_at: int | None
-    revoked_at: int | None
-    last_used_at: int | None
-
-    @property
-    def issued_at(self) -> int:
-        """When the present token was made."""
-        return self.rotated_at or self.created_at
-
-
-@dataclass(frozen=True, slots=True)
-class PairingRow:
-    """A device that asks to be let in, or to be allowed more."""
-
-    request_id: str
-    device_id: str
-    public_key: str
-    role: str
-    scopes: tuple[str, ...]
-    reason: str
-    client: dict[str, Any]
-    remote_ip: str | None
-    created_at: int
-    expires_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A device with the roles it holds."""
-
-    device: DeviceRow
-    tokens: tuple[TokenRow, ...]
-
-    def token(self, role: str) -> TokenRow | None:
-        """Return what it may do in a role, unless that was revoked."""
-        return next((t for t in self.tokens if t.role == role and t.revoked_at is None), None)
-
-
-_DEVICE = tuple(DeviceRow.__dataclass_fields__)
 _find_device = statement(select(devices).where(devices.c.device_id == _p("device_id")))
-_all_devices = statement(select(devices).order_by(devices.c.approved_at))
+_lock_device = statement(
+    select(devices).where(devices.c.device_id == _p("device_id")).with_for_update()
+)
+_all_devices = statement(select(devices).order_by(devices.c.approved_at, devices.c.device_id))
 _put_device = statement(
     lambda insert: (into := insert(devices)).on_conflict_do_update(
         index_elements=["device_id"],
         set_={
-            name: into.excluded[name]
-            for name in ("platform", "device_family", "client_id", "client_mode")
+            **{
+                name: into.excluded[name]
+                for name in ("platform", "device_family", "client_id", "client_mode")
+            },
+            **{name: into.excluded[name] for name in ("approved_via", "approved_at", "remote_ip")},
+            "display_name": func.coalesce(into.excluded.display_name, devices.c.display_name),
         },
     )
 )
 _rename_device = statement(
     update(devices)
     .where(devices.c.device_id == _p("p_device_id"))
-    .values(display_name=_p("p_name"))
+    .values(label=_p("p_label"))
     .returning(devices.c.device_id)
 )
 _touch_device = statement(
@@ -111,6 +55,7 @@ _tokens_of = statement(
     .where(device_tokens.c.device_id == _p("device_id"))
     .order_by(device_tokens.c.role)
 )
+_all_tokens = statement(select(device_tokens).order_by(device_tokens.c.role))
 _delete_tokens = statement(
     delete(device_tokens).where(device_tokens.c.device_id == _p("device_id"))
 )
@@ -119,7 +64,7 @@ _put_token = statement(
         index_elements=["device_id", "role"],
         set_={
             name: into.excluded[name]
-            for name in ("token_hash", "scopes", "rotated_at", "revoked_at")
+            for name in ("token_hash", "scopes", "rotated_at", "revoked_at", "salt")
         },
     )
 )
@@ -133,68 +78,40 @@ _revoke_token = statement(
     .values(revoked_at=_p("p_now"))
     .returning(device_tokens.c.role)
 )
-_find_request = statement(
-    select(pairing_requests).where(
-        pairing_requests.c.request_id == _p("request_id"),
-        pairing_requests.c.expires_at > _p("now"),
-    )
-)
-_pending_of = statement(
-    select(pairing_requests).where(
-        pairing_requests.c.device_id == _p("device_id"),
-        pairing_requests.c.role == _p("role"),
-        pairing_requests.c.expires_at > _p("now"),
-    )
-)
-_all_requests = statement(
-    select(pairing_requests)
-    .where(pairing_requests.c.expires_at > _p("now"))
-    .order_by(pairing_requests.c.created_at)
-)
-_put_request = statement(
-    lambda insert: (into := insert(pairing_requests)).on_conflict_do_update(
-        index_elements=["request_id"],
-        set_={
-            name: into.excluded[name]
-            for name in ("scopes", "reason", "client", "remote_ip", "expires_at")
-        },
-    )
-)
-_drop_requests = statement(
-    delete(pairing_requests).where(
-        or_(
-            pairing_requests.c.request_id == _p("request_id"),
-            pairing_requests.c.expires_at <= _p("now"),
-        )
-    )
-)
-_drop_requests_of = statement(
-    delete(pairing_requests).where(pairing_requests.c.device_id == _p("device_id"))
-)
 
 
-def _values(row: DeviceRow | TokenRow | PairingRow) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a device is let do, in addition to what it already may."""
+
+    role: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A device that was let in, and its tokens in the roles it was let in for."""
+
+    known: Known
+    issued: tuple[IssuedToken, ...]
+
+
+def values_of(row: Any) -> dict[str, Any]:
+    """Return a row as the parameters of its statement; what is not a scalar as JSON."""
     values = {name: getattr(row, name) for name in row.__dataclass_fields__}
-    for name in ("scopes", "client"):
+    for name in ("scopes", "roles", "client"):
         if name in values:
             values[name] = msgspec.json.encode(values[name]).decode()
     return values
 
 
 def _device(row: Row) -> DeviceRow:
-    return DeviceRow(*(row[name] for name in _DEVICE))
+    return DeviceRow(**{name: row[name] for name in DeviceRow.__dataclass_fields__})
 
 
 def _token(row: Row) -> TokenRow:
     values = {name: row[name] for name in TokenRow.__dataclass_fields__}
     return TokenRow(**{**values, "scopes": tuple(msgspec.json.decode(row["scopes"]))})
-
-
-def _request(row: Row) -> PairingRow:
-    values = {name: row[name] for name in PairingRow.__dataclass_fields__}
-    values["scopes"] = tuple(msgspec.json.decode(row["scopes"]))
-    values["client"] = msgspec.json.decode(row["client"])
-    return PairingRow(**values)
 
 
 def find_known(device_id: str) -> Work[Known | None]:
@@ -206,25 +123,49 @@ def find_known(device_id: str) -> Work[Known | None]:
     return Known(_device(row), tuple(_token(r) for r in rows))
 
 
+def lock_known(device_id: str) -> Work[Known | None]:
+    """Return an approved device with its roles, and let nobody else change it meanwhile."""
+    row = one((yield _lock_device(device_id=device_id)))
+    if row is None:
+        return None
+    rows = yield _tokens_of(device_id=device_id)
+    return Known(_device(row), tuple(_token(r) for r in rows))
+
+
 def list_known() -> Work[list[Known]]:
     """Return every approved device."""
-    found = []
-    for row in (yield _all_devices()):
-        tokens = yield _tokens_of(device_id=row["device_id"])
-        found.append(Known(_device(row), tuple(_token(t) for t in tokens)))
-    return found
+    tokens: dict[str, list[TokenRow]] = {}
+    for row in (yield _all_tokens()):
+        tokens.setdefault(row["device_id"], []).append(_token(row))
+    rows = yield _all_devices()
+    return [Known(_device(row), tuple(tokens.get(row["device_id"], ()))) for row in rows]
 
 
-def put_approved(device: DeviceRow, token: TokenRow, request_id: str, now: int) -> Work[None]:
-    """Approve a device in a role, and forget the request that asked for it."""
-    yield _put_device(**_values(device))
-    yield _put_token(**_values(token))
-    yield _drop_requests(request_id=request_id, now=now)
+def admit(
+    device: DeviceRow, grants: tuple[Grant, ...], *, maker: TokenMaker, now: int
+) -> Work[Admission]:
+    """Let a device in; what it held and was not revoked, it keeps."""
+    known = yield from lock_known(device.device_id)
+    before = {token.role: token for token in known.tokens} if known else {}
+    issued, rows = [], []
+    for grant in grants:
+        held = before.get(grant.role)
+        kept = held.scopes if held is not None and held.revoked_at is None else ()
+        scopes = tuple(dict.fromkeys((*kept, *grant.scopes)))
+        token, row = maker.issue(device.device_id, grant.role, scopes, before=held, now=now)
+        issued.append(token)
+        rows.append(row)
+    yield _put_device(**values_of(device))
+    for row in rows:
+        yield _put_token(**values_of(row))
+    after = yield from find_known(device.device_id)
+    assert after is not None  # noqa: S101 - it was just written
+    return Admission(after, tuple(issued))
 
 
 def put_token(token: TokenRow) -> Work[None]:
     """Put a device's token in a role in place of the one it had."""
-    yield _put_token(**_values(token))
+    yield _put_token(**values_of(token))
 
 
 def revoke_token(device_id: str, role: str, now: int) -> Work[bool]:
@@ -239,50 +180,14 @@ def touch(device_id: str, role: str, now: int) -> Work[None]:
     yield _touch_token(p_device_id=device_id, p_role=role, p_now=now)
 
 
-def rename(device_id: str, name: str) -> Work[bool]:
-    """Give a device another name; `False` when there is no such device."""
-    rows = yield _rename_device(p_device_id=device_id, p_name=name)
+def rename(device_id: str, label: str) -> Work[bool]:
+    """Give a device the name its owner calls it; `False` when there is no such device."""
+    rows = yield _rename_device(p_device_id=device_id, p_label=label)
     return bool(rows)
 
 
 def remove(device_id: str) -> Work[bool]:
-    """Forget a device, its tokens and requests; `False` when there is no such device."""
+    """Forget a device and its tokens; `False` when there is no such device."""
     yield _delete_tokens(device_id=device_id)
-    yield _drop_requests_of(device_id=device_id)
     rows = yield _delete_device(device_id=device_id)
     return bool(rows)
-
-
-def put_request(request: PairingRow) -> Work[PairingRow]:
-    """Remember a request, or refresh the one the device already has in this role."""
-    yield _drop_requests(request_id="", now=request.created_at)
-    pending = one(
-        (yield _pending_of(device_id=request.device_id, role=request.role, now=request.created_at))
-    )
-    if pending is None:
-        kept = request
-    else:
-        values = {**_fields(request), "request_id": pending["request_id"]}
-        kept = PairingRow(**{**values, "created_at": pending["created_at"]})
-    yield _put_request(**_values(kept))
-    return kept
-
-
-def _fields(request: PairingRow) -> dict[str, Any]:
-    return {name: getattr(request, name) for name in request.__dataclass_fields__}
-
-
-def find_request(request_id: str, now: int) -> Work[PairingRow | None]:
-    """Return a request that has not expired."""
-    row = one((yield _find_request(request_id=request_id, now=now)))
-    return None if row is None else _request(row)
-
-
-def list_requests(now: int) -> Work[list[PairingRow]]:
-    """Return every request that has not expired, oldest first."""
-    return [_request(row) for row in (yield _all_requests(now=now))]
-
-
-def drop_request(request_id: str, now: int) -> Work[None]:
-    """Forget a request, and all that have expired."""
-    yield _drop_requests(request_id=request_id, now=now)

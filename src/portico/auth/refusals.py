@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from portico.auth.devices import PairingReason
-from portico.auth.queries import PairingRow, TokenRow
+from portico.auth.rows import PairingReason, PairingRow, TokenRow
 from portico.protocol.connect import ConnectParams
 from portico.protocol.errors import InvalidRequest, NotPaired, TooManyAttempts, Unauthorized
 
@@ -37,6 +36,15 @@ DEVICE_TOKEN_MISMATCH = Failure(
     "AUTH_DEVICE_TOKEN_MISMATCH",
     "device_token_mismatch",
     "device token mismatch (rotate/reissue device token)",
+    "update_auth_credentials",
+    given=True,
+)
+
+SETUP_CODE_REFUSED = Failure(
+    "AUTH_BOOTSTRAP_TOKEN_INVALID",
+    "bootstrap_token_invalid",
+    "setup code invalid, expired, revoked, or already used"
+    " (create a new code; see who is paired with: portico devices list)",
     "update_auth_credentials",
     given=True,
 )

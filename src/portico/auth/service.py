@@ -2,8 +2,9 @@
 
 Theory of operation: the Origin of pages is checked first, then the shared secret, then whether the
 client may come without a device, then the device's proof, then (when there was no valid secret) its
-device token, and at last what the device is approved for. A local device that proved the secret is
-approved silently; every other one waits for its owner.
+device token or the bootstrap token of a setup code, and at last what the device is approved for. A
+local device that proved the secret is approved silently, a new node of a trusted network too; every
+other one waits for its owner.
 
 Guarantees: every refusal is a `GatewayError` with the protocol's text and details; secrets are
 compared in constant time and never logged; failures are limited per address (`rate_limit`).
@@ -22,13 +23,14 @@ from typing import Literal
 
 from portico.auth import refusals
 from portico.auth.device import encode_key, normalize, verify_device
-from portico.auth.devices import Devices, IssuedToken, PairingReason, hash_token
+from portico.auth.devices import Devices
 from portico.auth.model import AuthMethod, Principal
-from portico.auth.peer import Peer, origin_problem
-from portico.auth.queries import Known, TokenRow
+from portico.auth.peer import Peer, is_within, origin_problem
 from portico.auth.rate_limit import AuthScope, FailureLimiter, RateLimitSettings
+from portico.auth.rows import ApprovedVia, Known, PairingReason, PairingRow, TokenRow
+from portico.auth.tokens import IssuedToken, hash_token
 from portico.clock import Clock
-from portico.protocol.connect import CONTROL_UI, ConnectParams
+from portico.protocol.connect import CONTROL_UI, ConnectParams, DeviceProof
 from portico.protocol.scopes import ALL_SCOPES, Role, expand
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -46,6 +48,7 @@ class AuthSettings:
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     auto_approve_local: bool = True
+    auto_approve_cidrs: tuple[str, ...] = ()
     rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)
 
     @property
@@ -56,10 +59,17 @@ class AuthSettings:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Somebody who was let in over the WebSocket, and the token its device is handed."""
+    """Somebody who was let in over the WebSocket, and the token its device is handed.
+
+    Attributes:
+        more_tokens: of the other roles that came with a setup code.
+        setup_id: the setup code it came with; say with `settle` whether hello was sent.
+    """
 
     principal: Principal
     device_token: IssuedToken | None = None
+    more_tokens: tuple[IssuedToken, ...] = ()
+    setup_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +123,34 @@ class Authenticator:
         if params.device is None:
             return await self._without_device(params, peer, proof)
         raw_key = verify_device(params, params.device, nonce=nonce, now_ms=self._clock.now_ms())
-        known = await self._devices.find(params.device.id)
+        while True:
+            generation = self._devices.generation
+            admitted = await self._with_device(params, params.device, peer, proof, raw_key)
+            if generation == self._devices.generation:
+                return admitted
+            # What a device may do was taken away meanwhile: it may have been this one.
+
+    async def _with_device(
+        self,
+        params: ConnectParams,
+        device: DeviceProof,
+        peer: Peer,
+        proof: _Proof,
+        raw_key: bytes,
+    ) -> Admitted:
+        known = await self._devices.find(device.id)
+        by_setup_code = params.auth.bootstrap_token and not _holds_token(known, params)
+        if proof.method is None and by_setup_code:
+            return await self._by_setup_code(params, peer, encode_key(raw_key))
         if proof.method is None:
             proof = await self._check_device_token(params, peer, known, proof)
         issued = await self._check_approval(params, peer, known, proof, encode_key(raw_key))
         return Admitted(self._principal(params, peer, proof, _requested(params, peer)), issued)
+
+    async def settle(self, admitted: Admitted, *, delivered: bool) -> None:
+        """Note whether a device that came with a setup code was sent its tokens."""
+        if admitted.setup_id is not None:
+            await self._devices.bootstrap.settle(admitted.setup_id, delivered=delivered)
 
     async def http(self, authorization: str | None, peer: Peer) -> Principal:
         """Let an HTTP caller in.
@@ -205,6 +238,25 @@ class Authenticator:
             raise refusals.unauthorized(failure, params)
         raise await self._unauthorized(params, peer, failure)
 
+    async def _by_setup_code(self, params: ConnectParams, peer: Peer, public_key: str) -> Admitted:
+        self._check_lockout("bootstrap-token", peer)
+        wanted = _requested(params, peer)
+        wish = self._devices.wish(params, public_key, wanted, "not-paired", remote_ip=peer.ip)
+        redeemed = await self._devices.redeem(params.auth.bootstrap_token or "", wish)
+        if redeemed is None:
+            await self._failed("bootstrap-token", peer)
+            raise refusals.unauthorized(refusals.SETUP_CODE_REFUSED, params)
+        self._limiter.succeeded("bootstrap-token", peer.address)
+        may = expand(list(redeemed.row.scopes_of(params.role)))
+        scopes = tuple(scope for scope in wanted if scope in may)
+        issued = {token.role: token for token in redeemed.admission.issued}
+        return Admitted(
+            self._principal(params, peer, _Proof("bootstrap-token"), scopes),
+            issued.pop(params.role),
+            more_tokens=tuple(issued.values()),
+            setup_id=redeemed.row.setup_id,
+        )
+
     async def _check_approval(
         self,
         params: ConnectParams,
@@ -221,8 +273,9 @@ class Authenticator:
             return await self._issued(params, held, proof)
         reason = reason or "not-paired"
         wish = self._devices.wish(params, public_key, wanted, reason, remote_ip=peer.ip)
-        if self._is_silent(peer, proof):
-            return await self._devices.let_in(wish, via="silent")
+        via = self._approves_itself(params, peer, proof, wish, known)
+        if via is not None:
+            return await self._devices.let_in(wish, via=via)
         raise refusals.pairing(await self._devices.request(wish), reason, held)
 
     async def _issued(self, params: ConnectParams, held: TokenRow, proof: _Proof) -> IssuedToken:
@@ -231,8 +284,22 @@ class Authenticator:
             return IssuedToken(token, held.role, held.scopes, held.issued_at)
         return await self._devices.reissue(held)
 
-    def _is_silent(self, peer: Peer, proof: _Proof) -> bool:
-        return peer.direct_local and proof.shared and self._settings.auto_approve_local
+    def _approves_itself(
+        self,
+        params: ConnectParams,
+        peer: Peer,
+        proof: _Proof,
+        wish: PairingRow,
+        known: Known | None,
+    ) -> ApprovedVia | None:
+        """Return the rule by which nobody has to be asked, or `None`."""
+        settings = self._settings
+        if peer.direct_local and proof.shared and settings.auto_approve_local:
+            return "silent"
+        is_fresh_node = known is None and params.role == Role.NODE and not wish.scopes
+        is_page = params.client.is_browser or peer.origin is not None
+        is_near = peer.is_attributed and is_within(peer.ip, settings.auto_approve_cidrs)
+        return "trusted-cidr" if is_fresh_node and is_near and not is_page else None
 
     def _check_lockout(self, scope: AuthScope, peer: Peer) -> None:
         wait_ms = self._limiter.locked_for_ms(scope, peer.address, exempt=peer.exempt)
@@ -272,6 +339,13 @@ class Authenticator:
 
 def _equal(given: str, secret: str | None) -> bool:
     return secret is not None and hmac.compare_digest(given.encode(), secret.encode())
+
+
+def _holds_token(known: Known | None, params: ConnectParams) -> bool:
+    """Whether the device offers the token it holds, so that its setup code is not needed."""
+    held = known.token(params.role) if known else None
+    given = params.auth.device_token
+    return bool(held and given and hmac.compare_digest(hash_token(given), held.token_hash))
 
 
 def _requested(params: ConnectParams, peer: Peer) -> tuple[str, ...]:

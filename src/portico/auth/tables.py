@@ -1,4 +1,4 @@
-"""Devices, their tokens, and the requests of those that are not yet approved."""
+"""Devices, their tokens, the requests of those not yet approved, and the tokens of setup codes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ devices = Table(
     Column("device_family", Text),
     Column("client_id", Text),
     Column("client_mode", Text),
-    Column("approved_via", Text, nullable=False),  # owner | silent
+    Column("approved_via", Text, nullable=False),  # auth.rows.ApprovedVia
     time_ms("approved_at", nullable=False),
     time_ms("last_seen_at"),
+    Column("label", Text),  # the owner's name for it
+    Column("remote_ip", Text),
+    time_ms("created_at"),
 )
 
 device_tokens = Table(
@@ -32,6 +35,7 @@ device_tokens = Table(
     time_ms("rotated_at"),
     time_ms("revoked_at"),
     time_ms("last_used_at"),
+    Column("salt", Text, nullable=False, server_default=""),  # what the token is derived from
 )
 
 pairing_requests = Table(
@@ -47,5 +51,22 @@ pairing_requests = Table(
     Column("remote_ip", Text),
     time_ms("created_at", nullable=False),
     time_ms("expires_at", nullable=False),
-    Index("auth_pairing_requests_device", "device_id", "role"),
+    Index("auth_pairing_requests_of", "device_id", "role", unique=True),
+)
+
+bootstrap_tokens = Table(
+    "auth_bootstrap_tokens",
+    metadata,
+    Column("token_hash", Text, primary_key=True),  # sha-256, hex: the token itself is not stored
+    Column("setup_id", Text, nullable=False),
+    Column("access", Text, nullable=False),  # full | limited | node
+    Column("roles", Text, nullable=False),  # JSON array
+    Column("scopes", Text, nullable=False),  # JSON array: of the role operator
+    time_ms("created_at", nullable=False),
+    time_ms("expires_at", nullable=False),
+    Column("device_id", Text),  # who used it
+    Column("device_name", Text),
+    time_ms("used_at"),
+    time_ms("confirmed_at"),  # when its device was handed its tokens
+    Index("auth_bootstrap_tokens_setup", "setup_id", unique=True),
 )

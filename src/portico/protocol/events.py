@@ -64,6 +64,9 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("cron", Scope.READ),
         EventSpec("device.pair.requested", Scope.PAIRING),
         EventSpec("device.pair.resolved", Scope.PAIRING),
+        EventSpec("device.pair.changed", Scope.PAIRING),
+        EventSpec("device.pair.setup.completed", Scope.PAIRING),
+        EventSpec("device.pair.setup.deliveryUncertain", Scope.PAIRING),
     )
 }
 

@@ -167,4 +167,14 @@ def _auth(admitted: Admitted) -> dict[str, Any]:
     }
     if issued is not None:
         auth |= {"deviceToken": issued.token, "issuedAtMs": issued.issued_at_ms}
+    if admitted.more_tokens:
+        auth["deviceTokens"] = [
+            {
+                "deviceToken": token.token,
+                "role": token.role,
+                "scopes": list(token.scopes),
+                "issuedAtMs": token.issued_at_ms,
+            }
+            for token in admitted.more_tokens
+        ]
     return auth

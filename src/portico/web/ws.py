@@ -224,7 +224,8 @@ class GatewaySocket(asyncio.Protocol):
             log.exception("ws.authenticate_failed", conn_id=self.conn_id)
             self._run(connection.close(1011, "gateway message handler unavailable"))
         else:
-            self._admit(connection, params, admitted)
+            is_in = self._admit(connection, params, admitted)
+            await self.plane.authenticator.settle(admitted, delivered=is_in)
 
     def _log_refusal(self, params: ConnectParams, error: GatewayError) -> None:
         log.info(
@@ -236,9 +237,10 @@ class GatewaySocket(asyncio.Protocol):
             reason=error.message,
         )
 
-    def _admit(self, connection: Connection, params: ConnectParams, admitted: Admitted) -> None:
+    def _admit(self, connection: Connection, params: ConnectParams, admitted: Admitted) -> bool:
+        """Say hello; `False` when nobody is there any more."""
         if self._transport is None or self._wire is None:
-            return
+            return False
         plane, principal = self.plane, admitted.principal
         subscription = subscription_for(
             self.conn_id, self, params=params, principal=principal, dialect=connection.dialect
@@ -252,7 +254,7 @@ class GatewaySocket(asyncio.Protocol):
         hello = plane.hello.build(self.conn_id, admitted, replay)
         effects = connection.admitted(hello)
         if not effects:
-            return
+            return False
         self.principal = principal
         self._call = Call(principal, self)
         self._subscription = subscription
@@ -270,6 +272,7 @@ class GatewaySocket(asyncio.Protocol):
         plane.presence.joined(self._presence_key, entry)
         log.debug("ws.admitted", conn_id=self.conn_id, client=principal.client_id)
         self._run(connection.resume())
+        return True
 
     # --- frames in ----------------------------------------------------------------------------
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from portico.auth.devices import REQUEST_TTL_MS, Devices, hash_token, paired_record
-from portico.auth.queries import PairingRow
+from portico.auth.devices import DeviceChange, Devices
+from portico.auth.pending import PendingLimits
+from portico.auth.records import paired_record
+from portico.auth.rows import PairingRow
+from portico.auth.tokens import hash_token
 from portico.protocol.connect import ConnectParams
-from portico.protocol.errors import InvalidRequest
+from portico.protocol.errors import InvalidRequest, Unavailable
 from portico.store import Store
 from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane import connect_params
@@ -19,12 +23,21 @@ pytestmark = pytest.mark.anyio
 
 
 class Book:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: PendingLimits | None = None) -> None:
         self.clock = FakeClock()
         self.events: list[tuple[str, Any]] = []
+        self.changes: list[DeviceChange] = []
         self.devices = Devices(
-            store, self.clock, lambda name, payload: self.events.append((name, payload)), secret="s"
+            store,
+            self.clock,
+            lambda name, payload: self.events.append((name, payload)),
+            secret="s",
+            limits=limits,
         )
+        self.devices.listen(self._heard)
+
+    async def _heard(self, change: DeviceChange) -> None:
+        self.changes.append(change)
 
     def wish(self, device_id: str = "d", *, role: str = "operator", scopes: Any = ()) -> PairingRow:
         device = {"id": device_id, "publicKey": "k", "signature": "s", "signedAt": 1, "nonce": "n"}
@@ -40,12 +53,13 @@ def book(store: Store) -> Book:
 
 
 async def test_request_is_refreshed_not_doubled(book: Book):
-    first = await book.devices.request(book.wish(scopes=["operator.read"]))
+    first = await book.devices.request(book.wish(scopes=["operator.read", "operator.write"]))
     book.clock.advance(1000)
-    second = await book.devices.request(book.wish(scopes=["operator.read", "operator.write"]))
+    second = await book.devices.request(book.wish(scopes=["operator.read"]))
     assert second.request_id == first.request_id
-    assert second.scopes == ("operator.read", "operator.write")
+    assert second.scopes == first.scopes  # what its owner sees is what it asks for
     assert second.created_at == first.created_at
+    assert second.expires_at == first.expires_at + 1000
     assert await book.devices.list_pending() == [second]
     other_role = await book.devices.request(book.wish(role="node"))
     assert len(await book.devices.list_pending()) == 2
@@ -56,9 +70,47 @@ async def test_request_is_refreshed_not_doubled(book: Book):
     assert record["isRepair"] is False
 
 
+async def test_asking_for_more_is_another_request(book: Book):
+    first = await book.devices.request(book.wish(scopes=["operator.read"]))
+    second = await book.devices.request(book.wish(scopes=["operator.admin"]))
+    assert second.request_id != first.request_id
+    assert second.scopes == ("operator.read", "operator.admin")
+    assert await book.devices.list_pending() == [second]
+    assert [name for name, _ in book.events] == [
+        *("device.pair.requested", "device.pair.resolved", "device.pair.requested")
+    ]
+    assert book.events[1][1]["decision"] == "rejected"
+    with pytest.raises(InvalidRequest, match="unknown requestId"):
+        await book.devices.approve(first.request_id)  # nobody approves what they have not seen
+
+
+async def test_requests_are_bounded(store: Store):
+    book = Book(store, PendingLimits(in_all=5, from_one_address=3))
+    for number in range(3):
+        await book.devices.request(book.wish(f"flood{number}"))
+    with pytest.raises(Unavailable) as refused:
+        await book.devices.request(book.wish("flood3"))
+    assert refused.value.retryable
+    assert (await book.devices.request(book.wish("flood0"))).device_id == "flood0"  # refreshed
+    for number in (4, 5):
+        await book.devices.request(replace(book.wish(f"x{number}"), remote_ip=f"192.0.2.{number}"))
+    with pytest.raises(Unavailable):
+        await book.devices.request(replace(book.wish("x6"), remote_ip="192.0.2.6"))
+    book.clock.advance(PendingLimits().ttl_ms)
+    await book.devices.request(replace(book.wish("x6"), remote_ip="192.0.2.6"))
+    assert [request.device_id for request in await book.devices.list_pending()] == ["x6"]
+
+
+async def test_requests_nobody_answered_are_forgotten(book: Book):
+    await book.devices.request(book.wish())
+    book.clock.advance(PendingLimits().ttl_ms)
+    await book.devices.forget()
+    assert await book.devices.list_pending() == []
+
+
 async def test_request_expires(book: Book):
     request = await book.devices.request(book.wish())
-    book.clock.advance(REQUEST_TTL_MS)
+    book.clock.advance(PendingLimits().ttl_ms)
     assert await book.devices.list_pending() == []
     with pytest.raises(InvalidRequest, match="unknown requestId"):
         await book.devices.approve(request.request_id)
@@ -133,7 +185,8 @@ async def test_renaming_seeing_and_removing(book: Book):
     await book.devices.seen(known, "operator")
     known = await book.devices.find("d")
     assert known is not None
-    assert known.device.display_name == "Desk"
+    assert known.device.display_name == "Laptop"
+    assert known.device.shown_name == "Desk"
     assert known.device.last_seen_at == book.clock.now_ms()
     assert known.tokens[0].last_used_at == book.clock.now_ms()
     await book.devices.request(book.wish())
