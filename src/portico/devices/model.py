@@ -1,15 +1,15 @@
-"""What this room hands to others.
+"""What this room hands to others, and asks of them.
 
 `NodeBook` is what the room of nodes keeps: it is told what happens to devices of role `node`.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Collection
+from typing import Protocol
 
-ApprovedVia = Literal["owner", "silent", "trusted-cidr", "bootstrap", "trusted-proxy"]
-"""Who let a device in: its owner, nobody (a program of this machine), its network, a setup code,
-or a proxy that vouched for its user."""
+from portico.auth.model import Principal
+from portico.auth.rows import ApprovedVia
 
 
 class NodeBook(Protocol):
@@ -39,17 +39,20 @@ class NodeBook(Protocol):
         ...
 
 
-class NoNodes:
-    """Nobody keeps nodes."""
+class Connections(Protocol):
+    """The connections of this process, as far as this room needs them."""
 
-    async def device_approved(self, device_id: str, *, via: ApprovedVia) -> None:
-        """Nothing depends on it."""
+    def connected_devices(self) -> Collection[str]:
+        """Return the devices that are connected."""
+        ...
 
-    async def device_removed(self, device_id: str) -> None:
-        """Nothing depends on it."""
+    def close_device(
+        self, device_id: str, *, role: str | None, keep: Principal | None = None
+    ) -> None:
+        """Close what a device has open.
 
-    async def device_revoked(self, device_id: str) -> None:
-        """Nothing depends on it."""
-
-    async def device_renamed(self, device_id: str, label: str) -> None:
-        """Nothing depends on it."""
+        Args:
+            role: in this role only; `None`: in every role.
+            keep: not this connection.
+        """
+        ...

@@ -1,0 +1,131 @@
+"""Making setup codes: the address, the token, the picture.
+
+Not here: what a token does (`auth.bootstrap`), where the gateway can be reached (handed in).
+
+Source: OpenClaw gateway protocol, "device.pair.setupCode".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from portico.auth.bootstrap import PROFILES, Bootstrap
+from portico.devices.qr import png_data_url
+from portico.devices.setup_code import (
+    SetupCode,
+    is_confidential,
+    is_private_enough,
+    websocket_url,
+)
+from portico.protocol.errors import InvalidRequest
+
+SecretKind = Literal["token", "password"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where others find the gateway.
+
+    Attributes:
+        url: its WebSocket address; `None`: others cannot reach it.
+        source: what says so: a setting, or `gateway.bind=…`.
+        tls_fingerprint: of the certificate it shows there, when it is one nobody vouches for.
+        problem: why there is no address, and what to do.
+    """
+
+    url: str | None
+    source: str = ""
+    tls_fingerprint: str | None = None
+    problem: str = ""
+
+
+ReachOf = Callable[[bool], Reach]
+"""Returns where the gateway is reached; the argument: by the address of `gateway.remote`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A setup code, and what there is to say about it."""
+
+    code: SetupCode
+    setup_id: str
+    source: str
+    access: str
+    is_downgraded: bool
+    qr_data_url: str | None
+
+
+class SetupDesk:
+    """Makes setup codes.
+
+    Args:
+        secret_kind: what proves a caller here; `None`: nothing, so a code would be of no use.
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap: Bootstrap,
+        reach: ReachOf,
+        secret_kind: Callable[[], SecretKind | None],
+        has_tls: Callable[[], bool],
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._reach = reach
+        self._secret_kind = secret_kind
+        self._has_tls = has_tls
+
+    @property
+    def secret_kind(self) -> SecretKind:
+        """What proves a caller here.
+
+        Raises:
+            InvalidRequest: nothing does.
+        """
+        kind = self._secret_kind()
+        if kind is None:
+            raise InvalidRequest("Gateway auth is not configured (no token or password).")
+        return kind
+
+    async def make(
+        self, profile: str, *, public_url: str | None, prefer_remote: bool, with_qr: bool
+    ) -> Made:
+        """Make a code.
+
+        Args:
+            profile: a name of `auth.bootstrap.PROFILES`; `full` becomes `limited` where somebody
+                could read along.
+
+        Raises:
+            InvalidRequest: no address for it, or one a device should not talk to.
+            Unavailable: too many codes wait for a device.
+        """
+        reach = self._reach_by(public_url, prefer_remote=prefer_remote)
+        url = reach.url or ""
+        is_downgraded = profile == "full" and not is_confidential(url)
+        chosen = PROFILES["limited" if is_downgraded else profile]
+        issued = await self._bootstrap.issue(chosen)
+        code = SetupCode(url, issued.token, issued.expires_at_ms, reach.tls_fingerprint)
+        picture = await asyncio.to_thread(png_data_url, code.encode()) if with_qr else None
+        return Made(code, issued.setup_id, reach.source, chosen.access, is_downgraded, picture)
+
+    def _reach_by(self, public_url: str | None, *, prefer_remote: bool) -> Reach:
+        if public_url is not None:
+            scheme = "wss" if self._has_tls() else "ws"
+            url = websocket_url(public_url, default_scheme=scheme)
+            reach = Reach(url, "request.publicUrl", problem="publicUrl is not a gateway's address.")
+        else:
+            reach = self._reach(prefer_remote)
+        if reach.url is None:
+            raise InvalidRequest(reach.problem)
+        if not is_private_enough(reach.url):
+            raise InvalidRequest(
+                "Pairing beyond the local network needs a secure gateway URL (wss://)."
+                f" Resolved source: {reach.source}. Serve TLS (gateway.tls), put a proxy with TLS"
+                " before the gateway, or give its wss:// address. ws:// is only valid for"
+                " localhost, private LAN addresses and .local hosts."
+            )
+        return reach
