@@ -18,7 +18,6 @@ from portico.agents.skills.configured import build_skills
 from portico.agents.workspace.starting import start_workspaces
 from portico.approvals.service import Approvals
 from portico.audit.service import Audit
-from portico.auth.devices import Devices
 from portico.auth.service import Authenticator
 from portico.automation.assembly import Automation
 from portico.channels.registry import ChannelRegistry
@@ -54,6 +53,7 @@ from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp
 from portico.wiring.automation import automation_settings, heartbeat_settings
 from portico.wiring.budgets import build_budgets
 from portico.wiring.channels import ChannelParts, retry_policy
+from portico.wiring.devices import DeviceParts, build_device_book
 from portico.wiring.doors import DoorParts
 from portico.wiring.hello import HelloSnapshot, hello_settings
 from portico.wiring.hooks import hook_settings
@@ -128,8 +128,12 @@ class Gateway:
             self_entry=self_presence(self.boot_id, self.started_ms),
             later=lambda delay_s, call: asyncio.get_running_loop().call_later(delay_s, call),
         )
-        self.devices = Devices(
-            self.store, self.clock, self.hub.publish, secret=self.auth_settings.secret
+        self.devices = build_device_book(
+            self.config,
+            store=self.store,
+            clock=self.clock,
+            hub=self.hub,
+            secret=self.auth_settings.secret,
         )
         self.authenticator = Authenticator(self.auth_settings, self.devices, self.clock)
         self.idempotency = StoredIdempotency(
@@ -363,12 +367,22 @@ class Gateway:
             channels=self.channels,
             clock=self.clock,
             cron=self.automation.cron,
+            devices=self.devices,
             inbox=self.inbox,
             media_files=self.media.files,
             outbox=self.outbox,
             store=self.store,
             tasks=self.tasks,
             turns=self.turns,
+        )
+        self.device_parts = DeviceParts(
+            self.live,
+            devices=self.devices,
+            authenticator=self.authenticator,
+            audit=self.audit,
+            clock=self.clock,
+            plane=lambda: self.plane,
+            lock_file=self._loaded.paths.lock_file,
         )
         self.registry = build_methods(
             self._loaded,
@@ -381,6 +395,7 @@ class Gateway:
             chat=self.chat,
             clock=self.clock,
             config_snapshot=self._config_snapshot,
+            devices=self.device_parts,
             health=self.health,
             hub=self.hub,
             inbox=self.inbox,

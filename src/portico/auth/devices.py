@@ -449,9 +449,9 @@ class Devices:
         if now - (known.device.last_seen_at or 0) >= SEEN_EVERY_MS:
             await self._store.write(queries.touch, known.device.device_id, role, now)
 
-    async def forget(self) -> None:
-        """Forget the requests nobody answered in time."""
-        await self._store.write(pending.drop_expired, self._clock.now_ms())
+    async def forget(self) -> int:
+        """Forget the requests nobody answered in time; return how many."""
+        return await self._store.write(pending.drop_expired, self._clock.now_ms())
 
     async def _tell(self, change: DeviceChange) -> None:
         for heard in self._heard:

@@ -54,7 +54,9 @@ _put = statement(
         },
     )
 )
-_drop_expired = statement(delete(requests).where(requests.c.expires_at <= _p("now")))
+_drop_expired = statement(
+    delete(requests).where(requests.c.expires_at <= _p("now")).returning(requests.c.request_id)
+)
 _drop_of = statement(delete(requests).where(requests.c.device_id == _p("device_id")))
 
 
@@ -155,6 +157,6 @@ def drop_requests_of(device_id: str) -> Work[None]:
     yield _drop_of(device_id=device_id)
 
 
-def drop_expired(now: int) -> Work[None]:
-    """Forget the requests nobody answered."""
-    yield _drop_expired(now=now)
+def drop_expired(now: int) -> Work[int]:
+    """Forget the requests nobody answered; return how many."""
+    return len((yield _drop_expired(now=now)))

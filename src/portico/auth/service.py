@@ -56,6 +56,13 @@ class AuthSettings:
         """The shared secret of the mode."""
         return {"token": self.token, "password": self.password, "none": None}[self.mode]
 
+    @property
+    def secret_kind(self) -> Literal["token", "password"] | None:
+        """What a client without a device of its own has to know; `None`: nothing."""
+        if self.mode == "password":
+            return "password" if self.password else None
+        return "token" if self.mode != "none" and self.token else None
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:

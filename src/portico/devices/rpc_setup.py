@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from portico.audit.service import Audit
 from portico.auth.bootstrap import Bootstrap
 from portico.devices.setup import SecretKind, SetupDesk
 from portico.protocol.errors import InvalidRequest
@@ -45,6 +46,7 @@ class SetupCodeMade(Result, frozen=True, kw_only=True):
     gateway_url: str
     auth: SecretKind
     url_source: str
+    gateway_urls: tuple[str, ...] | None = None
     access: str
     qr_data_url: str | None = None
     access_downgraded: bool | None = None
@@ -53,8 +55,9 @@ class SetupCodeMade(Result, frozen=True, kw_only=True):
 class SetupMethods:
     """`device.pair.setup*`."""
 
-    def __init__(self, *, desk: SetupDesk, bootstrap: Bootstrap) -> None:
+    def __init__(self, *, desk: SetupDesk, bootstrap: Bootstrap, audit: Audit) -> None:
         self._desk = desk
+        self._audit = audit
         self._bootstrap = bootstrap
 
     @method("device.pair.setupCode", scope=Scope.ADMIN)
@@ -73,11 +76,18 @@ class SetupMethods:
             prefer_remote=params.prefer_remote_url,
             with_qr=params.include_qr,
         )
+        await self._audit.record(
+            "device.setup_code_made",
+            actor=call.principal.subject,
+            target=made.setup_id,
+            details={"access": made.access, "url": made.code.url},
+        )
         return SetupCodeMade(
             setup_id=made.setup_id,
             expires_at_ms=made.code.expires_at_ms or 0,
             setup_code=made.code.encode(),
             gateway_url=made.code.url,
+            gateway_urls=made.code.urls,
             auth=kind,
             url_source=made.source,
             access=made.access,

@@ -32,7 +32,8 @@ class Reach:
     Attributes:
         url: its WebSocket address; `None`: others cannot reach it.
         source: what says so: a setting, or `gateway.bind=…`.
-        tls_fingerprint: of the certificate it shows there, when it is one nobody vouches for.
+        tls_fingerprint: of the certificate it shows there.
+        urls: every address it has, `url` first.
         problem: why there is no address, and what to do.
     """
 
@@ -40,6 +41,7 @@ class Reach:
     source: str = ""
     tls_fingerprint: str | None = None
     problem: str = ""
+    urls: tuple[str, ...] = ()
 
 
 ReachOf = Callable[[bool], Reach]
@@ -104,11 +106,11 @@ class SetupDesk:
             Unavailable: too many codes wait for a device.
         """
         reach = self._reach_by(public_url, prefer_remote=prefer_remote)
-        url = reach.url or ""
-        is_downgraded = profile == "full" and not is_confidential(url)
+        url, urls = reach.url or "", reach.urls if len(reach.urls) > 1 else None
+        is_downgraded = profile == "full" and not all(map(is_confidential, urls or (url,)))
         chosen = PROFILES["limited" if is_downgraded else profile]
         issued = await self._bootstrap.issue(chosen)
-        code = SetupCode(url, issued.token, issued.expires_at_ms, reach.tls_fingerprint)
+        code = SetupCode(url, issued.token, issued.expires_at_ms, reach.tls_fingerprint, urls)
         picture = await asyncio.to_thread(png_data_url, code.encode()) if with_qr else None
         return Made(code, issued.setup_id, reach.source, chosen.access, is_downgraded, picture)
 

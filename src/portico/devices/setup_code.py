@@ -19,6 +19,7 @@ import msgspec
 from portico.auth.peer import is_loopback
 
 PREFIX = "oc-pair://"
+MOST_URLS = 8
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _EMULATOR = "10.0.2.2"  # how an Android emulator calls its host
 _CARRIER = ipaddress.ip_network("100.64.0.0/10")  # carriers and tailnets (RFC 6598)

@@ -175,6 +175,11 @@ class ControlPlane:
             socket.close(code, reason)
         return len(chosen)
 
+    def connected_devices(self) -> set[str]:
+        """Return the devices that are connected here."""
+        principals = [s.principal for s in self._sockets]
+        return {p.device_id for p in principals if p is not None and p.device_id is not None}
+
     def is_connected(self, device_id: str) -> bool:
         """Say whether a device is connected here."""
         return any(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from portico.agents.acp import store as acp_store
 from portico.approvals.service import Approvals
 from portico.audit.service import Audit
+from portico.auth.devices import Devices
 from portico.automation.cron.assembly import Cron
 from portico.budgets.service import Budgets
 from portico.clock import Clock
@@ -37,6 +38,7 @@ def build_housekeeping(
     channels: ChannelParts,
     clock: Clock,
     cron: Cron,
+    devices: Devices,
     inbox: Inbox,
     media_files: MediaFiles,
     outbox: Outbox,
@@ -65,6 +67,7 @@ def build_housekeeping(
             "media": lambda: asyncio.to_thread(media_files.forget),
             "attached files": attached.sweep,
             "audit": audit.forget,
+            "device requests": devices.forget,
         },
         tasks=tasks,
     )

@@ -51,6 +51,7 @@ from portico.turns.rpc import LaneMethods
 from portico.turns.service import Turns
 from portico.wiring.agents import http_tools
 from portico.wiring.channels import ChannelParts
+from portico.wiring.devices import DeviceParts
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -68,6 +69,7 @@ def build_methods(
     chat: ChatService,
     clock: Clock,
     config_snapshot: Callable[[], dict[str, Any]],
+    devices: DeviceParts,
     health: HealthService,
     hub: Hub,
     inbox: Inbox,
@@ -137,6 +139,7 @@ def build_methods(
         LaneMethods(turns=turns, store=store),
         AuditMethods(audit),
         *automation.methods,
+        *devices.methods,
     ):
         registry.add(feature)
     return registry

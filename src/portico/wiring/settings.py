@@ -77,6 +77,7 @@ def auth_settings(config: PorticoConfig) -> AuthSettings:
         allowed_origins=config.gateway.control_ui.allowed_origins,
         trusted_proxies=config.gateway.trusted_proxies,
         auto_approve_local=config.gateway.nodes.pairing.auto_approve_local,
+        auto_approve_cidrs=config.gateway.nodes.pairing.auto_approve_cidrs,
         rate_limit=RateLimitSettings(
             limit.max_attempts, limit.window_ms, limit.lockout_ms, limit.exempt_loopback
         ),

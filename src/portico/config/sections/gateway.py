@@ -226,11 +226,32 @@ class Shutdown(Section):
 class NodePairing(Section):
     """Pairing of device nodes."""
 
-    not_used: ClassVar[frozenset[str]] = frozenset({"autoApproveCidrs", "sshVerify"})
+    not_used: ClassVar[frozenset[str]] = frozenset({"sshVerify"})
 
     auto_approve_local: bool = setting(
         True, "Approve devices that connect from this machine without asking.", reload="hot"
     )
+    auto_approve_cidrs: tuple[str, ...] = setting(
+        (), "Networks whose new nodes are approved without asking, such as 10.0.0.0/24."
+    )
+    request_ttl_ms: int = setting(
+        300_000, "How long a device's request waits for approval.", ge=1_000
+    )
+    max_pending: int = setting(200, "Most requests that wait at once.", ge=1)
+    max_pending_per_address: int = setting(
+        20, "Most requests that wait at once from one address.", ge=1
+    )
+    setup_code_ttl_ms: int = setting(600_000, "How long a setup code is good.", ge=1_000)
+    max_setup_codes: int = setting(50, "Most setup codes that wait for a device.", ge=1)
+
+    @field_validator("auto_approve_cidrs")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        import ipaddress
+
+        for entry in value:
+            ipaddress.ip_network(entry, strict=False)
+        return value
 
 
 class Nodes(Section):
