@@ -301,7 +301,7 @@ class Device:
     ) -> dict[str, Any]:
         at = int(time.time() * 1000) if signed_at is None else signed_at
         client, auth = params["client"], params.get("auth", {})
-        token = auth.get("token") or auth.get("deviceToken") or ""
+        token = auth.get("token") or auth.get("deviceToken") or auth.get("bootstrapToken") or ""
         parts = [
             version,
             self.id,
