@@ -67,6 +67,7 @@ from portico.wiring.settings import (
     exec_policy,
     message_api_policy,
     self_presence,
+    server_certificate,
     shown_store,
     socket_limits,
     vouched_for,
@@ -98,6 +99,7 @@ class Gateway:
         self.tasks = Tasks(_task_failed)
         self.metrics = Metrics(version=__version__)
         self.readiness = Readiness(clock=clock)
+        self.certificate = server_certificate(loaded, clock)
         self._build_ground()
         self._build_kernel()
         self._build_conversation()
@@ -496,6 +498,8 @@ class Gateway:
         await self.automation.start()
         await self.health.start()
         await self.plane.start()
+        if self.certificate.is_on:
+            self.tasks.start(self.certificate.watch(), name="tls.watch")
         self.accounts.start()
         self.housekeeping.start()
         if self.doors.mcp is not None:

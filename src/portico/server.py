@@ -22,6 +22,7 @@ import uvicorn
 
 from portico import __version__, bind
 from portico.app import Gateway
+from portico.certificate import ensure_certificate, served_fingerprint
 from portico.clock import SystemClock
 from portico.lock import LockInfo, acquire
 from portico.observe.logging import LogSettings, configure_logging
@@ -42,6 +43,7 @@ class ServerInfo:
 
     Attributes:
         addresses: every URL it can be reached at; `http_url`, the one for this machine, first.
+        tls_sha256: of the certificate it shows, in hex; `None`: it has no TLS.
     """
 
     http_url: str
@@ -50,6 +52,7 @@ class ServerInfo:
     port: int
     pid: int
     addresses: tuple[str, ...] = ()
+    tls_sha256: str | None = None
 
 
 class _HttpServer(uvicorn.Server):
@@ -86,8 +89,9 @@ async def serve(
     lock = acquire(loaded.paths.lock_file, LockInfo(os.getpid(), 0, started_at, "", __version__))
     close_log = _open_log(loaded)
     try:
+        ensure_certificate(config, loaded.paths, now_ms=started_at)
         listeners = listen(config)
-        info = describe(config, listeners)
+        info = describe(loaded, listeners)
         lock.update(
             LockInfo(info.pid, info.port, started_at, info.http_url, __version__, info.addresses)
         )
@@ -170,8 +174,9 @@ def listen(config: PorticoConfig) -> tuple[socket.socket, ...]:
     return bind.listen(chosen.hosts, config.gateway.port)
 
 
-def describe(config: PorticoConfig, listeners: Sequence[socket.socket]) -> ServerInfo:
+def describe(loaded: LoadedConfig, listeners: Sequence[socket.socket]) -> ServerInfo:
     """Return where a listening gateway can be reached."""
+    config = loaded.require()
     tls = "s" if config.gateway.tls.enabled else ""
     addresses = bind.urls(listeners, f"http{tls}")
     base = addresses[0]
@@ -185,11 +190,12 @@ def describe(config: PorticoConfig, listeners: Sequence[socket.socket]) -> Serve
         port=int(listeners[0].getsockname()[1]),
         pid=os.getpid(),
         addresses=addresses,
+        tls_sha256=served_fingerprint(config, loaded.paths),
     )
 
 
 def _uvicorn_config(gateway: Gateway) -> uvicorn.Config:
-    tls = gateway.config.gateway.tls
+    certificate = gateway.certificate
     return uvicorn.Config(
         gateway.web.asgi,
         ws=gateway.websocket,
@@ -202,6 +208,5 @@ def _uvicorn_config(gateway: Gateway) -> uvicorn.Config:
         proxy_headers=False,
         backlog=bind.BACKLOG,
         timeout_graceful_shutdown=2,
-        ssl_certfile=tls.cert_path if tls.enabled else None,
-        ssl_keyfile=tls.key_path if tls.enabled else None,
+        ssl_context_factory=(lambda *_: certificate.open()) if certificate.is_on else None,
     )

@@ -153,6 +153,14 @@ def running_url(paths: ConfigPaths) -> str | None:
     return websocket_url(state.info.url)
 
 
+def own_fingerprint(paths: ConfigPaths, env: Mapping[str, str] | None = None) -> str | None:
+    """The SHA-256 of the certificate of this machine's gateway; `None`: it has no TLS."""
+    from portico.certificate import served_fingerprint
+
+    loaded = _load(paths, os.environ if env is None else env)
+    return None if loaded.config is None else served_fingerprint(loaded.config, paths)
+
+
 def _load(paths: ConfigPaths, env: Mapping[str, str]) -> LoadedConfig:
     from portico.config.service import load
 

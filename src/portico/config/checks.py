@@ -233,13 +233,13 @@ def _tls_issues(config: PorticoConfig) -> Iterator[Issue]:
     if not tls.enabled:
         return
     if not tls.cert_path and not tls.key_path:
-        yield _refuse(
-            "gateway.tls",
-            "TLS is on without a certificate",
-            "set gateway.tls.certPath and gateway.tls.keyPath; a pair for trying it out: openssl "
-            "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out cert.pem",
-            "tls.missing",
-        )
+        if not tls.auto_generate:
+            yield _refuse(
+                "gateway.tls",
+                "TLS is on without a certificate",
+                "set gateway.tls.certPath and gateway.tls.keyPath, or gateway.tls.autoGenerate",
+                "tls.missing",
+            )
     elif not tls.cert_path or not tls.key_path:
         lacking = "keyPath" if tls.cert_path else "certPath"
         yield _refuse(

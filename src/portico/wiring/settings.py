@@ -17,6 +17,7 @@ from portico.approvals.service import ApprovalSettings
 from portico.audit.service import Retention
 from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import AuthSettings
+from portico.certificate import ServerCertificate, certificate_files, ensure_certificate
 from portico.channels.model import InboundMessage
 from portico.clock import Clock
 from portico.config.checks import auth_mode
@@ -81,6 +82,17 @@ def auth_settings(config: PorticoConfig) -> AuthSettings:
         rate_limit=RateLimitSettings(
             limit.max_attempts, limit.window_ms, limit.lockout_ms, limit.exempt_loopback
         ),
+    )
+
+
+def server_certificate(loaded: LoadedConfig, clock: Clock) -> ServerCertificate:
+    """Return the TLS side of the port."""
+    config, paths = loaded.require(), loaded.paths
+    return ServerCertificate(
+        certificate_files(config, paths),
+        clock=clock,
+        ensure=lambda: ensure_certificate(config, paths, now_ms=clock.now_ms()),
+        watch_s=config.gateway.tls.watch_ms / 1000,
     )
 
 

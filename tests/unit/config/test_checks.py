@@ -38,7 +38,7 @@ def codes(severity: Severity, **gateway: Any) -> list[str]:
         ({"mode": "remote", "auth": {"token": GOOD}}, "mode.remote"),
         ({"auth": {"token": GOOD}, "trustedProxies": ["proxy.local"]}, "proxy.address"),
         ({"auth": {"token": GOOD}, "tls": {"enabled": True, "certPath": "c"}}, "tls.pair"),
-        ({"auth": {"token": GOOD}, "tls": {"enabled": True}}, "tls.missing"),
+        ({"auth": {"token": GOOD}, "tls": {"enabled": True, "autoGenerate": False}}, "tls.missing"),
     ],
 )
 def test_a_gateway_refuses_to_start(gateway: dict[str, Any], code: str) -> None:

@@ -37,6 +37,7 @@ READ_ELSEWHERE = {
     "RemoteGateway.token": FROM_THE_TREE,
     "RemoteGateway.password": FROM_THE_TREE,
     "RemoteGateway.tls_fingerprint": FROM_THE_TREE,
+    "Tls.auto_generate": "read where no files are named",
     "HookMapping.id": "for people who read the file",
     "ChannelDefaults.dm_policy": EVERY_ACCOUNT,
     "ChannelDefaults.group_policy": EVERY_ACCOUNT,

@@ -81,7 +81,7 @@ def test_the_page_in_the_documentation_is_this_one() -> None:
 def test_what_is_not_used_is_promised_nowhere() -> None:
     page, schema = reference_markdown(), json.dumps(json_schema())
     used, _, unused = page.partition("## Accepted, kept, and not used by this version")
-    for key in ("groupScope", "debounceMs", "autoGenerate", "contextPruning"):
+    for key in ("groupScope", "debounceMs", "caPath", "contextPruning"):
         assert f"`{key}`" in unused, key
         assert f"{key}`" not in used, key
         assert f'"{key}"' not in schema, key

@@ -14,7 +14,13 @@ from typing import Any, Final
 from portico.cli.command import HERE, THERE, Local, Remote, command
 from portico.cli.exit import ExitCode, Failure
 from portico.cli.output import duration, print_fields, print_json
-from portico.cli.target import client_settings, connected, paths_of, resolve_target
+from portico.cli.target import (
+    client_settings,
+    connected,
+    own_fingerprint,
+    paths_of,
+    resolve_target,
+)
 from portico.client import ConnectRefused, GatewayClient
 from portico.clock import SystemClock
 from portico.config.first_run import make_private_directory
@@ -220,7 +226,7 @@ async def status(*, to: Remote = THERE) -> int:
     else:
         uptime_s = max(0, SystemClock().now_ms() - info.started_at) / 1000
         found |= {"pid": info.pid, "port": info.port, "url": info.url, "uptimeS": round(uptime_s)}
-        found |= {"addresses": list(info.addresses)}
+        found |= {"addresses": list(info.addresses), "tlsSha256": own_fingerprint(target.paths)}
     async with connected(to, target=target) as client:
         health = await client.request("health", {}, timeout_s=to.timeout_s)
         found |= {"version": client.hello.server.version, "health": health}
@@ -246,6 +252,7 @@ def _print_status(found: dict[str, Any]) -> None:
             ("Gateway", "running"),
             ("URL", found.get("url")),
             ("Also at", ", ".join(found.get("addresses", ())[1:]) or None),
+            ("TLS sha256", found.get("tlsSha256")),
             ("Pid", found.get("pid")),
             ("Uptime", None if uptime is None else duration(uptime)),
             ("Version", found["version"]),

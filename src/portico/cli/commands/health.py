@@ -7,7 +7,7 @@ from typing import Any
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode
 from portico.cli.output import duration, print_fields, print_json, print_table
-from portico.cli.target import Target, connected, resolve_target
+from portico.cli.target import Target, connected, own_fingerprint, resolve_target
 from portico.clock import SystemClock
 
 
@@ -81,6 +81,7 @@ async def status(*, to: Remote = THERE) -> int:
             ("Version", found.get("runtimeVersion")),
             ("Pid", found.get("pid")),
             ("Addresses", ", ".join(reach["addresses"])),
+            ("TLS sha256", reach.get("tlsSha256")),
             ("Uptime", duration(uptime_ms / 1000) if isinstance(uptime_ms, int) else None),
             ("Model", defaults.get("model")),
             ("Sessions", sessions.get("count")),
@@ -97,7 +98,8 @@ def _reach(target: Target) -> dict[str, Any]:
     state = read_lock(target.paths.lock_file) if target.is_own else None
     if state is None or not state.is_held or state.info is None:
         return {"addresses": [target.url]}
-    return {"addresses": list(state.info.addresses) or [state.info.url]}
+    addresses = list(state.info.addresses) or [state.info.url]
+    return {"addresses": addresses, "tlsSha256": own_fingerprint(target.paths)}
 
 
 def _print_recent(recent: list[dict[str, Any]]) -> None:

@@ -206,11 +206,17 @@ class GatewayMessages(Section):
 class Tls(Section):
     """TLS on the port."""
 
-    not_used: ClassVar[frozenset[str]] = frozenset({"autoGenerate", "caPath"})
+    not_used: ClassVar[frozenset[str]] = frozenset({"caPath"})
 
-    enabled: bool = setting(False, "Serve https and wss; needs certPath and keyPath.")
+    enabled: bool = setting(False, "Serve https and wss.")
+    auto_generate: bool = setting(
+        True, "Without certPath and keyPath: make a certificate, which clients pin by fingerprint."
+    )
     cert_path: str | None = setting(None, "Certificate file (PEM).")
     key_path: str | None = setting(None, "Private key file (PEM, without a passphrase).")
+    watch_ms: int = setting(
+        5_000, "How often the files are looked at; a new certificate is shown at once.", ge=100
+    )
 
     _files_at_home = field_validator("cert_path", "key_path")(expand_home)
 
