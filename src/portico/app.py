@@ -240,7 +240,7 @@ class Gateway:
             metrics=self.metrics,
         )
         self.message_door = message_door = message_api_policy(config)
-        residents = dict.fromkeys(("webchat", "openai", "cron", "hook"), OPEN_DOOR)
+        residents = dict.fromkeys(("webchat", "openai", "cron", "hook", "node"), OPEN_DOOR)
         residents["http"] = message_door
         self.channels = ChannelParts(
             self.live,

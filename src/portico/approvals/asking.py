@@ -151,7 +151,7 @@ def new_approval(
         "commandPreview": line(plan.command_preview) if plan else None,
         "commandArgv": None if params.host == "node" else list(argv) or None,
         "envKeys": sorted(params.env) if params.env else None,
-        "systemRunBinding": None,
+        "systemRunBinding": _binding(params),
         "systemRunPlan": None if plan is None else msgspec.to_builtins(plan),
         "cwd": line(plan.cwd if plan else params.cwd),
         "nodeId": params.node_id if params.host == "node" else None,
@@ -189,6 +189,27 @@ def new_approval(
         reviewers=tuple(dict.fromkeys(params.approval_reviewer_device_ids or ())),
         silent=params.suppress_delivery is True,
     )
+
+
+def _binding(params: ExecApprovalRequest) -> dict[str, Any] | None:
+    """Return what on a node the decision is for, exactly; nothing else may be run with it."""
+    plan = params.system_run_plan
+    if params.host != "node" or plan is None:
+        return None
+    return {
+        "argv": list(plan.argv),
+        "cwd": plan.cwd,
+        "agentId": plan.agent_id or params.agent_id or None,
+        "sessionKey": plan.session_key or params.session_key or None,
+        "envHash": hash_of_env(params.env),
+    }
+
+
+def hash_of_env(env: dict[str, str] | None) -> str | None:
+    """Return what names the variables of a command, so that their values need not be kept."""
+    if not env:
+        return None
+    return hashlib.sha256(msgspec.json.encode(sorted(env.items()))).hexdigest()
 
 
 def line_of(command: str) -> str:

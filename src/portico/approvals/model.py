@@ -24,6 +24,7 @@ class ApprovalAsked:
         command: what the reviewer reads.
         command_argv: what will be run; with it, and an agent, `allow-always` is remembered.
         host: where it will run: gateway, node or sandbox.
+        node_id: on which node.
         warning: something the reviewer should know.
         allowed: what the reviewer may choose.
     """
@@ -39,6 +40,7 @@ class ApprovalAsked:
     tool_call_id: str | None = None
     warning: str | None = None
     allowed: tuple[Decision, ...] = DECISIONS
+    node_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,11 @@ class Approvals:
             await self._remember(approval)  # the decider may have sat at another machine
         return is_first or approval.decision != "allow-once"
 
+    async def use_once(self, approval: Approval) -> bool:
+        """Use a yes for one time up; `False`: it has been used."""
+        now = self._clock.now_ms()
+        return await self._store.write(approval_store.consume, approval.approval_id, now=now)
+
     async def request(
         self,
         new: NewApproval,
@@ -386,7 +391,8 @@ def _fingerprint(asked: ApprovalAsked, approval_id: str) -> str:
     """Name what is asked, so that a resumed run finds what it asked before it was interrupted."""
     if asked.run_id is None:
         return approval_id
-    what = (asked.run_id, asked.agent_id, asked.host, asked.cwd, asked.command, asked.command_argv)
+    where = (asked.host, asked.node_id, asked.cwd)
+    what = (asked.run_id, asked.agent_id, where, asked.command, asked.command_argv)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()
 
 

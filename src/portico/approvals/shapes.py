@@ -28,7 +28,7 @@ def request_of(asked: ApprovalAsked) -> dict[str, Any]:
         "systemRunBinding": None,
         "systemRunPlan": None,
         "cwd": line(asked.cwd),
-        "nodeId": None,
+        "nodeId": asked.node_id,
         "host": asked.host if asked.host in _HOSTS else None,
         "security": None,
         "ask": None,

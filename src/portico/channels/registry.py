@@ -9,7 +9,7 @@ from __future__ import annotations
 from portico.channels.contract import Channel, RunningAccount
 from portico.channels.text.split import split_markdown
 
-MAILBOXES = frozenset({"webchat", "http", "openai", "agent", "cron", "hook"})
+MAILBOXES = frozenset({"webchat", "http", "openai", "agent", "cron", "hook", "node"})
 DEFAULT_ACCOUNT = "default"
 
 

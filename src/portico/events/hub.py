@@ -2,7 +2,8 @@
 
 Guarantees:
     - An event is encoded once, whatever the number of receivers; no receiver is ever awaited.
-    - `seq` counts, per connection, the events addressed to it. A droppable event a slow client
+    - `seq` counts, per connection, the events addressed to it (what a node is told apart from what
+      everybody is, has none). A droppable event a slow client
       cannot take is skipped and leaves a gap in its `seq`; an undroppable one closes the client.
     - The last `window` events (bounded in number and bytes) can be replayed to a client that comes
       back with its cursor `<epoch>:<offset>`; when part of what it missed is gone, it is told.
@@ -21,6 +22,7 @@ from portico.ids import ConnId
 from portico.observe.metrics import Metrics
 from portico.protocol.events import EVENTS, EventSpec, receivable
 from portico.protocol.frames import EncodedEvent
+from portico.protocol.scopes import Role
 
 
 class Sink(Protocol):
@@ -71,6 +73,13 @@ class Subscription:
             self.sessions.add(session_key)
         else:
             self.sessions.discard(session_key)
+
+    def confide(self, session_key: str, *, following: bool) -> None:
+        """Let a node follow one session: of these, and only these, it gets the runs' events."""
+        self.follow(session_key, following=following)
+        self.scoped = True
+        runs = frozenset({"agent", "chat"})
+        self.receivable = self.receivable | runs if self.sessions else self.receivable - runs
 
     def wants(self, spec: EventSpec, session_key: str | None, *, tool: bool) -> bool:
         """Whether the event is addressed to this connection."""
@@ -201,6 +210,19 @@ class Hub:
             if subscription.wants(spec, session_key, tool=tool):
                 self._deliver(subscription, spec, event, droppable=drop)
 
+    def tell(self, conn_id: ConnId, name: str, payload: Any) -> bool:
+        """Send an event outside the sequence to one connection, whatever its role.
+
+        `False`: it is not connected here, or too slow; nothing was sent.
+        """
+        target = self._subscriptions.get(conn_id)
+        if target is None:
+            return False
+        self._published.inc(name)
+        event = EncodedEvent(name, payload)
+        frame = event.legacy_frame() if target.legacy else event.frame(None)
+        return target.sink.send_event(frame, droppable=False)
+
     def _deliver(
         self, to: Subscription, spec: EventSpec, event: EncodedEvent, *, droppable: bool
     ) -> None:
@@ -244,7 +266,7 @@ class Hub:
 def _frame(to: Subscription, spec: EventSpec, event: EncodedEvent, cursor: str | None) -> bytes:
     if to.legacy:
         return event.legacy_frame()
-    if not spec.sequenced:
+    if not spec.sequenced or (to.role == Role.NODE and spec.scope is not None):
         return event.frame(None, cursor=cursor)
     to.seq += 1
     return event.frame(to.seq, cursor=cursor)

@@ -67,6 +67,14 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("device.pair.changed", Scope.PAIRING),
         EventSpec("device.pair.setup.completed", Scope.PAIRING),
         EventSpec("device.pair.setup.deliveryUncertain", Scope.PAIRING),
+        EventSpec("node.pair.requested", Scope.PAIRING),
+        EventSpec("node.pair.resolved", Scope.PAIRING),
+        EventSpec("node.presence", Scope.READ),
+        EventSpec("node.hostStats", Scope.READ, replayed=False),
+        EventSpec("node.runnerInventory.changed", Scope.READ),
+        EventSpec("node.invoke.request", None, droppable=False, audience="direct", sequenced=False),
+        EventSpec("node.invoke.cancel", None, droppable=False, audience="direct", sequenced=False),
+        EventSpec("node.invoke.input", None, droppable=False, audience="direct", sequenced=False),
     )
 }
 

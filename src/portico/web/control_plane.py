@@ -17,13 +17,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from portico.auth.model import Principal
 from portico.auth.service import Authenticator
 from portico.clock import Clock
 from portico.events.hub import Hub
 from portico.events.presence import Presence
+from portico.ids import ConnId
+from portico.protocol.connect import ConnectParams
 from portico.protocol.errors import Unavailable
 from portico.rpc.connection import ConnectionLimits, gateway_starting, gateway_stopping
 from portico.rpc.dispatch import Dispatcher
@@ -51,6 +53,40 @@ class SocketLimits:
     ping_interval_ms: int = 25_000
     pong_timeout_ms: int = 25_000
     close_grace_ms: int = 1_000
+
+
+class NodeDoor(Protocol):
+    """The nodes, as far as connections tell them."""
+
+    async def expect(
+        self, conn_id: ConnId, params: ConnectParams, principal: Principal
+    ) -> Any | None:
+        """Take note of a client that was let in, before it is told; `None`: it is no node."""
+        ...
+
+    def connected(self, arrival: Any) -> None:
+        """A client that was taken note of has been told."""
+        ...
+
+    def gone(self, conn_id: ConnId) -> None:
+        """A connection has ended."""
+        ...
+
+
+class NoNodes:
+    """A door without nodes."""
+
+    async def expect(
+        self, conn_id: ConnId, params: ConnectParams, principal: Principal
+    ) -> Any | None:
+        """Nobody is one."""
+        return None
+
+    def connected(self, arrival: Any) -> None:
+        """Never happens."""
+
+    def gone(self, conn_id: ConnId) -> None:
+        """Nobody cares."""
 
 
 class _Deadlines:
@@ -94,6 +130,7 @@ class ControlPlane:
         clock: Clock,
         limits: SocketLimits,
         claimed: Callable[[str], bool] = lambda _path: False,
+        nodes: NodeDoor | None = None,
     ) -> None:
         """Gather what connections need.
 
@@ -109,6 +146,7 @@ class ControlPlane:
         self.clock = clock
         self.limits = limits
         self.claimed = claimed
+        self.nodes: NodeDoor = nodes or NoNodes()
         self.connection_limits = ConnectionLimits(limits.max_pending_handshake_frames)
         self.wire_log = logging.getLogger("portico.web.wire")
         self.wire_log.setLevel(logging.WARNING)
@@ -179,6 +217,13 @@ class ControlPlane:
         """Return the devices that are connected here."""
         principals = [s.principal for s in self._sockets]
         return {p.device_id for p in principals if p is not None and p.device_id is not None}
+
+    def close_one(self, conn_id: ConnId, *, code: int, reason: str) -> None:
+        """Close one connection, if it is still open."""
+        for socket in self._sockets:
+            if socket.conn_id == conn_id:
+                socket.close(code, reason)
+                return
 
     def is_connected(self, device_id: str) -> bool:
         """Say whether a device is connected here."""

@@ -152,6 +152,7 @@ class GatewaySocket(asyncio.Protocol):
             self._connection.lost()
         if self._subscription is not None:
             self.plane.hub.unsubscribe(self.conn_id)
+            self.plane.nodes.gone(self.conn_id)
             log.debug("ws.closed", conn_id=self.conn_id)
         if self._presence_key is not None:
             self.plane.presence.left(self._presence_key)
@@ -217,6 +218,7 @@ class GatewaySocket(asyncio.Protocol):
             return
         try:
             admitted = await self.plane.authenticator.authenticate(params, peer, connection.nonce)
+            arrival = await self.plane.nodes.expect(self.conn_id, params, admitted.principal)
         except GatewayError as error:
             self._log_refusal(params, error)
             self._run(connection.refused(error))
@@ -224,7 +226,7 @@ class GatewaySocket(asyncio.Protocol):
             log.exception("ws.authenticate_failed", conn_id=self.conn_id)
             self._run(connection.close(1011, "gateway message handler unavailable"))
         else:
-            is_in = self._admit(connection, params, admitted)
+            is_in = self._admit(connection, params, admitted, arrival)
             await self.plane.authenticator.settle(admitted, delivered=is_in)
 
     def _log_refusal(self, params: ConnectParams, error: GatewayError) -> None:
@@ -237,7 +239,9 @@ class GatewaySocket(asyncio.Protocol):
             reason=error.message,
         )
 
-    def _admit(self, connection: Connection, params: ConnectParams, admitted: Admitted) -> bool:
+    def _admit(
+        self, connection: Connection, params: ConnectParams, admitted: Admitted, arrival: Any
+    ) -> bool:
         """Say hello; `False` when nobody is there any more."""
         if self._transport is None or self._wire is None:
             return False
@@ -266,6 +270,8 @@ class GatewaySocket(asyncio.Protocol):
         for frame in frames or ():
             self._send(frame)
         plane.hub.subscribe(subscription)
+        if arrival is not None:
+            plane.nodes.connected(arrival)
         self._presence_key, entry = presence_of(
             self.conn_id, params=params, principal=principal, now_ms=plane.clock.now_ms()
         )

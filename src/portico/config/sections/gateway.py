@@ -260,14 +260,44 @@ class NodePairing(Section):
         return value
 
 
+class NodeCommands(Section):
+    """Which commands of nodes may be used, beside the usual ones of their platform."""
+
+    allow: tuple[str, ...] = setting(
+        (), "Commands that may be used besides; dangerous ones only when they are named here."
+    )
+    deny: tuple[str, ...] = setting((), "Commands that may not be used; wins over allow.")
+
+
+class NodeTools(Section):
+    """Tools that nodes publish."""
+
+    enabled: bool = setting(False, "Let agents use the tools that approved nodes publish.")
+
+
+class NodeInvokes(Section):
+    """Commands sent to nodes."""
+
+    timeout_ms: int = setting(
+        30_000, "Time a command has when its caller does not say.", ge=100, le=3_600_000
+    )
+    max_timeout_ms: int = setting(
+        3_600_000, "Longest time a caller may give a command.", ge=100, le=86_400_000
+    )
+    max_in_flight: int = setting(32, "Commands one node may have under way.", ge=1, le=10_000)
+
+
 class Nodes(Section):
     """Device nodes."""
 
     not_used: ClassVar[frozenset[str]] = frozenset(
-        {"browser", "pluginTools", "allowSkills", "commands", "allowCommands", "denyCommands"}
+        {"browser", "allowSkills", "allowCommands", "denyCommands"}
     )
 
     pairing: NodePairing = group(NodePairing, "Pairing.")
+    commands: NodeCommands = group(NodeCommands, "Commands that may be used.")
+    plugin_tools: NodeTools = group(NodeTools, "Tools of nodes.")
+    invoke: NodeInvokes = group(NodeInvokes, "Limits of commands.")
 
 
 class RemoteGateway(Section):

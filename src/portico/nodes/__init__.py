@@ -1,0 +1,1 @@
+"""Nodes: devices whose commands the gateway may use, their approval, their invokes and events."""
