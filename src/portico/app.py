@@ -60,6 +60,7 @@ from portico.wiring.hooks import hook_settings
 from portico.wiring.housekeeping import build_housekeeping
 from portico.wiring.lanes import ConfiguredLanes
 from portico.wiring.methods import build_methods
+from portico.wiring.nodes import NodeParts
 from portico.wiring.settings import (
     approval_settings,
     audit_retention,
@@ -377,6 +378,15 @@ class Gateway:
             tasks=self.tasks,
             turns=self.turns,
         )
+        self.node_parts = NodeParts(
+            self.live,
+            clock=self.clock,
+            close=lambda conn_id, why: self.plane.close_one(conn_id, code=1008, reason=why),
+            devices=self.devices,
+            hub=self.hub,
+            store=self.store,
+            tasks=self.tasks,
+        )
         self.device_parts = DeviceParts(
             self.live,
             devices=self.devices,
@@ -385,6 +395,7 @@ class Gateway:
             clock=self.clock,
             plane=lambda: self.plane,
             lock_file=self._loaded.paths.lock_file,
+            nodes=self.node_parts.nodes,
         )
         self.registry = build_methods(
             self._loaded,
@@ -403,6 +414,7 @@ class Gateway:
             inbox=self.inbox,
             live=self.live,
             mcp_servers=self.mcp_servers,
+            nodes=self.node_parts,
             outbox=self.outbox,
             presence=self.presence,
             senders=self.senders,
@@ -424,6 +436,7 @@ class Gateway:
             clock=self.clock,
             limits=socket_limits(self.config),
             claimed=lambda path: self.web.claimed(path),  # noqa: PLW0108  # web is built after this
+            nodes=self.node_parts.nodes,
         )
         self.websocket = websocket_protocol(self.plane)
         self.metrics.gauge(

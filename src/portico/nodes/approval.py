@@ -1,5 +1,6 @@
-"""The second stage of a node's approval: from what it was approved for and what it offers now, to
-what it may be used for and what it asks. No I/O.
+"""The second stage of a node's approval: what it may be used for and what it asks. No I/O.
+
+It follows from what it was approved for and what it offers now:
 
     nothing approved, something offered      it asks; it is used for nothing   pending-approval
     all that is offered is approved          used for that                     approved
@@ -27,13 +28,18 @@ def arrived(
     request_id: str,
     now: int,
     silent: bool,
+    is_preapproved: bool = False,
 ) -> NodeRow:
-    """Return a node's row once it has connected and said what it offers."""
+    """Return a node's row once it has connected and said what it offers.
+
+    Args:
+        is_preapproved: whoever let its device in approved what it offers the first time.
+    """
     known = row or NodeRow(node_id=node_id, about=about, created_at=now)
     known = msgspec.structs.replace(
         known, about=about, last_connected_at=now, last_seen_at=now, last_seen_reason="connect"
     )
-    if known.is_preapproved:
+    if known.is_preapproved or is_preapproved:
         return approved(known, declared, by="setup-code", now=now)
     if known.approved is not None and known.approved.covers(declared):
         return msgspec.structs.replace(known, asked=None)

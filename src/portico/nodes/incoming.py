@@ -36,7 +36,7 @@ ALIVE_EVERY_MS = 60_000
 TRANSCRIPT_TWICE_MS = 1_500
 MAX_REMEMBERED = 1_000
 TRIGGERS = frozenset(
-    "background silent_push bg_app_refresh significant_location manual connect".split()
+    ["background", "silent_push", "bg_app_refresh", "significant_location", "manual", "connect"]
 )
 _DESKTOPS = frozenset({"locked", "unlocked", "unknown"})
 
@@ -262,7 +262,9 @@ class NodeEvents:
         said = " - ".join(part for part in parts if part) if change == "posted" else ""
         where = f"node={session.row.shown_name} key={key[:MAX_NOTICE_CHARS]}"
         where += f" package={package[:MAX_NOTICE_CHARS]}" if package else ""
-        await self._tell(payload, f"Notification {change} ({where})" + (f": {said}" if said else ""))
+        await self._tell(
+            payload, f"Notification {change} ({where})" + (f": {said}" if said else "")
+        )
         return DONE
 
     async def _on_exec_started(self, session: Session, payload: Payload) -> EventTaken:

@@ -27,7 +27,8 @@ import structlog
 
 from portico.clock import Clock
 from portico.ids import ConnId, new_uuid
-from portico.nodes import life, store as node_store
+from portico.nodes import life
+from portico.nodes import store as node_store
 from portico.nodes.life import Happening, InvokeState
 from portico.nodes.session import Session
 from portico.protocol.errors import Unavailable
@@ -230,8 +231,9 @@ class Invokes:
         if invoke.done.done():
             return
         code, text = _ENDS[why]
-        invoke.done.set_exception(NodeFailed(code, f"{text} ({invoke.order.command})",
-                                             state=invoke.state))
+        invoke.done.set_exception(
+            NodeFailed(code, f"{text} ({invoke.order.command})", state=invoke.state)
+        )
         invoke.done.exception()  # its caller may be gone
 
     # -- what the node says ----------------------------------------------------------------------

@@ -26,12 +26,33 @@ _SYSTEM = SYSTEM_RUN | EXEC_APPROVALS | ADMIN_TO_INVOKE | {"mcp.tools.call.v1", 
 _SCREEN = frozenset({"screen.snapshot", "desktop.stream"})
 DESKTOP_HOST = _SYSTEM | _SCREEN
 DANGEROUS = frozenset(
-    """camera.snap camera.clip camera.ptz.control screen.record contacts.add calendar.add
-    reminders.add sms.send sms.search health.summary""".split()
+    [
+        "camera.snap",
+        "camera.clip",
+        "camera.ptz.control",
+        "screen.record",
+        "contacts.add",
+        "calendar.add",
+        "reminders.add",
+        "sms.send",
+        "sms.search",
+        "health.summary",
+    ]
 )
 _PERSONAL = frozenset(
-    """camera.list location.get device.info device.status contacts.search calendar.events
-    reminders.list photos.latest motion.activity motion.pedometer system.notify""".split()
+    [
+        "camera.list",
+        "location.get",
+        "device.info",
+        "device.status",
+        "contacts.search",
+        "calendar.events",
+        "reminders.list",
+        "photos.latest",
+        "motion.activity",
+        "motion.pedometer",
+        "system.notify",
+    ]
 )
 _DESKTOP = DESKTOP_HOST | {"system.notify", "computer.act"}
 _BY_PLATFORM: dict[str, frozenset[str]] = {
@@ -39,8 +60,16 @@ _BY_PLATFORM: dict[str, frozenset[str]] = {
     "watchos": frozenset({"device.info", "device.status", "system.notify"}),
     "android": _PERSONAL
     | frozenset(
-        """notifications.list notifications.actions device.permissions device.health device.apps
-        callLog.search mobile.ui.observe mobile.ui.act""".split()
+        [
+            "notifications.list",
+            "notifications.actions",
+            "device.permissions",
+            "device.health",
+            "device.apps",
+            "callLog.search",
+            "mobile.ui.observe",
+            "mobile.ui.act",
+        ]
     ),
     "macos": _PERSONAL | _DESKTOP | {"camera.ptz.status", "device.apps"},
     "linux": _DESKTOP,
@@ -48,8 +77,16 @@ _BY_PLATFORM: dict[str, frozenset[str]] = {
     "unknown": frozenset({"camera.list", "location.get", "system.notify"}),
 }
 _CANVAS = frozenset(
-    """canvas.present canvas.hide canvas.navigate canvas.eval canvas.snapshot canvas.a2ui.push
-    canvas.a2ui.pushJSONL canvas.a2ui.reset""".split()
+    [
+        "canvas.present",
+        "canvas.hide",
+        "canvas.navigate",
+        "canvas.eval",
+        "canvas.snapshot",
+        "canvas.a2ui.push",
+        "canvas.a2ui.pushJSONL",
+        "canvas.a2ui.reset",
+    ]
 )
 _WATCH_RELAY = frozenset({"watch.status", "watch.notify"})
 _TALK = frozenset({"talk.ptt.start", "talk.ptt.stop", "talk.ptt.cancel", "talk.ptt.once"})

@@ -133,12 +133,10 @@ class NodeMethods:
         self._foreground = foreground
 
     @method("node.list", scope=Scope.READ)
-    async def list(self, call: Call, params: Empty) -> NodeList:
+    async def list_nodes(self, call: Call, params: Empty) -> NodeList:
         """List every node, connected or not, with the commands that may be used."""
-        shown = await self._nodes.list()
-        return NodeList(
-            ts=self._clock.now_ms(), nodes=shown, active_node_id=self._nodes.active_id
-        )
+        shown = await self._nodes.entries()
+        return NodeList(ts=self._clock.now_ms(), nodes=shown, active_node_id=self._nodes.active_id)
 
     @method("node.describe", scope=Scope.READ)
     async def describe(self, call: Call, params: NodeId) -> dict[str, Any]:

@@ -237,9 +237,7 @@ class NodeRoleMethods:
             return EventTaken(True, params.event, False, "stale_connection")
         payload = answer_of(params.payload, params.payload_json).payload
         taken = await self._events.take(session, params.event, payload)
-        return EventTaken(
-            True, params.event, taken.handled, taken.reason or msgspec.UNSET
-        )
+        return EventTaken(True, params.event, taken.handled, taken.reason or msgspec.UNSET)
 
     @method("node.pluginTools.update", scope=None, role=Role.NODE)
     def tools(self, call: Call, params: ToolsUpdate) -> Published:

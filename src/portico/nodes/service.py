@@ -16,7 +16,7 @@ Source: OpenClaw gateway protocol, "Nodes", "Node approval".
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,8 @@ import structlog
 from portico.auth.model import Principal
 from portico.clock import Clock
 from portico.ids import ConnId, new_uuid
-from portico.nodes import approval, policy, shapes, store as node_store
+from portico.nodes import approval, policy, shapes
+from portico.nodes import store as node_store
 from portico.nodes.invoking import InvokeLimits, Invokes, NodeAnswer, NodeFailed, Order
 from portico.nodes.life import InvokeState
 from portico.nodes.model import NOBODY, NodeRow, about_of, declared_of
@@ -41,7 +42,7 @@ from portico.tasks import Tasks
 log = structlog.get_logger()
 
 Publish = Callable[[str, Any], None]
-
+SETUP_CODE = "setup-code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ class NodeSettings:
         publishes_tools: agents may use the tools that nodes publish.
     """
 
-    rules: CommandRules = CommandRules()
-    invoke: InvokeLimits = InvokeLimits()
+    rules: CommandRules = field(default_factory=CommandRules)
+    invoke: InvokeLimits = field(default_factory=InvokeLimits)
     publishes_tools: bool = False
 
 
@@ -71,6 +72,7 @@ class Nodes:
         tell: sends an event to one connection; says whether that could be done.
         close: ends a connection.
         forget_device: takes the role of a node from a device.
+        came_by_code: whether a device was let in by a setup code.
         settings: returns what is configured now.
     """
 
@@ -84,6 +86,7 @@ class Nodes:
         tell: Callable[[ConnId, str, Any], bool],
         close: Callable[[ConnId, str], None],
         forget_device: Callable[[str], Awaitable[bool]],
+        came_by_code: Callable[[str], Awaitable[bool]],
         settings: Callable[[], NodeSettings] = NodeSettings,
     ) -> None:
         self._store = store
@@ -93,6 +96,7 @@ class Nodes:
         self._tell = tell
         self._close = close
         self._forget_device = forget_device
+        self._came_by_code = came_by_code
         self.settings = settings
         self._sessions: dict[str, Session] = {}
         self.invokes = Invokes(
@@ -112,6 +116,7 @@ class Nodes:
         now = self._clock.now_ms()
         about = about_of(params, remote_ip=principal.ip)
         declared = policy.may_ask_for(about, declared_of(params), self.settings().rules)
+        is_new = await self._store.read(node_store.find, node_id) is None
         decide = partial(
             approval.arrived,
             node_id=node_id,
@@ -120,6 +125,7 @@ class Nodes:
             request_id=new_uuid(),
             now=now,
             silent=principal.local,
+            is_preapproved=is_new and await self._came_by_code(node_id),
         )
         before, row = await self._store.write(node_store.change, node_id, decide)
         assert row is not None  # noqa: S101 - it was just written
@@ -195,7 +201,7 @@ class Nodes:
 
     # -- looking ---------------------------------------------------------------------------------
 
-    async def list(self) -> list[dict[str, Any]]:
+    async def entries(self) -> list[dict[str, Any]]:
         """Return every node as the wire shows it: those that are connected first, by name."""
         rows = await self._store.read(node_store.list_all)
         shown = [self._shown(row) for row in rows]
@@ -254,7 +260,9 @@ class Nodes:
     async def pairing(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the requests that wait, and the nodes that were approved; the newest first."""
         rows = await self._store.read(node_store.list_all)
-        pending = [(row.asked.asked_at, shapes.pending(row, row.asked)) for row in rows if row.asked]
+        pending = [
+            (row.asked.asked_at, shapes.pending(row, row.asked)) for row in rows if row.asked
+        ]
         paired = [(row.approved_at or 0, shapes.paired(row)) for row in rows if row.approved]
         return _newest_first(pending), _newest_first(paired)
 
@@ -325,7 +333,7 @@ class Nodes:
             InvalidRequest: there is no such node.
         """
         is_device = await self._forget_device(node_id)
-        if not await self.removed(node_id) and not is_device:
+        if not await self._forget(node_id) and not is_device:
             raise InvalidRequest("unknown nodeId", outcome=Outcome.NOT_STARTED)
 
     async def rename(self, node_id: str, name: str) -> NodeRow:
@@ -334,7 +342,7 @@ class Nodes:
         Raises:
             InvalidRequest: there is no such node.
         """
-        row = await self.renamed(node_id, name)
+        row = await self._rename(node_id, name)
         if row is None:
             raise InvalidRequest("unknown nodeId", outcome=Outcome.NOT_STARTED)
         return row
@@ -356,16 +364,18 @@ class Nodes:
         self._publish("node.pair.resolved", resolved)
         return resolved
 
-    # -- what the devices tell -------------------------------------------------------------------
+    # -- what the devices tell (`devices.model.NodeBook`) ------------------------------------------
 
-    async def approved_by_code(self, device_id: str) -> None:
-        """A device was let in as a node in a way that approves what it will offer, too."""
+    async def device_approved(self, device_id: str, *, via: str) -> None:
+        """A device may be a node; a setup code approves what it will offer, too."""
+        if via != "bootstrap":
+            return
         now = self._clock.now_ms()
 
         def decide(row: NodeRow | None) -> NodeRow:
             known = row or NodeRow(node_id=device_id, about=NOBODY, created_at=now)
             if known.asked is not None:
-                return approval.approved(known, known.asked.surface, by="setup-code", now=now)
+                return approval.approved(known, known.asked.surface, by=SETUP_CODE, now=now)
             return msgspec.structs.replace(known, is_preapproved=True)
 
         before, row = await self._store.write(node_store.change, device_id, decide)
@@ -374,8 +384,19 @@ class Nodes:
         if before is not None and before.asked is not None:
             self._resolved(before.asked.request_id, device_id, "approved")
 
-    async def removed(self, device_id: str) -> bool:
-        """A device was removed, and with it its node; `False`: it was none."""
+    async def device_removed(self, device_id: str) -> None:
+        """A device is forgotten, and with it its node."""
+        await self._forget(device_id)
+
+    async def device_revoked(self, device_id: str) -> None:
+        """A device may not be a node any more: what it was approved for is void."""
+        await self._forget(device_id)
+
+    async def device_renamed(self, device_id: str, label: str) -> None:
+        """A device is called something else."""
+        await self._rename(device_id, label)
+
+    async def _forget(self, device_id: str) -> bool:
         row = await self._store.read(node_store.find, device_id)
         was_known = await self._store.write(node_store.remove, device_id)
         if was_known:
@@ -387,17 +408,11 @@ class Nodes:
             self._close(session.conn_id, "node removed")
         return was_known
 
-    async def revoked(self, device_id: str) -> None:
-        """A device may not be a node any more: what it was approved for is void."""
-        await self.removed(device_id)
-
-    async def renamed(self, device_id: str, name: str) -> NodeRow | None:
-        """A device is called something else; `None`: it is no node."""
-
+    async def _rename(self, node_id: str, name: str) -> NodeRow | None:
         def decide(row: NodeRow | None) -> NodeRow | None:
             return None if row is None else msgspec.structs.replace(row, name=name)
 
-        _, row = await self._store.write(node_store.change, device_id, decide)
+        _, row = await self._store.write(node_store.change, node_id, decide)
         if row is not None:
             self._remember(row)
         return row

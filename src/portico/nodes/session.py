@@ -12,7 +12,6 @@ from portico.nodes import policy
 from portico.nodes.model import About, NodeRow, Surface
 from portico.nodes.policy import CommandRules
 
-
 MAX_RUNS = 256
 
 

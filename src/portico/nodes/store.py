@@ -44,12 +44,8 @@ _CLAIM = statement(
         .returning(d.invoke_id)
     )
 )
-_RELEASE = statement(
-    delete(dispatches).where(d.subject == _p("subject"), d.key == _p("key"))
-)
-_FORGET = statement(
-    delete(dispatches).where(d.sent_at < _p("before")).returning(d.invoke_id)
-)
+_RELEASE = statement(delete(dispatches).where(d.subject == _p("subject"), d.key == _p("key")))
+_FORGET = statement(delete(dispatches).where(d.sent_at < _p("before")).returning(d.invoke_id))
 
 
 def node_from_row(row: Row) -> NodeRow:

@@ -52,6 +52,7 @@ from portico.turns.service import Turns
 from portico.wiring.agents import http_tools
 from portico.wiring.channels import ChannelParts
 from portico.wiring.devices import DeviceParts
+from portico.wiring.nodes import NodeParts
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -75,6 +76,7 @@ def build_methods(
     inbox: Inbox,
     live: LiveConfig,
     mcp_servers: McpServers,
+    nodes: NodeParts,
     outbox: Outbox,
     presence: Presence,
     senders: ChannelRegistry,
@@ -140,6 +142,13 @@ def build_methods(
         AuditMethods(audit),
         *automation.methods,
         *devices.methods,
+        *nodes.methods(
+            agents=agents,
+            approvals=approvals,
+            automation=automation,
+            inbox=inbox,
+            senders=senders,
+        ),
     ):
         registry.add(feature)
     return registry

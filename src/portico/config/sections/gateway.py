@@ -264,27 +264,39 @@ class NodeCommands(Section):
     """Which commands of nodes may be used, beside the usual ones of their platform."""
 
     allow: tuple[str, ...] = setting(
-        (), "Commands that may be used besides; dangerous ones only when they are named here."
+        (),
+        "Commands that may be used besides; dangerous ones only when they are named here.",
+        reload="hot",
     )
-    deny: tuple[str, ...] = setting((), "Commands that may not be used; wins over allow.")
+    deny: tuple[str, ...] = setting(
+        (), "Commands that may not be used; wins over allow.", reload="hot"
+    )
 
 
 class NodeTools(Section):
     """Tools that nodes publish."""
 
-    enabled: bool = setting(False, "Let agents use the tools that approved nodes publish.")
+    enabled: bool = setting(
+        False, "Let agents use the tools that approved nodes publish.", reload="hot"
+    )
 
 
 class NodeInvokes(Section):
     """Commands sent to nodes."""
 
     timeout_ms: int = setting(
-        30_000, "Time a command has when its caller does not say.", ge=100, le=3_600_000
+        30_000,
+        "Time a command has when its caller does not say.",
+        reload="hot",
+        ge=100,
+        le=3_600_000,
     )
     max_timeout_ms: int = setting(
-        3_600_000, "Longest time a caller may give a command.", ge=100, le=86_400_000
+        3_600_000, "Longest time a caller may give a command.", reload="hot", ge=100, le=86_400_000
     )
-    max_in_flight: int = setting(32, "Commands one node may have under way.", ge=1, le=10_000)
+    max_in_flight: int = setting(
+        32, "Commands one node may have under way.", reload="hot", ge=1, le=10_000
+    )
 
 
 class Nodes(Section):

@@ -1,0 +1,145 @@
+"""From the configuration to nodes: the room, its methods, and what it is told by the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from portico.nodes.foreground import Foreground
+from portico.nodes.incoming import NodeEvents
+from portico.nodes.invoking import InvokeLimits
+from portico.nodes.policy import CommandRules
+from portico.nodes.rpc import NodeMethods
+from portico.nodes.rpc_node import NodeRoleMethods
+from portico.nodes.service import Nodes, NodeSettings
+from portico.nodes.system_run import SystemRuns
+from portico.nodes.talk import NodeTalk
+from portico.nodes.work import WaitingWork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from portico.agents.service import Agents
+    from portico.approvals.service import Approvals
+    from portico.auth.devices import Devices
+    from portico.automation.assembly import Automation
+    from portico.channels.registry import ChannelRegistry
+    from portico.clock import Clock
+    from portico.config.model import PorticoConfig
+    from portico.events.hub import Hub
+    from portico.ids import ConnId
+    from portico.inbox.service import Inbox
+    from portico.store import Store
+    from portico.tasks import Tasks
+
+
+def node_settings(config: PorticoConfig) -> NodeSettings:
+    """Return how nodes are used."""
+    given = config.gateway.nodes
+    return NodeSettings(
+        rules=CommandRules(
+            allow=frozenset(name.strip() for name in given.commands.allow),
+            deny=frozenset(name.strip() for name in given.commands.deny),
+        ),
+        invoke=InvokeLimits(
+            timeout_ms=given.invoke.timeout_ms,
+            longest_ms=given.invoke.max_timeout_ms,
+            most_in_flight=given.invoke.max_in_flight,
+        ),
+        publishes_tools=given.plugin_tools.enabled,
+    )
+
+
+class NodeParts:
+    """The room of nodes, constructed.
+
+    Args:
+        close: ends a connection, with a reason.
+        config: returns the configuration in force.
+    """
+
+    def __init__(
+        self,
+        config: Callable[[], PorticoConfig],
+        *,
+        clock: Clock,
+        close: Callable[[ConnId, str], None],
+        devices: Devices,
+        hub: Hub,
+        store: Store,
+        tasks: Tasks,
+    ) -> None:
+        self._clock = clock
+        self._config = config
+        self._devices = devices
+        self._hub = hub
+        self._store = store
+        self.nodes = Nodes(
+            store=store,
+            clock=clock,
+            tasks=tasks,
+            publish=hub.publish,
+            tell=hub.tell,
+            close=close,
+            forget_device=self._forget_device,
+            came_by_code=self._came_by_code,
+            settings=lambda: node_settings(config()),
+        )
+
+    async def _forget_device(self, device_id: str) -> bool:
+        known = await self._devices.find(device_id)
+        if known is None or known.token("node") is None:
+            return False
+        if any(one.role != "node" and one.revoked_at is None for one in known.tokens):
+            return await self._devices.revoke(device_id, "node")
+        return await self._devices.remove(device_id)
+
+    async def _came_by_code(self, device_id: str) -> bool:
+        known = await self._devices.find(device_id)
+        return known is not None and known.device.approved_via == "bootstrap"
+
+    def methods(
+        self,
+        *,
+        agents: Agents,
+        approvals: Approvals,
+        automation: Automation,
+        inbox: Inbox,
+        senders: ChannelRegistry,
+    ) -> tuple[object, ...]:
+        """Return the features with RPC methods."""
+        foreground = Foreground(self._clock)
+        talk = NodeTalk(
+            inbox=inbox,
+            default_agent=lambda: agents.default_id,
+            main_key=self._config().session.main_key,
+            wake=automation.waker.wake,
+            is_channel=senders.is_known,
+            default_account=senders.default_account,
+        )
+        events = NodeEvents(
+            store=self._store,
+            clock=self._clock,
+            publish=self._hub.publish,
+            talk=talk,
+            follow=self._follow,
+        )
+        return (
+            NodeMethods(
+                self.nodes,
+                self._clock,
+                system_runs=SystemRuns(approvals, self._clock),
+                foreground=foreground,
+            ),
+            NodeRoleMethods(
+                self.nodes,
+                self._clock,
+                events=events,
+                foreground=foreground,
+                work=WaitingWork(self._clock),
+            ),
+        )
+
+    def _follow(self, conn_id: ConnId, session_key: str, *, following: bool) -> None:
+        subscription: Any = self._hub.find(conn_id)
+        if subscription is not None:
+            subscription.confide(session_key, following=following)
