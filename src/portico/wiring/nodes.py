@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from portico.automation.assembly import Automation
     from portico.channels.registry import ChannelRegistry
     from portico.clock import Clock
+    from portico.config.live import LiveConfig
     from portico.config.model import PorticoConfig
     from portico.events.hub import Hub
     from portico.ids import ConnId
@@ -54,12 +55,12 @@ class NodeParts:
 
     Args:
         close: ends a connection, with a reason.
-        config: returns the configuration in force.
+        live: its limits and lists of commands are followed as they change.
     """
 
     def __init__(
         self,
-        config: Callable[[], PorticoConfig],
+        live: LiveConfig,
         *,
         clock: Clock,
         close: Callable[[ConnId, str], None],
@@ -69,7 +70,8 @@ class NodeParts:
         tasks: Tasks,
     ) -> None:
         self._clock = clock
-        self._config = config
+        self._live = live
+        self._read, self._settings = live.loaded, node_settings(live.loaded.require())
         self._devices = devices
         self._hub = hub
         self._store = store
@@ -82,8 +84,14 @@ class NodeParts:
             close=close,
             forget_device=self._forget_device,
             came_by_code=self._came_by_code,
-            settings=lambda: node_settings(config()),
+            settings=self._now,
         )
+
+    def _now(self) -> NodeSettings:
+        if self._live.loaded is not self._read:
+            self._read = self._live.loaded
+            self._settings = node_settings(self._read.require())
+        return self._settings
 
     async def _forget_device(self, device_id: str) -> bool:
         known = await self._devices.find(device_id)
@@ -111,7 +119,7 @@ class NodeParts:
         talk = NodeTalk(
             inbox=inbox,
             default_agent=lambda: agents.default_id,
-            main_key=self._config().session.main_key,
+            main_key=self._live.loaded.require().session.main_key,
             wake=automation.waker.wake,
             is_channel=senders.is_known,
             default_account=senders.default_account,
