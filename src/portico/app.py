@@ -380,6 +380,7 @@ class Gateway:
         )
         self.node_parts = NodeParts(
             self.live,
+            audit=self.audit,
             clock=self.clock,
             close=lambda conn_id, why: self.plane.close_one(conn_id, code=1008, reason=why),
             devices=self.devices,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from portico.audit.service import Audit
 from portico.auth.model import Principal
 from portico.clock import Clock
 from portico.ids import ConnId
@@ -36,7 +37,9 @@ class NodeHouse:
 
     def __post_init__(self) -> None:
         self.tasks = Tasks(lambda _name, error: self.failures.append(error))
+        self.audit = Audit(self.store, clock=self.clock)
         self.nodes = Nodes(
+            audit=self.audit,
             store=self.store,
             clock=self.clock,
             tasks=self.tasks,
@@ -55,7 +58,7 @@ class NodeHouse:
         self.told.append((conn_id, name, payload))
         return True
 
-    async def _forget_device(self, device_id: str) -> bool:
+    async def _forget_device(self, device_id: str, by: Principal) -> bool:
         return True
 
     async def _came_by_code(self, device_id: str) -> bool:

@@ -39,6 +39,8 @@ DANGEROUS = frozenset(
         "health.summary",
     ]
 )
+ON_RECORD = (ADMIN_TO_APPROVE | DANGEROUS | _SCREEN) - {"system.run.prepare", "system.which"}
+"""What is put on record when it is used: programs, files, cameras, screens, messages."""
 _PERSONAL = frozenset(
     [
         "camera.list",

@@ -150,7 +150,7 @@ class NodeMethods:
         if not name:
             raise InvalidRequest("displayName required", outcome=Outcome.NOT_STARTED)
         await self._check_own(call, params.node_id, "rename")
-        row = await self._nodes.rename(params.node_id.strip(), name)
+        row = await self._nodes.rename(params.node_id.strip(), name, call.principal)
         return Renamed(row.node_id, name)
 
     @method("node.pair.list", scope=Scope.PAIRING)
@@ -174,14 +174,14 @@ class NodeMethods:
     @method("node.pair.reject", scope=Scope.PAIRING)
     async def reject(self, call: Call, params: RequestId) -> dict[str, Any]:
         """Refuse what a node asks."""
-        row = await self._nodes.reject(params.request_id)
+        row = await self._nodes.reject(params.request_id, call.principal)
         return {"requestId": params.request_id, "nodeId": row.node_id}
 
     @method("node.pair.remove", scope=Scope.PAIRING)
     async def remove(self, call: Call, params: NodeId) -> Removed:
         """Forget a node, and disconnect it."""
         await self._check_own(call, params.node_id, "removal")
-        await self._nodes.remove(params.node_id.strip())
+        await self._nodes.remove(params.node_id.strip(), call.principal)
         return Removed(params.node_id.strip())
 
     @method("node.invoke", scope=Scope.WRITE, scope_rule=invoke_scope, mutates=True)

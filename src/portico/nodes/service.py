@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from portico.audit.service import Audit
 from portico.auth.model import Principal
 from portico.clock import Clock
 from portico.ids import ConnId, new_uuid
@@ -79,16 +80,18 @@ class Nodes:
     def __init__(
         self,
         *,
+        audit: Audit,
         store: Store,
         clock: Clock,
         tasks: Tasks,
         publish: Publish,
         tell: Callable[[ConnId, str, Any], bool],
         close: Callable[[ConnId, str], None],
-        forget_device: Callable[[str], Awaitable[bool]],
+        forget_device: Callable[[str, Principal], Awaitable[bool]],
         came_by_code: Callable[[str], Awaitable[bool]],
         settings: Callable[[], NodeSettings] = NodeSettings,
     ) -> None:
+        self._audit = audit
         self._store = store
         self._clock = clock
         self._tasks = tasks
@@ -281,7 +284,12 @@ class Nodes:
         for scope in approval.scopes_to_approve(surface.commands):
             if scope not in by.scopes:
                 raise Forbidden.missing_scope(scope)
-        return await self._approve(asking.node_id, request_id, by=by.subject)
+        row = await self._approve(asking.node_id, request_id, by=by.subject)
+        commands = {"requestId": request_id, "commands": surface.commands}
+        await self._audit.record(
+            "node.approved", actor=by.subject, target=row.node_id, details=commands
+        )
+        return row
 
     async def _approve(self, node_id: str, request_id: str, *, by: str) -> NodeRow:
         now = self._clock.now_ms()
@@ -300,7 +308,7 @@ class Nodes:
             self._tell(session.conn_id, "node.pair.resolved", resolved)
         return row
 
-    async def reject(self, request_id: str) -> NodeRow:
+    async def reject(self, request_id: str, by: Principal) -> NodeRow:
         """Refuse what a node asks; return its row as it was. It may ask again.
 
         Raises:
@@ -318,6 +326,10 @@ class Nodes:
             raise unknown_request()
         self._remember(row)
         self._resolved(request_id, row.node_id, "rejected")
+        asked = {"requestId": request_id}
+        await self._audit.record(
+            "node.rejected", actor=by.subject, target=row.node_id, details=asked
+        )
         return before
 
     async def _find_request(self, request_id: str) -> NodeRow:
@@ -326,17 +338,18 @@ class Nodes:
             raise unknown_request()
         return found
 
-    async def remove(self, node_id: str) -> None:
+    async def remove(self, node_id: str, by: Principal) -> None:
         """Forget a node, its approval and its device's right to be one; it is disconnected.
 
         Raises:
             InvalidRequest: there is no such node.
         """
-        is_device = await self._forget_device(node_id)
+        is_device = await self._forget_device(node_id, by)
         if not await self._forget(node_id) and not is_device:
             raise InvalidRequest("unknown nodeId", outcome=Outcome.NOT_STARTED)
+        await self._audit.record("node.removed", actor=by.subject, target=node_id)
 
-    async def rename(self, node_id: str, name: str) -> NodeRow:
+    async def rename(self, node_id: str, name: str, by: Principal) -> NodeRow:
         """Call a node something else.
 
         Raises:
@@ -345,6 +358,8 @@ class Nodes:
         row = await self._rename(node_id, name)
         if row is None:
             raise InvalidRequest("unknown nodeId", outcome=Outcome.NOT_STARTED)
+        called = {"name": name}
+        await self._audit.record("node.renamed", actor=by.subject, target=node_id, details=called)
         return row
 
     def _remember(self, row: NodeRow) -> Session | None:
@@ -451,6 +466,13 @@ class Nodes:
             run_id = order.params.get("runId")
             if isinstance(run_id, str):
                 session.asked_to_run(run_id)
+        if order.command in policy.ON_RECORD:
+            await self._audit.record(
+                "node.invoked",
+                actor=order.subject,
+                target=node_id,
+                details={"command": order.command, "key": order.key},
+            )
         return await self.invokes.run(session, order)
 
     async def forget(self, *, before_ms: int) -> int:

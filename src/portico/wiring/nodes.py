@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from portico.agents.service import Agents
     from portico.approvals.service import Approvals
+    from portico.audit.service import Audit
     from portico.auth.devices import Devices
+    from portico.auth.model import Principal
     from portico.automation.assembly import Automation
     from portico.channels.registry import ChannelRegistry
     from portico.clock import Clock
@@ -62,6 +64,7 @@ class NodeParts:
         self,
         live: LiveConfig,
         *,
+        audit: Audit,
         clock: Clock,
         close: Callable[[ConnId, str], None],
         devices: Devices,
@@ -76,6 +79,7 @@ class NodeParts:
         self._hub = hub
         self._store = store
         self.nodes = Nodes(
+            audit=audit,
             store=store,
             clock=clock,
             tasks=tasks,
@@ -93,13 +97,15 @@ class NodeParts:
             self._settings = node_settings(self._read.require())
         return self._settings
 
-    async def _forget_device(self, device_id: str) -> bool:
+    async def _forget_device(self, device_id: str, by: Principal) -> bool:
         known = await self._devices.find(device_id)
         if known is None or known.token("node") is None:
             return False
         if any(one.role != "node" and one.revoked_at is None for one in known.tokens):
-            return await self._devices.revoke(device_id, "node")
-        return await self._devices.remove(device_id)
+            await self._devices.revoke(device_id, "node", by=by)
+        else:
+            await self._devices.remove(device_id, by=by)
+        return True
 
     async def _came_by_code(self, device_id: str) -> bool:
         known = await self._devices.find(device_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from portico.audit.model import Wanted
 from portico.clock import SystemClock
 from portico.nodes.invoking import InvokeLimits, NodeAnswer, NodeFailed, Order, answer_of
 from portico.nodes.policy import CommandRules
@@ -55,10 +56,22 @@ async def test_from_asking_to_approved(house: NodeHouse) -> None:
         await house.nodes.approve(asked["requestId"], operator(*ADMIN))
 
 
+async def test_changes_are_on_record(house: NodeHouse) -> None:
+    await house.approved("n1", WHICH)
+    await house.nodes.rename("n1", "attic", operator(*ADMIN))
+    await house.nodes.remove("n1", operator(*ADMIN))
+    recorded = await house.audit.list(Wanted(action="node"))
+    assert [(one.action, one.actor, one.target) for one in recorded] == [
+        ("node.removed", "cli", "n1"),
+        ("node.renamed", "cli", "n1"),
+        ("node.approved", "cli", "n1"),
+    ]
+
+
 async def test_rejected_node_asks_again_when_it_comes_back(house: NodeHouse) -> None:
     session = await house.connect("n1", WHICH)
     assert session.row.asked is not None
-    await house.nodes.reject(session.row.asked.request_id)
+    await house.nodes.reject(session.row.asked.request_id, operator(*ADMIN))
     (entry,) = await house.nodes.entries()
     assert entry["approvalState"] == "unapproved"
     await house.connect("n1", WHICH)
@@ -92,7 +105,7 @@ async def test_removed_revoked_renamed(house: NodeHouse) -> None:
     await house.nodes.device_renamed("one", "kitchen")
     assert (await house.nodes.describe("one"))["displayName"] == "kitchen"
     assert (await house.nodes.resolve("Kitchen")).node_id == "one"
-    await house.nodes.remove("one")
+    await house.nodes.remove("one", operator(*ADMIN))
     await house.nodes.device_revoked("two")
     assert house.closed == [one.conn_id, two.conn_id]
     assert await house.nodes.entries() == []
