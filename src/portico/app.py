@@ -52,6 +52,7 @@ from portico.web.ws import websocket_protocol
 from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp_servers
 from portico.wiring.automation import automation_settings, heartbeat_settings
 from portico.wiring.budgets import build_budgets
+from portico.wiring.canvas import CanvasParts
 from portico.wiring.channels import ChannelParts, retry_policy
 from portico.wiring.devices import DeviceParts, build_device_book
 from portico.wiring.doors import DoorParts
@@ -175,6 +176,7 @@ class Gateway:
             tasks=self.tasks,
             acp=acp_runtimes(approvals=self.approvals, store=store, tasks=self.tasks, clock=clock),
         )
+        self.canvas = CanvasParts(config, agents=agents, clock=clock, tasks=self.tasks)
         self.main_key = config.session.main_key
         self.changes = SessionChanges(
             store=store,
@@ -405,6 +407,7 @@ class Gateway:
             audit=self.audit,
             automation=self.automation,
             budgets=self.budgets,
+            canvas=self.canvas.methods,
             channels=self.channels,
             chat=self.chat,
             clock=self.clock,
@@ -462,6 +465,7 @@ class Gateway:
                 health=self.health, agents=self.agents, live=self.live, main_key=self.main_key
             ),
             clock=self.clock,
+            surfaces=self.canvas.surfaces,
         )
 
     def _build_web(self) -> None:
@@ -472,6 +476,7 @@ class Gateway:
             attached=self.attached.store,
             authenticator=self.authenticator,
             budgets=self.budgets,
+            canvas=self.canvas,
             channel_doors=self.channels.doors,
             clock=self.clock,
             dispatcher=self.dispatcher,
@@ -518,6 +523,8 @@ class Gateway:
         self.housekeeping.start()
         if self.doors.mcp is not None:
             await self.doors.mcp.start(self.tasks)
+        if self.doors.canvas_host is not None:
+            self.doors.canvas_host.start()
 
     def open(self) -> None:
         """Let clients in."""
@@ -561,6 +568,8 @@ class Gateway:
     async def stop(self) -> None:
         """Stop every service and close the database. Safe to call twice."""
         await self.plane.stop()
+        if self.doors.canvas_host is not None:
+            await self.doors.canvas_host.stop()
         await self.accounts.stop()
         await self.tasks.stop()
         await self.fetcher.close()

@@ -9,6 +9,7 @@ Source: OpenClaw gateway protocol, "Locality and device-less clients"; RFC 6454 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 MAX_NAME_LENGTH = 253  # RFC 1035, without the last dot
 
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
@@ -29,6 +31,7 @@ class Peer:
         scope_cap: the scopes it limits itself to (`x-openclaw-scopes`); `None`: no limit.
         is_attributed: its address is its own, or a trusted proxy elsewhere says so.
         query_token: the secret older clients put into the URL; never logged.
+        is_secure: it talks TLS, to us or to the proxy before us.
     """
 
     ip: str | None
@@ -39,6 +42,14 @@ class Peer:
     user_agent: str | None = None
     is_attributed: bool = False
     query_token: str | None = field(default=None, repr=False)
+    is_secure: bool = False
+
+    @property
+    def base_url(self) -> str:
+        """How it calls this gateway: scheme, host and port; empty when it did not say so."""
+        if not _HOST.fullmatch(self.host):
+            return ""
+        return f"{'https' if self.is_secure else 'http'}://{self.host}"
 
     @property
     def address(self) -> str:
@@ -59,6 +70,7 @@ def peer_of(
     *,
     trusted_proxies: Sequence[str] = (),
     query_token: str | None = None,
+    is_secure: bool = False,
 ) -> Peer:
     """Describe the other end of a connection.
 
@@ -66,6 +78,7 @@ def peer_of(
         ip: the address the socket is connected to.
         headers: with lowercase names.
         trusted_proxies: addresses and networks whose forwarding headers are believed.
+        is_secure: the socket talks TLS.
     """
     ip = plain_ip(ip)
     forwarded = any(name in headers for name in _FORWARDED)
@@ -82,6 +95,7 @@ def peer_of(
         user_agent=headers.get("user-agent"),
         is_attributed=not forwarded or (client_ip != ip and not is_loopback(ip or "")),
         query_token=query_token,
+        is_secure=is_secure or (forwarded and headers.get("x-forwarded-proto") == "https"),
     )
 
 

@@ -27,6 +27,7 @@ from portico.config.sections.automation import ActiveHours, Cron, Heartbeat, Run
 from portico.config.sections.base import Section, group, setting
 from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
 from portico.config.sections.budgets import Budgets
+from portico.config.sections.canvas import CanvasHost
 from portico.config.sections.channels import AccountConfig, ChannelDefaults, Channels
 from portico.config.sections.conversation import Messages, QueueSettings, SessionSettings
 from portico.config.sections.gateway import (
@@ -78,6 +79,7 @@ class PorticoConfig(Section):
     skills: Skills = group(Skills, "Folders of instructions for agents.")
     media: Media = group(Media, "The files that people attach.")
     tts: Tts = group(Tts, "Text to speech.")
+    canvas_host: CanvasHost = group(CanvasHost, "The pages that agents write.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
     channels: Channels = group(Channels, "The doors people write through.")

@@ -26,6 +26,7 @@ _IN_TEXT = re.compile(
     | ((?:token|password|passwd|secret|(?:api|access)[_-]?key|sig|signature)["']?\s*[=:]\s*["']?)
       (?!\[redacted\])[^\s"'&,;}\])]{3,}
     | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)
+    | (?<=/__openclaw__/cap/)[a-z0-9_%-]+
     | \b(?:sk-|ghp_|gho_|xox[abp]-|glpat-)[a-z0-9_-]{8,}
     """
 )

@@ -9,6 +9,7 @@ Source: OpenClaw gateway protocol, "hello-ok payload" and "Snapshot".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +48,18 @@ class Snapshot(Protocol):
         ...
 
 
+class SurfaceUrls(Protocol):
+    """Who hands out the addresses of pages that are for one connection only."""
+
+    def opened(self, conn_id: ConnId, principal: Principal, base_url: str) -> Mapping[str, str]:
+        """Return the addresses for a client that is let in, by surface."""
+        ...
+
+    def closed(self, conn_id: ConnId) -> None:
+        """Take them back."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HelloSettings:
     """What hello says of the gateway itself."""
@@ -75,12 +88,14 @@ class HelloBuilder:
         state_version: StateVersion,
         snapshot: Snapshot,
         clock: Clock,
+        surfaces: SurfaceUrls | None = None,
     ) -> None:
         self._registry = registry
         self._presence = presence
         self._version = state_version
         self._snapshot = snapshot
         self._clock = clock
+        self._surfaces = surfaces
         self._settings = settings
         self._started_s = clock.monotonic_s()
         self._features: msgspec.Raw | None = None
@@ -89,11 +104,14 @@ class HelloBuilder:
         """Say something else from now on."""
         self._settings = settings
 
-    def build(self, conn_id: ConnId, admitted: Admitted, replay: Replay | None) -> dict[str, Any]:
+    def build(
+        self, conn_id: ConnId, admitted: Admitted, replay: Replay | None, *, base_url: str = ""
+    ) -> dict[str, Any]:
         """Build the payload for one client.
 
         Args:
             replay: what it missed, when it understands replay.
+            base_url: how it calls this gateway: scheme, host and port.
         """
         settings = self._settings
         hello: dict[str, Any] = {
@@ -125,7 +143,15 @@ class HelloBuilder:
                 "status": replay.status,
                 "missed": replay.missed,
             }
+        if self._surfaces is not None:
+            urls = self._surfaces.opened(conn_id, admitted.principal, base_url)
+            hello |= {"pluginSurfaceUrls": urls} if urls else {}
         return hello
+
+    def closed(self, conn_id: ConnId) -> None:
+        """Take back what a client was told that is for its connection only."""
+        if self._surfaces is not None:
+            self._surfaces.closed(conn_id)
 
     def _encoded_features(self) -> msgspec.Raw:
         if self._features is None:

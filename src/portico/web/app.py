@@ -30,6 +30,7 @@ _API_PREFIXES = (
     "/hooks/",
     "/integrations/",
     "/.openclaw/",
+    "/__openclaw__/",
 )
 
 

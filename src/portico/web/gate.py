@@ -68,6 +68,7 @@ class Gate:
             client[0] if client else None,
             headers,
             trusted_proxies=self._trusted_proxies,
+            is_secure=scope.get("scheme") == "https",
         )
 
     async def admit(

@@ -2,7 +2,7 @@
 
 Guarantees: every answer carries the security headers and a request id; whatever a handler raises
 becomes an answer, and an unexpected exception one without its text; the log line has the path
-without its query.
+without its query and without the secret part of an address of the canvas.
 
 Source: OpenClaw gateway protocol, "HTTP surface", common headers.
 """
@@ -31,6 +31,7 @@ _ALWAYS = (
     (b"permissions-policy", b"camera=(), microphone=(self), geolocation=()"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_CAPABILITY = re.compile(r"(/__openclaw__/cap/)[^/]+")
 _QUIET_ROUTES = frozenset({"/health", "/healthz", "/ready", "/readyz", "/startup", "/startupz"})
 
 
@@ -77,7 +78,7 @@ class Shell:
                 await stopping(scope, receive, answer)
             raise
         except Exception as error:
-            log.error("http.failed", method=scope["method"], path=scope["path"], exc_info=error)
+            log.error("http.failed", method=scope["method"], path=_shown(scope), exc_info=error)
             if answer.status is not None:
                 raise  # the server closes the connection: the answer is not complete
             failed = problem(500, "internal_error", "The gateway failed; see its log.")
@@ -99,7 +100,7 @@ class Shell:
         write(
             "http.request",
             method=scope["method"],
-            path=scope["path"][:200],
+            path=_shown(scope)[:200],
             status=status,
             ms=round((self._clock.monotonic_s() - began_s) * 1000, 1),
             request=request_id.decode(),
@@ -124,6 +125,10 @@ class _Answer:
         elif self._head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
+
+
+def _shown(scope: Scope) -> str:
+    return _CAPABILITY.sub(r"\1[redacted]", scope["path"])
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -153,6 +153,7 @@ class GatewaySocket(asyncio.Protocol):
         if self._subscription is not None:
             self.plane.hub.unsubscribe(self.conn_id)
             self.plane.nodes.gone(self.conn_id)
+            self.plane.hello.closed(self.conn_id)
             log.debug("ws.closed", conn_id=self.conn_id)
         if self._presence_key is not None:
             self.plane.presence.left(self._presence_key)
@@ -190,6 +191,8 @@ class GatewaySocket(asyncio.Protocol):
             {name.lower(): value for name, value in request.headers.raw_items()},
             trusted_proxies=self.plane.authenticator.settings.trusted_proxies,
             query_token=parse_qs(query).get("token", [None])[0],
+            is_secure=self._transport is not None
+            and self._transport.get_extra_info("sslcontext") is not None,
         )
         self.ip = self._peer.ip
         if self.plane.claimed(path):
@@ -255,9 +258,11 @@ class GatewaySocket(asyncio.Protocol):
                 replay = Replay(plane.hub.cursor, "fresh")
             else:
                 replay, frames = plane.hub.replay(subscription, params.resume.cursor)
-        hello = plane.hello.build(self.conn_id, admitted, replay)
+        base_url = "" if self._peer is None else self._peer.base_url
+        hello = plane.hello.build(self.conn_id, admitted, replay, base_url=base_url)
         effects = connection.admitted(hello)
         if not effects:
+            plane.hello.closed(self.conn_id)
             return False
         self.principal = principal
         self._call = Call(principal, self)

@@ -37,6 +37,7 @@ from portico.web.metrics import StoreGauges, metrics_endpoint
 from portico.web.probes import probe_endpoints
 from portico.web.tools import tools_endpoint
 from portico.wiring.agents import http_tools
+from portico.wiring.canvas import CanvasParts
 from portico.wiring.hooks import hook_door_settings
 from portico.wiring.settings import openai_settings
 
@@ -56,6 +57,7 @@ class DoorParts:
         attached: MediaStore,
         authenticator: Authenticator,
         budgets: Budgets,
+        canvas: CanvasParts,
         channel_doors: Doors,
         clock: Clock,
         dispatcher: Dispatcher,
@@ -91,6 +93,7 @@ class DoorParts:
         )
         gauges = StoreGauges(store=store, clock=clock, metrics=metrics)
         self.mcp = self._mcp()
+        self.canvas_host = canvas.second_port(gate)
         hook_door = HookDoor(
             hooks,
             gate=gate,
@@ -117,6 +120,7 @@ class DoorParts:
                     channel_doors, gate=gate, is_channel=senders.is_known
                 ),
                 **hook_door.below,
+                **canvas.door(gate).below,
             },
         )
 

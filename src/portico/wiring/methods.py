@@ -21,6 +21,7 @@ from portico.audit.service import Audit
 from portico.automation.assembly import Automation
 from portico.budgets.rpc import BudgetMethods
 from portico.budgets.service import Budgets
+from portico.canvas.rpc import CanvasMethods
 from portico.channels.registry import ChannelRegistry
 from portico.chat.rpc import ChatMethods
 from portico.chat.runs import AgentRunMethods
@@ -66,6 +67,7 @@ def build_methods(
     audit: Audit,
     automation: Automation,
     budgets: Budgets,
+    canvas: CanvasMethods,
     channels: ChannelParts,
     chat: ChatService,
     clock: Clock,
@@ -137,6 +139,7 @@ def build_methods(
             senders=senders,
         ),
         *channels.methods(),
+        canvas,
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),
         AuditMethods(audit),

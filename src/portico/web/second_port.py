@@ -1,0 +1,125 @@
+"""A second port of the same process, with one app and no WebSockets.
+
+Guarantees: a port that is taken is tried again until it is free, and the gateway starts meanwhile;
+`stop` returns when the port is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from portico.tasks import Tasks
+
+log = structlog.get_logger()
+
+RETRY_S = 1.0
+BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True)
+class SecondPortSettings:
+    """Where it listens.
+
+    Attributes:
+        port: 0 picks a free one.
+        certificate, key: paths; `None`: without TLS.
+    """
+
+    host: str
+    port: int
+    certificate: str | None = None
+    key: str | None = None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:  # type: ignore[explicit-override]  # typing has it since 3.12
+        yield
+
+
+class SecondPort:
+    """Serves an app on a port of its own."""
+
+    def __init__(
+        self, app: ASGIApp, *, name: str, tasks: Tasks, settings: SecondPortSettings
+    ) -> None:
+        self._name = name
+        self._tasks = tasks
+        self._settings = settings
+        self._server = _Server(_uvicorn_config(app, settings))
+        self._serving: asyncio.Task[None] | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        """Begin to listen, as soon as the port is free."""
+        self._serving = self._tasks.start(self._serve(), name=self._name)
+
+    async def stop(self) -> None:
+        """Close the port. Safe to call twice."""
+        serving, self._serving = self._serving, None
+        if serving is None:
+            return
+        self._server.should_exit = self._server.force_exit = True
+        if not self.port:
+            serving.cancel()
+        await asyncio.wait([serving])
+        self.port = 0
+
+    async def _serve(self) -> None:
+        listener = await self._listener()
+        self.port = listener.getsockname()[1]
+        log.info("port.open", name=self._name, host=self._settings.host, port=self.port)
+        await self._server.serve(sockets=[listener])
+
+    async def _listener(self) -> socket.socket:
+        has_said_so = False
+        while True:
+            try:
+                return _listen(self._settings.host, self._settings.port)
+            except OSError as error:
+                if not has_said_so:
+                    log.warning("port.taken", name=self._name, error=str(error))
+                has_said_so = True
+            await asyncio.sleep(RETRY_S)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def _uvicorn_config(app: ASGIApp, settings: SecondPortSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        ws="none",
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+    )

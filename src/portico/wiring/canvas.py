@@ -1,0 +1,111 @@
+"""The canvas, constructed: where its pages are, who is told so, and the door they are served by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portico.agents.service import Agents
+from portico.canvas.capabilities import Capabilities
+from portico.canvas.changes import Changes
+from portico.canvas.documents import Documents
+from portico.canvas.rpc import CanvasMethods
+from portico.canvas.settings import CanvasSettings
+from portico.canvas.surfaces import Surfaces
+from portico.clock import Clock
+from portico.tasks import Tasks
+from portico.web.canvas import CanvasDoor
+from portico.web.gate import Gate
+from portico.web.second_port import SecondPort, SecondPortSettings
+from portico.web.shell import Shell
+
+if TYPE_CHECKING:
+    from portico.config.model import PorticoConfig
+
+MB = 1_000_000
+
+
+class CanvasParts:
+    """Everything about the canvas that others are handed."""
+
+    def __init__(
+        self, config: PorticoConfig, *, agents: Agents, clock: Clock, tasks: Tasks
+    ) -> None:
+        host = config.canvas_host
+        self._config, self._clock, self._tasks = config, clock, tasks
+        self._settings = canvas_settings(config)
+        self._capabilities = Capabilities(clock=clock)
+        self._changes = Changes(tasks=tasks, settings=self._settings)
+        self.surfaces = Surfaces(self._capabilities)
+        self.documents = Documents(
+            workspace_of=lambda agent_id: workspace_of(agents, agent_id),
+            default_agent=lambda: agents.default_id,
+            settings=self._settings,
+        )
+        self.methods = CanvasMethods(
+            documents=self.documents,
+            surfaces=self.surfaces,
+            host_port=host.port if host.enabled else None,
+        )
+
+    def door(self, gate: Gate, *, page_port: int | None = None) -> CanvasDoor:
+        """Return the HTTP side.
+
+        Args:
+            page_port: the port of the page, when this is for another one.
+        """
+        return CanvasDoor(
+            capabilities=self._capabilities,
+            changes=self._changes,
+            documents=self.documents,
+            gate=gate,
+            settings=self._settings,
+            page_port=page_port,
+        )
+
+    def second_port(self, gate: Gate) -> SecondPort | None:
+        """Return the canvas on a port of its own; `None`: it has none."""
+        config = self._config
+        host, tls = config.canvas_host, config.gateway.tls
+        if not host.enabled:
+            return None
+        door = self.door(gate, page_port=config.gateway.port)
+        return SecondPort(
+            Shell(door, clock=self._clock),
+            name="canvas.host",
+            tasks=self._tasks,
+            settings=SecondPortSettings(
+                host=_bind_host(config),
+                port=host.port,
+                certificate=tls.cert_path if tls.enabled else None,
+                key=tls.key_path if tls.enabled else None,
+            ),
+        )
+
+
+def canvas_settings(config: PorticoConfig) -> CanvasSettings:
+    """Return how pages are served."""
+    host = config.canvas_host
+    return CanvasSettings(
+        root=Path(host.root) if host.root else None,
+        has_live_reload=host.live_reload,
+        max_file_bytes=int(host.max_file_mb * MB),
+        max_watched=host.max_watched,
+        max_viewers=host.max_viewers,
+    )
+
+
+def _bind_host(config: PorticoConfig) -> str:
+    match config.gateway.bind:
+        case "lan":
+            return "0.0.0.0"  # noqa: S104  # asked for, and refused at start without real auth
+        case "custom":
+            return config.gateway.custom_bind_host or "127.0.0.1"
+        case _:
+            return "127.0.0.1"
+
+
+def workspace_of(agents: Agents, agent_id: str) -> Path | None:
+    """Return an agent's workspace; `None`: there is no such agent, or it has none."""
+    agent = agents.find(agent_id)
+    return Path(agent.workspace) if agent is not None and agent.workspace else None
