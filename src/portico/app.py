@@ -563,6 +563,7 @@ class Gateway:
         await self.turns.drain(drain_s)
         await self.outbox.drain(drain_s)
         self.approvals.detach()
+        self.canvas.close()
         await self.plane.shut_down(reason=reason)
 
     async def stop(self) -> None:

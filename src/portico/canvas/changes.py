@@ -25,7 +25,7 @@ STEP_MS = 50
 
 
 class TooManyViewers(Exception):
-    """No more pages can wait for changes."""
+    """No more pages can wait for changes, or the gateway stops."""
 
 
 class Viewer:
@@ -63,9 +63,17 @@ class Changes:
         self._tasks = tasks
         self._settings = settings
         self._watched: dict[Path, _Watched] = {}
+        self.is_closed = False
 
     def __len__(self) -> int:
         return len(self._watched)
+
+    def close(self) -> None:
+        """Tell every page a last time; nobody follows anything from now on."""
+        self.is_closed = True
+        for watched in self._watched.values():
+            for viewer in watched.viewers:
+                viewer.tell()
 
     @contextlib.contextmanager
     def following(self, folder: Path) -> Iterator[Viewer]:
@@ -86,7 +94,8 @@ class Changes:
                     del self._watched[folder]
 
     def _enter(self, folder: Path) -> _Watched:
-        if sum(len(one.viewers) for one in self._watched.values()) >= self._settings.max_viewers:
+        viewers = sum(len(one.viewers) for one in self._watched.values())
+        if self.is_closed or viewers >= self._settings.max_viewers:
             raise TooManyViewers
         watched = self._watched.get(folder)
         if watched is None:

@@ -1,6 +1,7 @@
 """The server-sent events an open page of the canvas waits for: one for every change of its files.
 
-Guarantees: a stream ends within `BEAT_S` when the capability it came with does.
+Guarantees: a stream ends within `BEAT_S` when the capability it came with does, and at once when
+the gateway stops.
 
 Source: HTML, "Server-sent events".
 """
@@ -55,4 +56,6 @@ class ChangeStream:
         yield b"retry: 2000\n\n"
         while self._is_good():
             has_changed = await viewer.changed(within_s=BEAT_S)
+            if self._changes.is_closed:
+                return
             yield b"event: changed\ndata: {}\n\n" if has_changed else b": beat\n\n"

@@ -48,6 +48,10 @@ class CanvasParts:
             host_port=host.port if host.enabled else None,
         )
 
+    def close(self) -> None:
+        """Let no page wait any longer."""
+        self._changes.close()
+
     def door(self, gate: Gate, *, page_port: int | None = None) -> CanvasDoor:
         """Return the HTTP side.
 

@@ -69,3 +69,12 @@ async def test_a_folder_that_is_not_there_is_no_failure(tmp_path: Path, tasks: T
     with changes.following(tmp_path / "nothing") as viewer:
         await eventually(lambda: len(changes) == 0)
         assert not await viewer.changed(within_s=0.01)
+
+
+async def test_nobody_waits_when_the_gateway_stops(tmp_path: Path, tasks: Tasks) -> None:
+    changes = Changes(tasks=tasks, settings=CanvasSettings())
+    with changes.following(tmp_path) as viewer:
+        changes.close()
+        assert await viewer.changed(within_s=5)
+        with pytest.raises(TooManyViewers), changes.following(tmp_path):
+            pass
