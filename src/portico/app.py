@@ -413,6 +413,7 @@ class Gateway:
             clock=self.clock,
             config_snapshot=self._config_snapshot,
             devices=self.device_parts,
+            env=self._env,
             health=self.health,
             hub=self.hub,
             inbox=self.inbox,

@@ -24,6 +24,7 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("gateway", "restart", "gateway_control:restart", "Stop the gateway and start it again."),
     ("gateway", "status", "gateway_control:status", "Say whether the gateway runs, and how."),
     ("gateway", "probe", "probe:probe", "Knock at a gateway and say what answers."),
+    ("", "onboard", "onboard:onboard", "Set the gateway up, step by step."),
     ("", "chat", "chat:chat", "Chat with an agent in the terminal."),
     ("", "agent", "agent:agent", "Send one message to an agent and print its answer."),
     ("", "health", "health:health", "Show the gateway's health."),
@@ -293,6 +294,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
 
 _INTRODUCTION: Final = """\
 Examples:
+    portico onboard                    set it up, step by step
     portico run                        start the gateway
     portico chat                       talk to the agent
     portico agent --message "Hello"    one message, one answer

@@ -56,7 +56,7 @@ def ensure_first_run(paths: ConfigPaths, *, new_token: Callable[[], str] | None 
     with directory_lock(paths.config_file.parent):
         if os.path.lexists(paths.config_file):
             return FirstRun(created=False, path=paths.config_file, token=None)
-        token = (new_token or _random_token)()
+        token = (new_token or random_token)()
         write_atomic(paths.config_file, _TEMPLATE.format(token=token))
     return FirstRun(created=True, path=paths.config_file, token=token)
 
@@ -77,7 +77,7 @@ def ensure_token(
         return False
     if auth_mode(config) != "token" or config.gateway.auth.token:
         return False
-    token = (new_token or _random_token)()
+    token = (new_token or random_token)()
     try:
         set_value(loaded.paths, "gateway.auth.token", token, env=env)
     except (ConfigError, OSError):  # somebody else looks after the file: a token for this run
@@ -85,7 +85,8 @@ def ensure_token(
     return True
 
 
-def _random_token() -> str:
+def random_token() -> str:
+    """Return a fresh token for the gateway."""
     import secrets
 
     return secrets.token_hex(TOKEN_BYTES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from portico import __version__
@@ -54,6 +54,7 @@ from portico.wiring.agents import http_tools
 from portico.wiring.channels import ChannelParts
 from portico.wiring.devices import DeviceParts
 from portico.wiring.nodes import NodeParts
+from portico.wiring.setup import build_wizard_methods
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -73,6 +74,7 @@ def build_methods(
     clock: Clock,
     config_snapshot: Callable[[], dict[str, Any]],
     devices: DeviceParts,
+    env: Mapping[str, str],
     health: HealthService,
     hub: Hub,
     inbox: Inbox,
@@ -152,6 +154,7 @@ def build_methods(
             inbox=inbox,
             senders=senders,
         ),
+        build_wizard_methods(live, env=env, clock=clock),
     ):
         registry.add(feature)
     return registry

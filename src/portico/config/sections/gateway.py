@@ -107,6 +107,10 @@ class Limits(Section):
     workspace_file_max_bytes: int = setting(
         4 * MIB, "Largest file that is shown of an agent's workspace.", ge=1024
     )
+    wizards: int = setting(8, "Set-up wizards that may be under way at once.", ge=1)
+    wizard_idle_ms: int = setting(
+        1_800_000, "How long a set-up wizard waits for an answer before it is forgotten.", ge=1
+    )
     dedupe_ttl_ms: int = setting(
         86_400_000, "How long a call's idempotency key is remembered, across restarts.", ge=1
     )

@@ -1,0 +1,1 @@
+"""Setting a gateway up, step by step: the same questions in a terminal and over the protocol."""
