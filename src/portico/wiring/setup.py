@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from portico.clock import Clock
 from portico.config.live import LiveConfig
+from portico.setup.model import WizardSettings
 from portico.setup.rpc import WizardMethods
 
 if TYPE_CHECKING:
@@ -19,16 +20,17 @@ def build_wizard_methods(
 ) -> WizardMethods:
     """Construct the methods of wizards."""
 
+    limits = live.loaded.require().gateway.limits
+    settings = WizardSettings(most=limits.wizards, idle_ms=limits.wizard_idle_ms)
+
     @cache
     def wizards() -> Wizards:
         from portico.channels.manifest import find_manifests
         from portico.config.first_run import random_token
         from portico.setup.checks import Checks
-        from portico.setup.model import WizardSettings
         from portico.setup.service import Wizards
         from portico.setup.writing import LiveWriter
 
-        limits = live.loaded.require().gateway.limits
         return Wizards(
             writer=LiveWriter(live),
             look_ups=Checks(clock=clock),
@@ -36,7 +38,7 @@ def build_wizard_methods(
             env=env,
             clock=clock,
             new_token=random_token,
-            settings=WizardSettings(most=limits.wizards, idle_ms=limits.wizard_idle_ms),
+            settings=settings,
         )
 
     return WizardMethods(wizards)
