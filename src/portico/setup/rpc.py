@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from portico.audit.service import Audit
 from portico.config.issues import ConfigError
 from portico.protocol.errors import InvalidRequest, Unavailable
 from portico.protocol.scopes import Scope
@@ -104,8 +105,9 @@ class WizardMethods:
         wizards: makes them when the first is begun, and returns the same ever after.
     """
 
-    def __init__(self, wizards: Callable[[], Wizards]) -> None:
+    def __init__(self, wizards: Callable[[], Wizards], audit: Audit) -> None:
         self._made = wizards
+        self._audit = audit
 
     @property
     def _wizards(self) -> Wizards:
@@ -146,6 +148,12 @@ class WizardMethods:
             )
         except WizardNotFound:
             raise _not_found() from None
+        if progress.status == "done" and answer is not None:
+            await self._audit.record(
+                "wizard.finished",
+                actor=call.principal.subject,
+                target=", ".join(progress.channels) or None,
+            )
         return shown(progress)
 
     @method("wizard.cancel", scope=Scope.ADMIN)

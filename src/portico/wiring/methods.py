@@ -154,7 +154,7 @@ def build_methods(
             inbox=inbox,
             senders=senders,
         ),
-        build_wizard_methods(live, env=env, clock=clock),
+        build_wizard_methods(live, audit=audit, env=env, clock=clock),
     ):
         registry.add(feature)
     return registry

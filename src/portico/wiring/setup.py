@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from portico.audit.service import Audit
 from portico.clock import Clock
 from portico.config.live import LiveConfig
 from portico.setup.model import WizardSettings
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
 
 
 def build_wizard_methods(
-    live: LiveConfig, *, env: Mapping[str, str], clock: Clock
+    live: LiveConfig, *, audit: Audit, env: Mapping[str, str], clock: Clock
 ) -> WizardMethods:
     """Construct the methods of wizards."""
-
     limits = live.loaded.require().gateway.limits
     settings = WizardSettings(most=limits.wizards, idle_ms=limits.wizard_idle_ms)
 
@@ -41,4 +41,4 @@ def build_wizard_methods(
             settings=settings,
         )
 
-    return WizardMethods(wizards)
+    return WizardMethods(wizards, audit)
