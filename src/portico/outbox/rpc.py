@@ -104,7 +104,7 @@ class DeliveryShown(Result, frozen=True, kw_only=True):
 
 
 class DeliveriesListed(Result, frozen=True, kw_only=True, omit_defaults=False):
-    """The newest deliveries, and how many there are by state."""
+    """The newest deliveries, and how many are open or stuck, by state."""
 
     deliveries: tuple[DeliveryShown, ...]
     counts: dict[str, int]

@@ -16,6 +16,8 @@ from portico.store import Row, Work, among, one, statement
 
 d = deliveries.c
 _WAITING = ("pending", "retry")
+_OPEN = (*_WAITING, "sending")
+STUCK = ("failed", "unknown", "expired")
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +114,7 @@ _DUE = statement(
                 # Two replicas may have given out one position at the same time.
                 and_(_ahead.c.position == d.position, _ahead.c.delivery_id < d.delivery_id),
             ),
-            among(_ahead.c.state, (*_WAITING, "sending")),
+            among(_ahead.c.state, _OPEN),
         ),
         # What another replica's account must send is that replica's to claim.
         ~exists().where(
@@ -186,12 +188,18 @@ _ORPHANS = statement(
     )
 )
 _GET = statement(select(deliveries).where(d.delivery_id == bindparam("id")))
-_LIST = statement(
-    select(deliveries)
-    .where(or_(bindparam("wanted") == "", d.state == bindparam("wanted")))
-    .order_by(d.created_at.desc(), d.delivery_id.desc())
-    .limit(bindparam("count"))
-)
+_LIST = statement(select(deliveries).order_by(d.delivery_id.desc()).limit(bindparam("count")))
+_LIST_IN_STATE = {
+    state: statement(
+        select(deliveries)
+        # The second condition says which index holds them.
+        .where(d.state == state, *(among(d.state, group) for group in groups))
+        .order_by(d.delivery_id.desc())
+        .limit(bindparam("count"))
+    )
+    for states, groups in ((_OPEN, (_OPEN,)), (STUCK, (STUCK,)), (("sent", "discarded"), ()))
+    for state in states
+}
 _SENT_TO = statement(
     select(deliveries)
     .where(d.conversation == bindparam("conversation"), d.state == "sent")
@@ -214,7 +222,12 @@ _FORGET = statement(
     .returning(d.delivery_id)
 )
 _FORGET_ATTEMPTS = statement(delete(attempts).where(attempts.c.delivery_id == bindparam("id")))
-_COUNTS = statement(select(d.state, func.count().label("n")).group_by(d.state))
+_COUNTS = tuple(
+    statement(
+        select(d.state, func.count().label("n")).where(among(d.state, states)).group_by(d.state)
+    )
+    for states in (_OPEN, STUCK)
+)
 _BOUNCE = statement(
     update(deliveries)
     .where(
@@ -359,12 +372,16 @@ def list_sent(conversation: str, *, limit: int) -> Work[list[Delivery]]:
 
 def list_deliveries(*, state: str = "", limit: int = 100) -> Work[list[Delivery]]:
     """Return the newest deliveries, of one state or all."""
-    return [delivery_from_row(row) for row in (yield _LIST(wanted=state, count=limit))]
+    listing = _LIST_IN_STATE[state] if state else _LIST
+    return [delivery_from_row(row) for row in (yield listing(count=limit))]
 
 
 def counts() -> Work[dict[str, int]]:
-    """Return how many deliveries are in each state."""
-    return {row["state"]: row["n"] for row in (yield _COUNTS())}
+    """Return how many deliveries are in each state that is not an end one wishes for."""
+    found: dict[str, int] = {}
+    for counting in _COUNTS:
+        found |= {row["state"]: row["n"] for row in (yield counting())}
+    return found
 
 
 def next_due(*, now: int) -> Work[int | None]:

@@ -42,6 +42,11 @@ deliveries = Table(
         "conversation",  # nothing more: the narrower one is taken, not outbox_deliveries_order
         where="state = 'pending' OR state = 'retry' OR state = 'sending'",
     ),
+    partial_index(
+        "outbox_deliveries_stuck",
+        "state",
+        where="state = 'failed' OR state = 'unknown' OR state = 'expired'",
+    ),
     Index("outbox_deliveries_order", "conversation", "position"),
     Index("outbox_deliveries_by_run", "run_id"),
     Index("outbox_deliveries_ended", "ended_at"),

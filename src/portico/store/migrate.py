@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0012"
+HEAD = "0013"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

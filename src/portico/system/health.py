@@ -29,7 +29,6 @@ log = structlog.get_logger()
 MAX_AGE_MS = 60_000
 RECENT = 5
 HIDDEN = "[redacted]"
-STUCK = ("failed", "unknown", "expired")
 
 
 HeartbeatOf = Callable[[str], dict[str, Any]]
@@ -182,7 +181,11 @@ def _read() -> Work[tuple[dict[str, int], dict[str, int], Page]]:
     deliveries = yield from outbox_store.counts()
     counts = yield from listing.counts_by_agent()
     page = yield from listing.list_sessions(Filter(archived=None), limit=RECENT)
-    return {name: deliveries[name] for name in STUCK if deliveries.get(name)}, counts, page
+    return (
+        {name: deliveries[name] for name in outbox_store.STUCK if deliveries.get(name)},
+        counts,
+        page,
+    )
 
 
 def public(summary: dict[str, Any]) -> dict[str, Any]:

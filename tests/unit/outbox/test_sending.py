@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -440,7 +441,7 @@ async def test_deliveries_can_be_listed_and_counted(store: Store) -> None:
         assert [delivery.delivery_id for delivery in listed] == [sent, failed]
         only = await store.read(outbox_store.list_deliveries, state="failed")
         assert [delivery.text for delivery in only] == ["one"]
-        assert await store.read(outbox_store.counts) == {"failed": 1, "sent": 1}
+        assert await store.read(outbox_store.counts) == {"failed": 1}
         assert await path.outbox.wait_settled(sent, 0) == listed[0]
         assert await path.outbox.wait_settled("dlv_nothing", 0) is None
 
@@ -544,3 +545,19 @@ async def test_what_is_settled_costs_the_sender_nothing(tmp_path: FilePath) -> N
             assert not is_whole or "_waiting" in step or "_open" in step, (name, plan)
             assert not step.startswith("SEARCH ahead") or "_open" in step, (name, plan)
     sql.close()
+
+
+async def test_what_is_stuck_is_counted_and_listed_without_reading_what_was_sent(
+    tmp_path: FilePath,
+) -> None:
+    made = open_store(f"sqlite:///{tmp_path}/plans.sqlite")
+    await made.start()
+    await made.stop()
+    asked = [*outbox_store._COUNTS, outbox_store._LIST]
+    asked += [outbox_store._LIST_IN_STATE[state] for state in (*outbox_store.STUCK, "pending")]
+    with closing(sqlite3.connect(tmp_path / "plans.sqlite")) as sql:
+        for statement in asked:
+            compiled = statement.compiled("sqlite").sql
+            given = [None] * compiled.count("?")
+            plan = [row[3] for row in sql.execute(f"EXPLAIN QUERY PLAN {compiled}", given)]
+            assert "USING" in plan[0], (compiled, plan)
