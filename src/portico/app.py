@@ -43,6 +43,8 @@ from portico.rpc.idempotency import StoredIdempotency
 from portico.rpc.method import Registry
 from portico.sessions.changes import SessionChanges
 from portico.sessions.service import Sessions
+from portico.settings.service import RequestRestart, Settings, restart_unavailable
+from portico.settings.trial import HealthTrial
 from portico.store import Work, open_store
 from portico.system.health import HealthService
 from portico.tasks import Tasks
@@ -53,7 +55,7 @@ from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp
 from portico.wiring.automation import automation_settings, heartbeat_settings
 from portico.wiring.budgets import build_budgets
 from portico.wiring.canvas import CanvasParts
-from portico.wiring.channels import ChannelParts, retry_policy
+from portico.wiring.channels import ChannelParts, ConnectedAccounts, retry_policy
 from portico.wiring.devices import DeviceParts, build_device_book
 from portico.wiring.doors import DoorParts
 from portico.wiring.hello import HelloSnapshot, hello_settings
@@ -87,12 +89,20 @@ class Gateway:
 
     Args:
         env: what the configuration may refer to when it is read again.
+        request_restart: asks for the process to be replaced soon, and says why.
     """
 
-    def __init__(self, loaded: LoadedConfig, *, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        *,
+        env: Mapping[str, str],
+        request_restart: RequestRestart = restart_unavailable,
+    ) -> None:
         self.config = loaded.require()
         self._loaded = loaded
         self._env = env
+        self._request_restart = request_restart
         self.live = LiveConfig(loaded, env=env)
         self.live.listen(self._config_changed)
         self.clock = clock = SystemClock()
@@ -115,6 +125,15 @@ class Gateway:
         self.alone = self.store_url.startswith("sqlite:")
         self.audit = Audit(self.store, clock=self.clock, retention=audit_retention(self.config))
         self.live.follow("audit", stage=self._stage_audit)
+        self.settings = Settings(
+            self.live,
+            audit=self.audit,
+            clock=self.clock,
+            tasks=self.tasks,
+            request_restart=self._request_restart,
+            started_ms=self.started_ms,
+        )
+        self.live.follow("gateway.reload", stage=lambda _: _nothing_to_do)  # read when it is used
         self.hub = Hub(
             epoch=self.boot_id,
             window=limits.replay_events,
@@ -424,6 +443,7 @@ class Gateway:
             presence=self.presence,
             senders=self.senders,
             sessions=self.sessions,
+            settings=self.settings,
             skills=self.skills,
             speech=self.media.speech,
             store=self.store,
@@ -522,6 +542,15 @@ class Gateway:
             self.tasks.start(self.certificate.watch(), name="tls.watch")
         self.accounts.start()
         self.housekeeping.start()
+        self.live.try_with(
+            HealthTrial(
+                self.readiness.checks,
+                accounts=ConnectedAccounts(self.accounts),
+                clock=self.clock,
+                patience_s=lambda: self.settings.reload.trial_ms / 1000,
+            )
+        )
+        self.settings.start()
         if self.doors.mcp is not None:
             await self.doors.mcp.start(self.tasks)
         if self.doors.canvas_host is not None:
@@ -542,9 +571,6 @@ class Gateway:
         self.tasks.start(first, name="agents.workspaces")
 
     def _config_changed(self, loaded: LoadedConfig) -> None:
-        from portico.config import remember_good
-
-        self.tasks.start(asyncio.to_thread(remember_good, loaded), name="config.remember")
         path, now = str(loaded.paths.config_file), self.clock.now_ms()
         self.hub.publish("config.changed", {"path": path, "hash": loaded.hash, "ts": now})
 
@@ -579,6 +605,10 @@ class Gateway:
         await self.agents.close()
         await self.store.stop()
         log.info("gateway.stopped")
+
+
+def _nothing_to_do() -> None:
+    return
 
 
 def _nothing() -> Work[None]:

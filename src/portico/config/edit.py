@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from portico.config.atomic import directory_lock, write_atomic
+from portico.config.backups import keep_backup, keep_rejected
 from portico.config.file import read_text
 from portico.config.first_run import make_private_directory
 from portico.config.issues import ConfigError, Issue, Severity
 from portico.config.keypath import KeyPath, format_path, get_at, list_index, parse_path, set_at
-from portico.config.service import LoadedConfig, load_text, text_hash
+from portico.config.service import LoadedConfig, load_text, refusals_of, text_hash
 from portico.config.splice import SpliceError, set_in_text, unset_in_text
 from portico.config.text import TextError, read_json5
 
@@ -145,18 +146,60 @@ def prepare(
     try:
         for change in decide(loaded):
             path = format_path(change.path)
-            text = _changed(text, change)
+            text = changed_text(text, change)
     except (SpliceError, TextError, KeyError) as error:
         message = str(error.args[0]) if error.args else str(error)
         _refuse(paths, path, message, "change it by hand", "edit.path")
-    after = load_text(paths, text, env=env, overrides=overrides)
-    refusals = [one for one in after.startup_issues if one.severity is Severity.ERROR]
-    if after.issues or refusals:
-        raise ConfigError([*after.issues, *refusals])
+    return _acceptable(before, load_text(paths, text, env=env, overrides=overrides), text)
+
+
+def prepare_text(
+    paths: ConfigPaths,
+    rewrite: Callable[[LoadedConfig], str],
+    *,
+    env: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+) -> Prepared:
+    """Work out another text of the file, which may be broken as it is.
+
+    Args:
+        rewrite: says what the text becomes, knowing what it is now.
+
+    Raises:
+        ConfigError: the new text is not acceptable.
+    """
+    before = _current(paths)
+    exists = before is not None
+    text = rewrite(load_text(paths, before or "", env=env, overrides=overrides, exists=exists))
+    return _acceptable(before, load_text(paths, text, env=env, overrides=overrides), text)
+
+
+def _acceptable(before: str | None, after: LoadedConfig, text: str) -> Prepared:
+    if refusals := refusals_of(after):
+        raise ConfigError(refusals)
     return Prepared(before, text, after)
 
 
-def _changed(text: str, change: Change) -> str:
+def restore_text(paths: ConfigPaths, prepared: Prepared) -> Path | None:
+    """Put back what was in the file before a change, unless somebody has edited it since.
+
+    Returns:
+        Where the text that is taken back is kept.
+    """
+    kept = keep_rejected(paths.config_file, prepared.text)
+    with directory_lock(paths.config_file.parent):
+        if _current(paths) == prepared.text and prepared.changes_anything:
+            write_atomic(paths.config_file, prepared.before or "")
+    return kept
+
+
+def changed_text(text: str, change: Change) -> str:
+    """Return the text with one change made.
+
+    Raises:
+        SpliceError: it cannot be made in place.
+        KeyError: nothing is there to change.
+    """
     steps = change.path
     if change.remove:
         changed = unset_in_text(text, steps)
@@ -179,6 +222,8 @@ def write_prepared(paths: ConfigPaths, prepared: Prepared, *, env: Mapping[str, 
             raise StaleEdit
         if prepared.changes_anything:
             _keep_last_good(paths, prepared.before, env)
+            if prepared.before is not None:
+                keep_backup(paths.config_file, prepared.before)
             write_atomic(paths.config_file, prepared.text)
 
 
@@ -223,6 +268,8 @@ def _edit(
             if loaded.issues:
                 raise ConfigError(loaded.issues)
             _keep_last_good(paths, before, env)
+            if before is not None:
+                keep_backup(paths.config_file, before)
             write_atomic(paths.config_file, after)
     return EditResult(
         changed=after != before,
@@ -315,10 +362,13 @@ __all__ = [
     "EditResult",
     "Prepared",
     "StaleEdit",
+    "changed_text",
     "format_path",
     "parse_value",
     "prepare",
+    "prepare_text",
     "replace_text",
+    "restore_text",
     "set_value",
     "unset_value",
     "write_prepared",

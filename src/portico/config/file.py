@@ -61,6 +61,7 @@ class Tree:
     merged: dict[str, Any] = field(default_factory=dict)
     files: list[SourceFile] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
+    missing: list[Path] = field(default_factory=list)
 
     def locate(self, path: KeyPath) -> tuple[SourceFile, Member] | None:
         """The text that defines `path`, or its nearest ancestor that is written anywhere."""
@@ -182,6 +183,7 @@ def _include(tree: Tree, name: str, mount: KeyPath, file: Path, chain: tuple[Pat
         text = read_text(target)
     except OSError as error:
         reason = error.strerror or error
+        tree.missing.append(target)
         _report(tree, mount, f"cannot read the included file {target}: {reason}", "include.read")
         return None
     value = _read_one(tree, target, text, mount)

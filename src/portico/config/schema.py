@@ -85,9 +85,8 @@ def reference_markdown() -> str:
         "",
         "Made from the settings model by `portico config schema --format markdown`; do not edit.",
         "",
-        "The file is JSON5 (`~/.portico/portico.json`). The gateway reads it when it starts:",
-        "after a change, restart it (`portico gateway restart`). What is changed through the",
-        "gateway, as by `portico agents`, counts at once.",
+        "The file is JSON5 (`~/.portico/portico.json`). A running gateway follows it: see",
+        "[configuration](configuration.md); `portico config plan` says what a change would do.",
         "Any text may hold `${NAME}` from the environment; a secret may be",
         '`{source: "env", id: "NAME"}` or `{source: "file", id: "path"}`.',
         "",
@@ -199,7 +198,7 @@ def _with_references(schema: dict[str, Any]) -> dict[str, Any]:
     definitions["Variable"] = {"type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"}
     for section in (schema, *definitions.values()):
         for name, field in section.get("properties", {}).items():
-            field.pop("reload", None)  # nothing is applied while running yet
+            field.pop("reload", None)  # how a change takes effect: `config.schema.lookup` says
             section["properties"][name] = _loosened(field)
     for name in ("ModelChoice", "RuntimeConfig"):  # a plain text is their short form
         definitions[name] = {"anyOf": [{"type": "string"}, definitions[name]]}

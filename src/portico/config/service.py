@@ -38,6 +38,7 @@ class LoadedConfig:
 
     Attributes:
         overrides: settings of the command line, by path; they win over the file.
+        included: the files that the config file includes, or would if they were there.
     """
 
     paths: ConfigPaths
@@ -56,6 +57,7 @@ class LoadedConfig:
     overrides: Mapping[str, Any]
     from_last_good: bool = False
     channel_accounts: tuple[AccountEntry, ...] = ()
+    included: tuple[Path, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -161,6 +163,7 @@ def load_text(
         secret_paths=frozenset(resolver.secret_paths),
         overrides=dict(overrides or {}),
         channel_accounts=accounts,
+        included=tuple(dict.fromkeys([*(file.path for file in tree.files[1:]), *tree.missing])),
     )
 
 
@@ -179,6 +182,14 @@ def load_or_last_good(
     if not good.valid:
         return loaded
     return replace(good, issues=loaded.issues, from_last_good=True)
+
+
+def refusals_of(loaded: LoadedConfig) -> list[Issue]:
+    """Every reason not to run with a configuration; empty: one may."""
+    return [
+        *loaded.issues,
+        *(one for one in loaded.startup_issues if one.severity is Severity.ERROR),
+    ]
 
 
 def remember_good(loaded: LoadedConfig) -> None:

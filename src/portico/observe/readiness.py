@@ -7,7 +7,7 @@ Guarantees: a check that hangs counts as failing after `CHECK_TIMEOUT_S`; result
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 import structlog
@@ -46,6 +46,11 @@ class Readiness:
     def drain(self) -> None:
         """The gateway is about to stop: no new work."""
         self._phase = "draining"
+
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        """What the gateway stands on."""
+        return self._checks
 
     def add_check(self, name: str, check: Check) -> None:
         """Add a check; it returns why it fails, or `None`."""

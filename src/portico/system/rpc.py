@@ -126,6 +126,7 @@ class SystemMethods:
         heartbeat_of: HeartbeatOf = no_heartbeat,
         wake: Wake | None = None,
         redactor: Redactor | None = None,
+        config_status: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self._health = health
         self._presence = presence
@@ -138,6 +139,7 @@ class SystemMethods:
         self._heartbeat_of = heartbeat_of
         self._wake = wake
         self._redactor = redactor or Redactor()
+        self._config_status = config_status
 
     @method("health", scope=None)
     async def health(self, call: Call, params: Health) -> dict[str, Any]:
@@ -182,6 +184,7 @@ class SystemMethods:
                 is_admin=Scope.ADMIN in call.principal.scopes,
             ),
             "shutdownBudget": {"drainMs": self._settings.drain_ms},
+            **({} if self._config_status is None else {"config": self._config_status()}),
             **status.vitals(),
         }
 

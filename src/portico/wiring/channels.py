@@ -17,7 +17,7 @@ from portico.channels.access.life import HOUR_MS, MINUTE_MS, PairingRules
 from portico.channels.access.pairing import Pairings
 from portico.channels.access.policy import AccessPolicy, ClosedPolicy, Pairing
 from portico.channels.access.rpc import PairingMethods
-from portico.channels.accounts.life import RestartRules
+from portico.channels.accounts.life import AccountState, RestartRules
 from portico.channels.accounts.login import Logins
 from portico.channels.accounts.notices import LifecycleNotices
 from portico.channels.accounts.service import Accounts, AccountSettings
@@ -228,6 +228,33 @@ class AccountRules:
             log.warning("channel.unknown_agent", channel=key[0], account=key[1], agent=wanted)
             return None
         return known.agent_id
+
+
+class ConnectedAccounts:
+    """What a trial of a new configuration looks at: the accounts that were connected."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    def connected(self) -> dict[tuple[str, str], object]:
+        """Return those that are connected, with what they are made from."""
+        return {
+            (one.channel, one.account): one.entry
+            for one in self._accounts.all()
+            if one.state is AccountState.CONNECTED
+        }
+
+    def trouble_of(self, account: tuple[str, str], made_from: object, since_ms: int) -> str | None:
+        """Say why an account is not connected; those no longer wanted are fine."""
+        found = self._accounts.find(*account)
+        if found is None or not found.is_wanted:
+            return None
+        connected_ms = found.snapshot().connected_at or 0
+        is_again = found.entry == made_from or connected_ms >= since_ms
+        if found.state is AccountState.CONNECTED and is_again:
+            return None
+        why = f": {found.error}" if found.error else ""
+        return f"{account[0]} account {account[1]} is {found.state.value}{why}"
 
 
 class ChannelParts:

@@ -44,7 +44,9 @@ from portico.rpc.method import Registry
 from portico.sessions.rpc import SessionMethods
 from portico.sessions.rpc_read import SessionReadMethods
 from portico.sessions.service import Sessions
+from portico.settings.rpc import ConfigMethods
 from portico.settings.rpc_audit import AuditMethods
+from portico.settings.service import Settings
 from portico.store import Store
 from portico.system.health import HealthService
 from portico.system.rpc import SystemMethods, SystemSettings
@@ -85,6 +87,7 @@ def build_methods(
     presence: Presence,
     senders: ChannelRegistry,
     sessions: Sessions,
+    settings: Settings,
     skills: Skills,
     speech: Speech,
     store: Store,
@@ -106,6 +109,7 @@ def build_methods(
             config_snapshot=config_snapshot,
             heartbeat_of=automation.heartbeats.shown,
             wake=automation.waker.wake,
+            config_status=settings.status,
             settings=SystemSettings(
                 version=__version__,
                 log_file=loaded.paths.log_file,
@@ -145,6 +149,7 @@ def build_methods(
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),
         AuditMethods(audit),
+        ConfigMethods(settings, audit=audit, clock=clock),
         *automation.methods,
         *devices.methods,
         *nodes.methods(

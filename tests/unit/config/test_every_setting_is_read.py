@@ -25,6 +25,7 @@ from tests.support.certificates import write_pair
 WAIT_S = 60
 EVERY_MESSAGE = "read for every message, none of which is sent here"
 EVERY_ACCOUNT = "read for every account of a channel, when the file is checked"
+EVERY_CHANGE = "read when the configuration changes"
 EVERY_STRANGER = "read when a stranger writes to an account"
 FROM_THE_TREE = "the command line reads it from the tree, without importing the model"
 
@@ -38,6 +39,11 @@ READ_ELSEWHERE = {
     "RemoteGateway.password": FROM_THE_TREE,
     "RemoteGateway.tls_fingerprint": FROM_THE_TREE,
     "Tls.auto_generate": "read where no files are named",
+    "Gateway.reload": EVERY_CHANGE,
+    **{
+        f"Reload.{name}": EVERY_CHANGE
+        for name in ("mode", "debounce_ms", "trial_ms", "restart_cooldown_ms")
+    },
     "HookMapping.id": "for people who read the file",
     "ChannelDefaults.dm_policy": EVERY_ACCOUNT,
     "ChannelDefaults.group_policy": EVERY_ACCOUNT,

@@ -81,7 +81,8 @@ async def test_an_edit_changes_the_file_and_who_follows_it(
     assert loaded.hash == load(paths, env=env).hash
     assert heard == [loaded.hash]
     assert live.applied_hash == loaded.revision_hash != before
-    assert paths.last_good.read_text() == TEXT
+    assert paths.last_good.read_text() == text
+    assert paths.config_file.with_name("portico.json.bak").read_text() == TEXT
 
 
 async def test_what_a_follower_refuses_is_not_written(live: LiveConfig, paths: ConfigPaths) -> None:
@@ -189,4 +190,4 @@ async def test_the_command_lines_settings_stay_in_force(
 def test_differences_are_named_by_their_path() -> None:
     before = {"a": {"b": 1, "c": [1]}, "gone": 1}
     after = {"a": {"b": 2, "c": [1, 2]}, "new": {"d": 1}}
-    assert changed_paths(before, after) == {("a", "b"), ("a", "c"), ("gone",), ("new",)}
+    assert changed_paths(before, after) == {("a", "b"), ("a", "c"), ("gone",), ("new", "d")}

@@ -43,6 +43,7 @@ def _print_health(found: dict[str, Any]) -> None:
             ("Measured in", f"{found['durationMs']} ms" if "durationMs" in found else None),
             ("Agents", ", ".join(agents) or None),
             ("Sessions", sessions.get("count")),
+            ("Config", _config(_dict(found.get("config")))),
         )
     )
     channels = _dict(found.get("channels"))
@@ -85,6 +86,7 @@ async def status(*, to: Remote = THERE) -> int:
             ("Uptime", duration(uptime_ms / 1000) if isinstance(uptime_ms, int) else None),
             ("Model", defaults.get("model")),
             ("Sessions", sessions.get("count")),
+            ("Config", _config(_dict(found.get("config")))),
         )
     )
     _print_recent(sessions.get("recent") or [])
@@ -100,6 +102,26 @@ def _reach(target: Target) -> dict[str, Any]:
         return {"addresses": [target.url]}
     addresses = list(state.info.addresses) or [state.info.url]
     return {"addresses": addresses, "tlsSha256": own_fingerprint(target.paths)}
+
+
+def _config(found: dict[str, Any]) -> str | None:
+    """How the configuration stands, when it needs somebody's attention."""
+    told = []
+    if rolled_back := found.get("rolledBack"):
+        told.append(f"a change was taken back: {_first(rolled_back)}")
+    if refused := found.get("refused"):
+        told.append(f"the file is not in force: {_first(refused)}")
+    if found.get("fromLastGood"):
+        told.append("running with the last good one")
+    if waiting := found.get("needsRestart"):
+        told.append(f"a restart is needed for {', '.join(waiting)}")
+    return "; ".join(told) or None
+
+
+def _first(told: dict[str, Any]) -> str:
+    issues = told.get("issues") or [{}]
+    where = f"{issues[0]['path']}: " if issues[0].get("path") else ""
+    return f"{where}{issues[0].get('message', '')}"
 
 
 def _print_recent(recent: list[dict[str, Any]]) -> None:

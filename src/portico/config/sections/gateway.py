@@ -333,13 +333,36 @@ class RemoteGateway(Section):
     )
 
 
+class Reload(Section):
+    """What happens when the config file changes while the gateway runs."""
+
+    mode: Literal["off", "restart", "hot", "hybrid"] = setting(
+        "hybrid",
+        "off: nothing until the next start; restart: the gateway restarts; hot: what can follow "
+        "does, the rest waits; hybrid: what can follow does, and for the rest it restarts.",
+        reload="hot",
+    )
+    debounce_ms: int = setting(
+        300, "How long the file must stay as it is before it is read.", reload="hot", ge=0
+    )
+    trial_ms: int = setting(
+        10_000,
+        "How long the gateway may take to be well with a change before it is taken back.",
+        reload="hot",
+        ge=0,
+        le=120_000,
+    )
+    restart_cooldown_ms: int = setting(
+        30_000, "Shortest time between two restarts for a change.", reload="hot", ge=0
+    )
+
+
 class Gateway(Section):
     """The gateway itself."""
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         {
             "publicOrigin",
-            "reload",
             "roles",
             "allowRealIpFallback",
             "tailscale",
@@ -373,6 +396,7 @@ class Gateway(Section):
     messages: GatewayMessages = group(GatewayMessages, "The gateway message API.")
     tools: GatewayTools = group(GatewayTools, "Tools over HTTP.")
     tls: Tls = group(Tls, "TLS.")
+    reload: Reload = group(Reload, "Following the config file.")
     shutdown: Shutdown = group(Shutdown, "Graceful stop.")
     nodes: Nodes = group(Nodes, "Device nodes.")
 
