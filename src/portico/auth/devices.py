@@ -494,7 +494,7 @@ def _device_of(request: PairingRow, via: ApprovedVia, now: int) -> DeviceRow:
         client_mode=about.get("clientMode"),
         approved_via=via,
         approved_at=now,
-        last_seen_at=None,
+        last_seen_at=None if via == "owner" else now,  # by the other rules it is just coming in
         remote_ip=request.remote_ip,
         created_at=now,
     )

@@ -29,7 +29,10 @@ _put_device = statement(
                 for name in ("platform", "device_family", "client_id", "client_mode")
             },
             **{name: into.excluded[name] for name in ("approved_via", "approved_at", "remote_ip")},
-            "display_name": func.coalesce(into.excluded.display_name, devices.c.display_name),
+            **{
+                name: func.coalesce(into.excluded[name], devices.c[name])
+                for name in ("display_name", "last_seen_at")
+            },
         },
     )
 )
