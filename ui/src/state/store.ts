@@ -10,6 +10,7 @@ import { asString, type JsonObject } from '../protocol/json'
 import { Approvals, linkedApproval } from './approvals'
 import { Chats } from './chats'
 import { forgetSecret, loadSecret, saveSecret, takeTokenFromAddress, type Places } from './credentials'
+import { Devices } from './devices'
 import { Gateway } from './gateway'
 import { Health } from './health'
 import { Sessions } from './sessions'
@@ -35,15 +36,20 @@ export class Store {
   readonly sessions: Sessions
   readonly chats: Chats
   readonly approvals: Approvals
+  readonly devices: Devices
+  /** The id this browser is paired under. */
+  readonly deviceId: string
   private readonly client: GatewayClient
   private mainKey = 'agent:main:main'
   private agentId = 'main'
   private candidate: { secret: Secret; remember: boolean } | undefined
 
   constructor(readonly places: Places, url: string, openSocket: (url: string) => SocketLike) {
+    const device = loadDeviceIdentity(places.device)
+    this.deviceId = device.id
     this.client = new GatewayClient({
       url,
-      device: loadDeviceIdentity(places.device),
+      device,
       openSocket,
       now: Date.now,
       random: Math.random,
@@ -59,6 +65,8 @@ export class Store {
     if (link !== undefined) history.replaceState(null, '', link.rest)
     this.approvals = new Approvals(gateway, link?.id)
     this.approvals.onNews = (text) => this.announce(text)
+    this.devices = new Devices(gateway)
+    this.devices.onNews = (text) => this.announce(text)
     this.chats.onReplyEnd = (key, text, failed) => this.replyEnded(key, text, failed)
   }
 
@@ -165,6 +173,7 @@ export class Store {
     else this.chats.resync()
     void this.sessions.connected()
     void this.approvals.connected(hello)
+    void this.devices.connected(hello)
     if (again) this.announce('Connected again')
   }
 
@@ -174,6 +183,7 @@ export class Store {
     else if (name === 'sessions.changed') this.sessionChanged(payload)
     else if (name === 'exec.approval.requested') this.approvals.requested(payload)
     else if (name === 'exec.approval.resolved') this.approvals.resolved(payload)
+    else if (name.startsWith('device.pair.')) this.devices.heard(name, payload)
     else if (name === 'health') this.health.changed(payload)
     else if (name === 'config.changed') this.configChanged()
   }
@@ -187,7 +197,9 @@ export class Store {
   private caughtUp(): void {
     this.chats.resync()
     const hello = this.hello.value
-    if (hello !== undefined) void this.approvals.connected(hello)
+    if (hello === undefined) return
+    void this.approvals.connected(hello)
+    void this.devices.connected(hello)
   }
 
   private sessionChanged(payload: JsonObject): void {

@@ -5,6 +5,7 @@ import { nextTheme, theme } from '../state/theme'
 import { AgentsButton } from './agents'
 import { useNow } from './clock'
 import { useStore } from './context'
+import { DevicesButton } from './devices'
 import { HealthPanel } from './health'
 import { Icon, Mark } from './icons'
 
@@ -28,6 +29,7 @@ export function Header(): JSX.Element {
       <span class="bar-space" />
       <HealthPanel />
       <AgentsButton />
+      <DevicesButton />
       <ThemeButton />
       <button type="button" class="icon-button" aria-label="Log out" title="Log out" onClick={() => store.logOut()}>
         <Icon name="exit" />

@@ -1,0 +1,36 @@
+// The button that opens the Devices view, with the number of those who wait; the view itself is
+// fetched with the first click.
+
+import type { ComponentType, JSX } from 'preact'
+import { useState } from 'preact/hooks'
+import { useStore } from './context'
+import { Icon } from './icons'
+
+type Panel = ComponentType<{ onClose: () => void }>
+
+export function DevicesButton(): JSX.Element | null {
+  const store = useStore()
+  const [open, setOpen] = useState(false)
+  const [Panel, setPanel] = useState<Panel | undefined>(undefined)
+  const pending = store.devices.pending.value
+  if (pending === undefined) return null
+  const show = async (): Promise<void> => {
+    try {
+      const { DevicesPanel } = await import('./devices-panel')
+      setPanel(() => DevicesPanel)
+      setOpen(true)
+    } catch {
+      store.announce('The Devices view could not be fetched. Is the gateway there?')
+    }
+  }
+  const label = pending.length === 0 ? 'Devices' : `Devices, ${pending.length} waiting`
+  return (
+    <>
+      <button type="button" class="icon-button has-count" aria-label={label} title={label} aria-haspopup="dialog" onClick={() => void show()}>
+        <Icon name="devices" />
+        {pending.length > 0 && <span class="count" aria-hidden="true">{pending.length}</span>}
+      </button>
+      {open && Panel !== undefined && <Panel onClose={() => setOpen(false)} />}
+    </>
+  )
+}
