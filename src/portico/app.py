@@ -25,7 +25,7 @@ from portico.channels.webchat import WebchatChannel
 from portico.chat.service import ChatService, ChatSettings
 from portico.clock import SystemClock
 from portico.config.live import Commit, LiveConfig
-from portico.events.hub import Hub
+from portico.events.hub import Forward, Hub
 from portico.events.presence import Presence, StateVersion
 from portico.fetch import Fetcher, FetchSettings
 from portico.ids import new_id
@@ -43,10 +43,11 @@ from portico.rpc.idempotency import StoredIdempotency
 from portico.rpc.method import Registry
 from portico.sessions.changes import SessionChanges
 from portico.sessions.service import Sessions
-from portico.settings.service import RequestRestart, Settings, restart_unavailable
+from portico.settings.service import Settings, restart_unavailable
 from portico.settings.trial import HealthTrial
 from portico.store import Work, open_store
 from portico.system.health import HealthService
+from portico.system.restarts import Restarts
 from portico.tasks import Tasks
 from portico.turns.service import TurnLimits, Turns
 from portico.web.control_plane import ControlPlane
@@ -83,35 +84,34 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+OUTBOX_DRAIN_S = 5.0
+
 
 class Gateway:
     """Every service of one gateway, constructed and connected.
 
     Args:
         env: what the configuration may refer to when it is read again.
-        request_restart: asks for the process to be replaced soon, and says why.
+        has_company: a predecessor still works on the same database.
     """
 
     def __init__(
-        self,
-        loaded: LoadedConfig,
-        *,
-        env: Mapping[str, str],
-        request_restart: RequestRestart = restart_unavailable,
+        self, loaded: LoadedConfig, *, env: Mapping[str, str], has_company: bool = False
     ) -> None:
         self.config = loaded.require()
         self._loaded = loaded
         self._env = env
-        self._request_restart = request_restart
         self.live = LiveConfig(loaded, env=env)
         self.live.listen(self._config_changed)
         self.clock = clock = SystemClock()
         self.boot_id = new_id("boot")
         self.started_ms = clock.now_ms()
+        self._has_company = has_company
         self.tasks = Tasks(_task_failed)
         self.metrics = Metrics(version=__version__)
         self.readiness = Readiness(clock=clock)
         self.certificate = server_certificate(loaded, clock)
+        self.restarts = Restarts(clock)
         self._build_ground()
         self._build_kernel()
         self._build_conversation()
@@ -122,7 +122,7 @@ class Gateway:
         limits, paths = self.config.gateway.limits, self._loaded.paths
         self.store_url = self.config.store.url or f"sqlite:///{paths.database}"
         self.store = open_store(self.store_url, self.metrics)
-        self.alone = self.store_url.startswith("sqlite:")
+        self.alone = self._is_own_database and not self._has_company
         self.audit = Audit(self.store, clock=self.clock, retention=audit_retention(self.config))
         self.live.follow("audit", stage=self._stage_audit)
         self.settings = Settings(
@@ -526,6 +526,10 @@ class Gateway:
         """The revision of the configuration this gateway runs with."""
         return self.live.applied_hash
 
+    @property
+    def _is_own_database(self) -> bool:
+        return self.store_url.startswith("sqlite:")
+
     # -- life ------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -570,6 +574,12 @@ class Gateway:
         )
         self.tasks.start(first, name="agents.workspaces")
 
+    def _request_restart(self, reason: str) -> None:
+        if self.restarts.supported:
+            self.restarts.request(reason)
+        else:
+            restart_unavailable(reason)
+
     def _config_changed(self, loaded: LoadedConfig) -> None:
         path, now = str(loaded.paths.config_file), self.clock.now_ms()
         self.hub.publish("config.changed", {"path": path, "hash": loaded.hash, "ts": now})
@@ -580,6 +590,37 @@ class Gateway:
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the reason
             return f"the database does not accept writes: {type(error).__name__}"
         return None
+
+    # -- beside another process (see `portico.succession`) ---------------------------------------
+
+    def keep_company(self, *, has_company: bool) -> None:
+        """Our successor or predecessor begins or ceases to work on the same database."""
+        self.alone = alone = self._is_own_database and not has_company
+        self.turns.keep_company(alone=alone, closely=has_company)
+        self.outbox.keep_company(alone=alone, closely=has_company)
+        self.accounts.keep_company(alone=alone)
+        self.approvals.keep_company(alone=alone)
+        self.automation.keep_company(alone=alone)
+
+    async def outlive(self, owner: str) -> None:
+        """Take over from a process that is gone for certain, without waiting for its leases."""
+        for part in (self.turns, self.outbox, self.accounts, self.approvals):
+            await part.outlive(owner)
+
+    async def give_up(self, forward: Forward) -> None:
+        """Leave lanes, jobs, deliveries and accounts to our successor, and send our clients there.
+
+        What runs goes on, and what it tells is forwarded.
+        """
+        self.hub.forward(forward)
+        self.turns.retire()
+        self.automation.drain()
+        leaving = self.tasks.start(
+            self.plane.shut_down(reason="gateway restarting", restart_expected_ms=0), name="leave"
+        )
+        await self.outbox.drain(OUTBOX_DRAIN_S)
+        await self.accounts.stop()
+        await leaving
 
     async def shut_down(self, reason: str = "gateway stopping") -> None:
         """Let what runs finish, within the configured time, then tell and close every client."""

@@ -24,11 +24,25 @@ _ACQUIRE_PATIENCE_S: Final = 0.5
 _ACQUIRE_STEP_S: Final = 0.02
 
 
+class LastRestart(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """How the last restart of this line of processes went.
+
+    Attributes:
+        reason: why it was asked for; of one that failed, why it was rolled back.
+    """
+
+    at: int
+    ok: bool
+    reason: str = ""
+
+
 class LockInfo(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """What the lock file says about its holder. `port` 0 and `url` "": not listening yet.
 
     Attributes:
         addresses: every URL the gateway can be reached at, `url` first.
+        config_path: the configuration the gateway was started with.
+        restarts_on: the signal that makes it hand over to a new process; empty: none does.
     """
 
     pid: int
@@ -37,6 +51,9 @@ class LockInfo(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     url: str = ""
     version: str = ""
     addresses: tuple[str, ...] = ()
+    config_path: str = ""
+    restarts_on: str = ""
+    last_restart: LastRestart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,17 @@ class Lock:
         os.pwrite(self._descriptor, content, 0)
         os.ftruncate(self._descriptor, len(content))
 
+    @property
+    def descriptor(self) -> int:
+        """The locked file, to be inherited; -1 when it is released."""
+        return -1 if self._descriptor is None else self._descriptor
+
+    def leave(self) -> None:
+        """Let go without removing the file: our successor holds the same lock."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
     def release(self) -> None:
         """Remove the file and let go. Safe to call twice."""
         descriptor, self._descriptor = self._descriptor, None
@@ -102,6 +130,23 @@ def acquire(path: Path, info: LockInfo) -> Lock:
     lock = Lock(path, descriptor)
     lock.update(info)
     return lock
+
+
+def inherit(path: Path, descriptor: int) -> Lock:
+    """Go on holding the lock that a predecessor took; the file keeps saying what it says.
+
+    Raises:
+        AlreadyRunning: the descriptor is not the lock of `path`.
+        OSError: the descriptor is not open, or the file is gone.
+    """
+    ours, there = os.fstat(descriptor), path.stat()
+    if (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino):
+        holder = _content(path)
+        raise AlreadyRunning(
+            path, pid=holder.pid if holder else None, port=holder.port if holder else None
+        )
+    os.set_inheritable(descriptor, False)
+    return Lock(path, descriptor)
 
 
 def read_lock(path: Path) -> LockState | None:

@@ -1,8 +1,12 @@
 """The process: sockets, the HTTP server, signals, and the order of starting and stopping.
 
-Guarantees: the first SIGTERM or SIGINT finishes what is under way within `gateway.shutdown.drainMs`
-and then closes every connection; a second one stops at once. A stop at any moment loses nothing
-that was accepted (it is in the database).
+    SIGTERM, SIGINT, SIGHUP   finish what is under way within `gateway.shutdown.drainMs`, then close
+                              every connection; a second one stops at once
+    SIGUSR2                   restart: hand over to a new process of the same command line
+
+Guarantees: a stop at any moment loses nothing that was accepted (it is in the database).
+
+Not here: how one process hands over to the next (line.py).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 import uvicorn
 
@@ -24,17 +29,24 @@ from portico import __version__, bind
 from portico.app import Gateway
 from portico.certificate import ensure_certificate, served_fingerprint
 from portico.clock import SystemClock
-from portico.lock import LockInfo, acquire
+from portico.line import Belongings, Line
+from portico.lock import LockInfo, acquire, inherit
+from portico.notify import Notifier
 from portico.observe.logging import LogSettings, configure_logging
+from portico.succession.estate import sockets_of
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
     from portico.config.model import PorticoConfig
+    from portico.succession.estate import Estate
 
 log = structlog.get_logger()
 
 EXIT_OK = 0
 EXIT_STOPPED_NOW = 1
+HTTP_IDLE_S = 6.0
+"""How long a connection that nothing is asked on is kept for clients that are about to: longer than
+uvicorn keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,19 @@ class ServerInfo:
     tls_sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a gateway's process is over.
+
+    Attributes:
+        successor: the pid of the process that goes on, and the pipe on which its line tells of
+            itself: this process keeps its place. `None`: nobody goes on, or nobody needs it.
+    """
+
+    code: int
+    successor: tuple[int, int] | None = None
+
+
 class _HttpServer(uvicorn.Server):
     """uvicorn without its own signal handling: the gateway decides what a signal means."""
 
@@ -67,18 +92,48 @@ class _HttpServer(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    def stop_accepting(self) -> None:
+        """Leave new connections to another process; each connection gets one more answer."""
+        for server in self.servers:
+            server.close()
+        close = (b"connection", b"close")
+        self.config.encoded_headers.append(close)
+        self.server_state.default_headers = [*self.server_state.default_headers, close]
+        for connection in self.server_state.connections:
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_started:
+                cycle.default_headers = [*cycle.default_headers, close]
+
+    async def emptied(self, *, busy_s: float) -> None:
+        """Wait until every HTTP connection is closed, no longer than `busy_s` for the busy ones."""
+        clock = SystemClock()
+        began_s = clock.monotonic_s()
+        while connections := self.server_state.connections:
+            waited_s = clock.monotonic_s() - began_s
+            is_busy = any(not _is_idle(connection) for connection in connections)
+            if waited_s > (busy_s if is_busy else HTTP_IDLE_S):
+                return
+            await asyncio.sleep(0.05)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:  # type: ignore[explicit-override]  # typing has it since 3.12
         yield
 
 
 async def serve(
-    loaded: LoadedConfig, *, env: Mapping[str, str], on_ready: Callable[[ServerInfo], None]
-) -> int:
-    """Run the gateway until a signal ends it; return the exit code.
+    loaded: LoadedConfig,
+    *,
+    env: Mapping[str, str],
+    command: Sequence[str],
+    on_ready: Callable[[ServerInfo], None],
+    estate: Estate | None = None,
+) -> Ended:
+    """Run the gateway until a signal ends it or a successor has taken over.
 
     Args:
         env: what the configuration may refer to when it is read again.
+        command: the command line that starts a gateway like this one.
+        estate: what a predecessor left to this process.
 
     Raises:
         AlreadyRunning: another gateway has this state directory.
@@ -86,20 +141,43 @@ async def serve(
     """
     config = loaded.require()
     started_at = SystemClock().now_ms()
-    lock = acquire(loaded.paths.lock_file, LockInfo(os.getpid(), 0, started_at, "", __version__))
+    info = LockInfo(
+        os.getpid(),
+        0,
+        started_at,
+        "",
+        __version__,
+        config_path=str(loaded.paths.config_file),
+        restarts_on="SIGUSR2",
+    )
+    path = loaded.paths.lock_file
+    lock = acquire(path, info) if estate is None else inherit(path, estate.lock)
     close_log = _open_log(loaded)
+    line: Line | None = None
     try:
         ensure_certificate(config, loaded.paths, now_ms=started_at)
-        listeners = listen(config)
-        info = describe(loaded, listeners)
-        lock.update(
-            LockInfo(info.pid, info.port, started_at, info.http_url, __version__, info.addresses)
+        listeners = listen(config, [] if estate is None else sockets_of(estate))
+        shown = describe(loaded, listeners)
+        info = msgspec.structs.replace(
+            info, port=shown.port, url=shown.http_url, addresses=shown.addresses
         )
-        gateway = Gateway(loaded, env=env)
-        return await _run(gateway, listeners, info, on_ready)
+        if estate is None:
+            lock.update(info)
+        gateway = Gateway(loaded, env=env, has_company=estate is not None)
+        line = Line(
+            gateway,
+            belongings=Belongings(
+                lock=lock, listeners=listeners, command=command, env=env, info=info
+            ),
+            estate=estate,
+            notifier=Notifier(env),
+            ready_s=config.gateway.restart.ready_ms / 1000,
+        )
+        return await _run(gateway, listeners, line, lambda: on_ready(shown))
     finally:
         close_log()
-        lock.release()
+        is_shared = estate is not None if line is None else line.is_lock_shared
+        (lock.leave if is_shared else lock.release)()
 
 
 def _open_log(loaded: LoadedConfig) -> Callable[[], None]:
@@ -114,30 +192,108 @@ def _open_log(loaded: LoadedConfig) -> Callable[[], None]:
 async def _run(
     gateway: Gateway,
     listeners: Sequence[socket.socket],
-    info: ServerInfo,
-    on_ready: Callable[[ServerInfo], None],
-) -> int:
+    line: Line,
+    on_ready: Callable[[], None],
+) -> Ended:
     stop = StopSignal()
     server = _HttpServer(_uvicorn_config(gateway))
-    serving = gateway.tasks.start(server.serve(sockets=list(listeners)), name="http")
-    with stop.listening():
-        await gateway.start()
-        await server.listening.wait()
-        gateway.open()
-        on_ready(info)
-        log.info("gateway.ready", url=info.http_url, pid=info.pid)
-        await asyncio.wait(
-            {serving, gateway.tasks.start(stop.requested.wait(), name="stop")},
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        draining = gateway.tasks.start(gateway.shut_down(), name="drain")
+    with stop.listening(on_restart=lambda: gateway.restarts.request("SIGUSR2")):
+        serving = await _come_up(gateway, server, listeners, line, stop)
+        gateway.tasks.start(line.notifier.keep_alive(), name="watchdog")
+        on_ready()
+        log.info("gateway.ready", pid=os.getpid())
+        handed_over = await _serve_until_over(gateway, server, serving, line, stop)
+        leaving = _retire if handed_over else _drain
+        draining = gateway.tasks.start(leaving(gateway, server, line, stop), name="drain")
         forced = gateway.tasks.start(stop.forced.wait(), name="stop-now")
         await asyncio.wait({draining, forced}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         server.force_exit = stop.forced.is_set()
         await asyncio.wait({serving})
         await gateway.stop()
-    return EXIT_STOPPED_NOW if stop.forced.is_set() else EXIT_OK
+        code = EXIT_STOPPED_NOW if stop.forced.is_set() else EXIT_OK
+        return Ended(code, await line.end(code, handed_over=handed_over))
+
+
+async def _come_up(
+    gateway: Gateway,
+    server: _HttpServer,
+    listeners: Sequence[socket.socket],
+    line: Line,
+    stop: StopSignal,
+) -> asyncio.Task[None]:
+    """Open the doors; the first process of a line answers probes while it starts."""
+
+    def accept() -> asyncio.Task[None]:
+        return gateway.tasks.start(server.serve(sockets=[*listeners]), name="http")
+
+    serving = None if line.has_predecessor else accept()
+    await line.greet(on_stop=stop.signalled)
+    await gateway.start()
+    if serving is None:
+        gateway.open()
+        serving = accept()
+        await server.listening.wait()
+    else:
+        await server.listening.wait()
+        gateway.open()
+    await line.take_over()
+    return serving
+
+
+async def _serve_until_over(
+    gateway: Gateway,
+    server: _HttpServer,
+    serving: asyncio.Task[None],
+    line: Line,
+    stop: StopSignal,
+) -> bool:
+    """Return when this process has to end; whether a successor goes on."""
+    stopping = gateway.tasks.start(stop.requested.wait(), name="stop")
+    gateway.restarts.supported = True
+    while True:
+        asked = gateway.tasks.start(gateway.restarts.wanted.wait(), name="restart-wanted")
+        await asyncio.wait({serving, stopping, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done():
+            asked.cancel()
+            return False
+        handing = gateway.tasks.start(line.hand_over(server.stop_accepting), name="restart")
+        await asyncio.wait({serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
+        if line.has_given_up:
+            await asyncio.wait({handing})
+            return True
+        if not handing.done():
+            handing.cancel()
+            await asyncio.wait({handing})
+            return False
+        if handing.result():
+            return True
+
+
+async def _drain(gateway: Gateway, _server: _HttpServer, line: Line, _stop: StopSignal) -> None:
+    line.notifier.say("STOPPING=1", "STATUS=Finishing what is under way")
+    await gateway.shut_down()
+
+
+async def _retire(gateway: Gateway, server: _HttpServer, line: Line, stop: StopSignal) -> None:
+    """Answer what is in flight, let what runs finish: new work is the successor's."""
+    attending = gateway.tasks.start(line.attend(), name="line.attend")
+    passing = gateway.tasks.start(_pass_on(stop, line), name="line.stop")
+    await server.emptied(busy_s=gateway.config.gateway.shutdown.drain_ms / 1000)
+    await gateway.shut_down("gateway restarting")
+    for task in (attending, passing):
+        task.cancel()
+    await asyncio.wait({attending, passing})
+
+
+async def _pass_on(stop: StopSignal, line: Line) -> None:
+    await stop.requested.wait()
+    line.stop_next()
+
+
+def _is_idle(connection: object) -> bool:
+    cycle = getattr(connection, "cycle", None)
+    return cycle is None or bool(cycle.response_complete)
 
 
 class StopSignal:
@@ -148,15 +304,20 @@ class StopSignal:
         self.forced = asyncio.Event()
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT while inside."""
+    def listening(self, *, on_restart: Callable[[], object]) -> Iterator[None]:
+        """Handle the signals while inside; one that is ignored (as under nohup) stays ignored."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.signalled)
+        meanings: dict[signal.Signals, Callable[[], object]] = dict.fromkeys(
+            (signal.SIGTERM, signal.SIGINT, signal.SIGHUP), self.signalled
+        )
+        meanings[signal.SIGUSR2] = on_restart
+        handled = [one for one in meanings if signal.getsignal(one) is not signal.SIG_IGN]
+        for number in handled:
+            loop.add_signal_handler(number, meanings[number])
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in handled:
                 loop.remove_signal_handler(number)
 
     def signalled(self) -> None:
@@ -166,12 +327,25 @@ class StopSignal:
         self.requested.set()
 
 
-def listen(config: PorticoConfig) -> tuple[socket.socket, ...]:
-    """Bind the sockets the configuration asks for."""
+def listen(
+    config: PorticoConfig, inherited: Sequence[socket.socket] = ()
+) -> tuple[socket.socket, ...]:
+    """Bind the sockets the configuration asks for; an inherited one is used where it fits."""
     chosen = bind.choose(config)
     if chosen.note:
         log.warning("gateway.bind", mode=config.gateway.bind, note=chosen.note)
-    return bind.listen(chosen.hosts, config.gateway.port)
+    port = config.gateway.port
+    fitting = {
+        listener.getsockname()[0]: listener
+        for listener in inherited
+        if port in (0, listener.getsockname()[1])
+    }
+    missing = [host for host in chosen.hosts if host not in fitting]
+    if missing:
+        taken = next(iter(fitting.values()), None)
+        wanted = port if taken is None else taken.getsockname()[1]
+        fitting |= dict(zip(missing, bind.listen(missing, wanted), strict=True))
+    return tuple(fitting[host] for host in chosen.hosts)
 
 
 def describe(loaded: LoadedConfig, listeners: Sequence[socket.socket]) -> ServerInfo:

@@ -244,9 +244,9 @@ import_structlog()
 import portico.server
 from portico.cli.gateway import Run, run_gateway
 serve = portico.server.serve
-def served(loaded, *, env, on_ready):
+def served(loaded, *, on_ready, **rest):
     stop = lambda _server: os.kill(os.getpid(), signal.SIGTERM)
-    return serve(loaded, env=env, on_ready=stop)
+    return serve(loaded, on_ready=stop, **rest)
 portico.server.serve = served
 assert run_gateway(Run(state_dir=sys.argv[1])) == 0
 heavy = (

@@ -127,6 +127,14 @@ class Approvals:
         """Do now what is due: end what is too late, see what other processes did."""
         await self._watch.sweep()
 
+    def keep_company(self, *, alone: bool) -> None:
+        """Another process begins or ceases to work on the same approvals."""
+        self._watch.keep_company(alone=alone)
+
+    async def outlive(self, owner: str) -> None:
+        """Give those who asked in a process that is gone for certain the time to come back."""
+        await self._watch.outlive(owner)
+
     def detach(self) -> None:
         """The gateway stops: leave what agents ask open for whoever resumes them."""
         self._stopping = True

@@ -113,6 +113,11 @@ _INHERIT = statement(
     .where(_IS_PENDING, c.owner.is_not(None), c.owner != bindparam("me"))
     .values(lease_until=bindparam("until"))
 )
+_INHERIT_FROM = statement(
+    update(approvals)
+    .where(_IS_PENDING, c.owner == bindparam("gone"))
+    .values(lease_until=bindparam("until"))
+)
 _HISTORY = statement(
     select(approvals)
     .where(
@@ -261,6 +266,11 @@ def renew(owner: str, *, until: int) -> Work[None]:
 def inherit(owner: str, *, until: int) -> Work[None]:
     """Give the askers of processes that are gone for sure until then to come back."""
     yield _INHERIT(me=owner, until=until)
+
+
+def inherit_from(gone: str, *, until: int) -> Work[None]:
+    """Give the askers of one process that is gone for sure until then to come back."""
+    yield _INHERIT_FROM(gone=gone, until=until)
 
 
 def forget(*, before_ms: int, count: int) -> Work[int]:

@@ -60,6 +60,16 @@ class Watch:
             await self._store.write(approval_store.inherit, self._owner, until=until)
         self._board.load(await self._store.read(approval_store.list_pending, self._most))
 
+    def keep_company(self, *, alone: bool) -> None:
+        """Another process begins or ceases to work on the same approvals."""
+        self._alone = alone
+        self._changed.set()
+
+    async def outlive(self, owner: str) -> None:
+        """Give those who asked in a process that is gone for certain the time to come back."""
+        until = self._clock.now_ms() + RETURN_MS
+        await self._store.write(approval_store.inherit_from, owner, until=until)
+
     def look_again(self) -> None:
         """Something has changed: reckon anew what is due next."""
         self._changed.set()

@@ -113,6 +113,10 @@ class Automation:
         await self._reconcile()
         await self.cron.scheduler.start()
 
+    def keep_company(self, *, alone: bool) -> None:
+        """Another process begins or ceases to act on the same jobs."""
+        self.cron.scheduler.keep_company(alone=alone)
+
     def drain(self) -> None:
         """Begin nothing new."""
         self.cron.scheduler.drain()

@@ -26,7 +26,8 @@ from portico.cli.output import note, print_fields, print_json
 
 if TYPE_CHECKING:
     from portico.config import ConfigPaths, FirstRun, LoadedConfig
-    from portico.server import ServerInfo
+    from portico.server import Ended, ServerInfo
+    from portico.succession.estate import Estate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +47,46 @@ def become(run: Run) -> NoReturn:
     options = takewhile(lambda word: word not in {"-m", sys.argv[0]}, sys.orig_argv[1:])
     # Where the command came from is on the module path only if Python itself had put it there.
     safe = () if os.getcwd() in sys.path[:1] else ("-P",)  # noqa: PTH109  # as Python spells it
-    words = [sys.executable, *options, *safe, "-m", "portico.cli.gateway", json.dumps(asdict(run))]
+    _exec([*options, *safe, "-m", "portico.cli.gateway", json.dumps(asdict(run))])
+
+
+def _exec(words: list[str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, words)  # noqa: S606  # our own interpreter, no shell
+    # Our own interpreter, no shell.
+    os.execv(sys.executable, [sys.executable, *words])  # noqa: S606
 
 
 def run_gateway(run: Run) -> int:
     """Run a gateway until a signal ends it; return the exit code.
+
+    When a successor has taken over, this process keeps its place until the last one ends.
 
     Raises:
         ConfigError: the configuration is broken or unsafe.
         AlreadyRunning: another gateway has the state directory.
         Failure: the port is taken.
     """
+    from portico.succession.estate import report_failure, take_estate
+
+    estate = take_estate(os.environ)
+    try:
+        ended = _run_gateway(run, estate)
+    except BaseException as error:
+        report_failure(estate, error)
+        raise
+    if ended.successor is not None:
+        _keep_place(*ended.successor)
+    return ended.code
+
+
+def _keep_place(pid: int, pipe: int) -> NoReturn:
+    from portico.succession import place
+
+    _exec(["-I", "-S", place.__file__, str(pid), str(pipe)])
+
+
+def _run_gateway(run: Run, estate: Estate | None) -> Ended:
     from portico.config import ensure_first_run, ensure_token, load_or_last_good, resolve_paths
 
     paths = resolve_paths(env=os.environ, config=run.config, state_dir=run.state_dir)
@@ -74,7 +101,7 @@ def run_gateway(run: Run) -> int:
             loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
         _report(loaded)
         loaded.require_startable()
-        return _serve(loaded, first, as_json=run.json)
+        return _serve(loaded, first, estate, as_json=run.json)
 
 
 @contextlib.contextmanager
@@ -99,7 +126,7 @@ def _report(loaded: LoadedConfig) -> None:
         note(f"warning: running with the last good configuration, {loaded.paths.last_good}")
 
 
-def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
+def _serve(loaded: LoadedConfig, first: FirstRun, estate: Estate | None, *, as_json: bool) -> Ended:
     import asyncio
 
     import uvloop
@@ -122,7 +149,15 @@ def _serve(loaded: LoadedConfig, first: FirstRun, *, as_json: bool) -> int:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(serve(loaded, env=os.environ, on_ready=on_ready))
+            return runner.run(
+                serve(
+                    loaded,
+                    env=os.environ,
+                    command=[sys.executable, *sys.orig_argv[1:]],
+                    on_ready=on_ready,
+                    estate=estate,
+                )
+            )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise _port_taken(loaded.require().gateway.port) from None

@@ -14,15 +14,25 @@ Not here: sockets (a `Sink` per connection), event schemas (`protocol.events`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from portico.ids import ConnId
 from portico.observe.metrics import Metrics
 from portico.protocol.events import EVENTS, EventSpec, receivable
 from portico.protocol.frames import EncodedEvent
 from portico.protocol.scopes import Role
+
+FORWARDED = frozenset(
+    {
+        *("agent", "chat", "cron", "sessions.changed"),
+        *("session.message", "session.operation", "session.tool"),
+    }
+)
+"""What only the process that runs a turn can tell: the rest every process tells its own clients."""
 
 
 class Sink(Protocol):
@@ -108,6 +118,19 @@ class _Logged(NamedTuple):
     tool: bool
 
 
+class Forwarded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event on its way to the clients of another process."""
+
+    name: str
+    payload: Any
+    session_key: str | None = None
+    tool: bool = False
+    droppable: bool | None = None
+
+
+Forward = Callable[[Forwarded], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Replay:
     """The answer to a client that came back.
@@ -140,6 +163,7 @@ class Hub:
         self._log: deque[_Logged] = deque()
         self._log_bytes = 0
         self._offset = 0
+        self._forward: Forward | None = None
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -168,9 +192,23 @@ class Hub:
     def wanted(self, name: str, session_key: str | None = None) -> bool:
         """Whether anybody here would receive the event, so that making it is worth its cost."""
         spec = EVENTS[name]
-        return any(
+        return self._forward is not None or any(
             subscription.wants(spec, session_key, tool=False)
             for subscription in self._subscriptions.values()
+        )
+
+    def forward(self, to: Forward | None) -> None:
+        """Give every event of the stream to another process, too: our clients are there now."""
+        self._forward = to
+
+    def take(self, event: Forwarded) -> None:
+        """Publish what another process forwarded."""
+        self.publish(
+            event.name,
+            event.payload,
+            session_key=event.session_key,
+            tool=event.tool,
+            droppable=event.droppable,
         )
 
     def publish(
@@ -196,6 +234,8 @@ class Hub:
         if spec is None:
             return
         self._published.inc(name)
+        if self._forward is not None and name in FORWARDED and only is None:
+            self._forward(Forwarded(name, payload, session_key, tool, droppable))
         event = EncodedEvent(name, payload, state_version)
         drop = spec.droppable if droppable is None else droppable
         if only is not None:

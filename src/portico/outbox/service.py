@@ -52,6 +52,7 @@ MAX_IN_FLIGHT = 64
 LEASE_S = 60.0
 SEND_TIMEOUT_S = 30.0
 SWEEP_S = 5.0
+CLOSE_SWEEP_S = 0.2  # while another process leaves its deliveries to us
 REMEMBERED_SENDS = 500
 
 
@@ -102,6 +103,7 @@ class Outbox:
         self._policy = policy
         self._wakeup = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
+        self._sweep_s = SWEEP_S
         self._in_flight: set[str] = set()
         self._claiming = False
         self._stopping = False
@@ -111,6 +113,24 @@ class Outbox:
         await self._resolve_orphans(alone=self._alone)
         self._tasks.start(self._keep_sending(), name="outbox")
         self._wakeup.set()
+
+    def keep_company(self, *, alone: bool, closely: bool) -> None:
+        """Another process begins or ceases to send from the same outbox; see `Turns`."""
+        self._alone = alone
+        self._sweep_s = CLOSE_SWEEP_S if closely else SWEEP_S
+        self.wake()
+
+    def resume(self) -> None:
+        """Send again after a drain."""
+        if self._stopping:
+            self._stopping = False
+            self._tasks.start(self._keep_sending(), name="outbox")
+            self.wake()
+
+    async def outlive(self, owner: str) -> None:
+        """Let what a process was sending that is gone for certain be resolved at once."""
+        await self._store.write(outbox_store.lapse, owner)
+        self.wake()
 
     async def drain(self, deadline_s: float) -> None:
         """Send nothing new and wait for sends in flight, at most `deadline_s`."""
@@ -278,11 +298,11 @@ class Outbox:
         swept_at_s = self._clock.monotonic_s()
         while not self._stopping:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SWEEP_S):
+                async with asyncio.timeout(self._sweep_s):
                     await self._wakeup.wait()
             self._wakeup.clear()
             try:
-                if self._clock.monotonic_s() - swept_at_s >= SWEEP_S:
+                if self._clock.monotonic_s() - swept_at_s >= self._sweep_s:
                     swept_at_s = self._clock.monotonic_s()
                     await self._resolve_orphans(alone=False)
                 await self._send_due()

@@ -178,6 +178,12 @@ _EXPIRE = statement(
     )
     .returning(d.delivery_id)
 )
+_LAPSE = statement(
+    update(deliveries)
+    .where(d.owner == bindparam("gone"), d.state == "sending")
+    .values(lease_until=0)
+    .returning(d.delivery_id)
+)
 _ORPHANS = statement(
     select(deliveries).where(
         d.state == "sending",
@@ -350,6 +356,11 @@ def settle(
 def expire(*, now: int) -> Work[list[str]]:
     """Expire what waited too long; return the ids."""
     return [row["delivery_id"] for row in (yield _EXPIRE(now=now))]
+
+
+def lapse(owner: str) -> Work[int]:
+    """End the leases of a sender that is gone for certain; return how many it had."""
+    return len((yield _LAPSE(gone=owner)))
 
 
 def orphans(owner: str, *, alone: bool, now: int) -> Work[list[Delivery]]:

@@ -36,6 +36,13 @@ _RENEW = statement(
     .returning(c.run_id, c.fence, c.cancel_reason)
 )
 
+_LAPSE = statement(
+    update(turns)
+    .where(c.owner == bindparam("gone"), c.state == "running")
+    .values(lease_until=0)
+    .returning(c.run_id)
+)
+
 _ORPHANS = statement(
     select(turns)
     .where(
@@ -97,6 +104,11 @@ def renew(owner: str, *, lease_until: int) -> Work[dict[str, tuple[int, str | No
     """Extend an owner's leases; return run id → (fence, reason to cancel)."""
     rows = yield _RENEW(me=owner, until=lease_until)
     return {row["run_id"]: (row["fence"], row["cancel_reason"]) for row in rows}
+
+
+def lapse(owner: str) -> Work[int]:
+    """End the leases of a process that is gone for certain; return how many it had."""
+    return len((yield _LAPSE(gone=owner)))
 
 
 def holds_any(owner: str) -> Work[bool]:

@@ -13,6 +13,7 @@ Not here: accepting messages (inbox), running one turn (run.py), sending answers
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -44,6 +45,7 @@ log = structlog.get_logger()
 
 MAX_HUNGRY = 10_000  # lanes beyond it are found by the sweep
 FORGET_AT_ONCE = 500
+CLOSE_SWEEP_S = 0.2  # while another process hands its lanes over, or takes ours
 INTERRUPTED = "The gateway was restarted while I was answering, and I could not safely begin again."
 
 
@@ -137,6 +139,8 @@ class Turns:
         self._strays: set[str] = set()  # running in our name, but not here, at the last sweep
         self._lost: set[str] = set()  # ran here; their end could not be committed
         self._accepting = True
+        self._sweep_s = limits.sweep_s
+        self._sweep_wanted = asyncio.Event()
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
 
@@ -147,6 +151,34 @@ class Turns:
         await self._rescue(alone=self._alone)
         await self._claim_ready()
         self._tasks.start(self._keep_sweeping(), name="turns.sweep")
+
+    def keep_company(self, *, alone: bool, closely: bool) -> None:
+        """Another process begins or ceases to work on the same lanes.
+
+        Args:
+            alone: there is no other.
+            closely: it is our successor or our predecessor: look often at what it leaves to us.
+        """
+        self._alone = alone
+        self._sweep_s = (
+            min(CLOSE_SWEEP_S, self._limits.sweep_s) if closely else self._limits.sweep_s
+        )
+        self._sweep_wanted.set()
+
+    def retire(self) -> None:
+        """Start nothing new: what waits is another process's from now on."""
+        self._accepting = False
+        self._hungry.clear()
+
+    def resume(self) -> None:
+        """Start turns again after all."""
+        self._accepting = True
+        self._sweep_wanted.set()
+
+    async def outlive(self, owner: str) -> None:
+        """Let what a process ran that is gone for certain be taken over, by whoever looks first."""
+        await self._store.write(leases.lapse, owner)
+        self._sweep_wanted.set()
 
     async def drain(self, deadline_s: float) -> None:
         """Start nothing new and let running turns finish, for at most `deadline_s`.
@@ -421,7 +453,7 @@ class Turns:
                     return row
                 feed = self._feeds.open(run_id)
             try:
-                async with asyncio.timeout(self._limits.sweep_s):
+                async with asyncio.timeout(self._sweep_s):
                     return await feed.wait_end()
             except TimeoutError:  # another replica may own the run: look into its row again
                 feed = None
@@ -496,7 +528,10 @@ class Turns:
 
     async def _keep_sweeping(self) -> None:
         while True:
-            await asyncio.sleep(self._limits.sweep_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep_s):
+                    await self._sweep_wanted.wait()
+            self._sweep_wanted.clear()
             try:
                 await self._sweep()
             except Exception as error:  # the database may be away; the next sweep tries again

@@ -90,7 +90,7 @@ def noting(self, name):
 
 Section.__getattribute__ = noting
 stop = lambda _server: os.kill(os.getpid(), signal.SIGTERM)
-assert asyncio.run(server.serve(loaded, env={}, on_ready=stop)) == 0
+assert asyncio.run(server.serve(loaded, env={}, on_ready=stop)).code == 0
 print(json.dumps(sorted(read)))
 """
 

@@ -120,6 +120,11 @@ class Scheduler:
         """Look at the jobs now: something changed."""
         self._wakeup.set()
 
+    def keep_company(self, *, alone: bool) -> None:
+        """Another process begins or ceases to act on the same jobs."""
+        self._alone = alone
+        self._wakeup.set()
+
     def drain(self) -> None:
         """Begin nothing new."""
         self._stopping = True

@@ -168,6 +168,23 @@ class Accounts:
                 await self._flush()
                 await self._store.write(account_store.release_all, self._owner)
 
+    def keep_company(self, *, alone: bool) -> None:
+        """Another process begins or ceases to keep the same accounts."""
+        self._alone = alone
+        self._around.alone = alone
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Accounts that wait for another process to let go try again now."""
+        for supervisor in self._supervisors.values():
+            if supervisor.state is AccountState.STANDBY:
+                supervisor.nudge()
+
+    async def outlive(self, owner: str) -> None:
+        """Take the accounts of a process that is gone for certain."""
+        await self._store.write(account_store.release_all, owner)
+        self.look_again()
+
     def apply(self, entries: Iterable[AccountEntry]) -> None:
         """Follow a changed configuration: only accounts whose settings changed are restarted."""
         wanted = {(entry.channel, entry.account): entry for entry in entries}

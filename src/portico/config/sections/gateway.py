@@ -233,6 +233,17 @@ class Shutdown(Section):
     )
 
 
+class Restart(Section):
+    """A restart that loses nothing: a new process takes over from the old one."""
+
+    ready_ms: int = setting(
+        60_000,
+        "Time a new process has to become ready; then it is killed and the old one goes on.",
+        reload="hot",
+        ge=1_000,
+    )
+
+
 class NodePairing(Section):
     """Pairing of device nodes."""
 
@@ -398,6 +409,7 @@ class Gateway(Section):
     tls: Tls = group(Tls, "TLS.")
     reload: Reload = group(Reload, "Following the config file.")
     shutdown: Shutdown = group(Shutdown, "Graceful stop.")
+    restart: Restart = group(Restart, "Restarting without a gap.")
     nodes: Nodes = group(Nodes, "Device nodes.")
 
     @field_validator("custom_bind_host")
