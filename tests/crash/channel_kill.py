@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +68,14 @@ class ChannelKill:
     def attach(self, provider: Provider, door: str) -> None:
         """Tell a provider that posts to the gateway where: `…/integrations/<channel>/<account>`."""
 
+    async def interrupt(
+        self, gateway: GatewayProcess, meanwhile: Callable[[], Awaitable[None]]
+    ) -> None:
+        """End the gateway in the middle, and start it again."""
+        await asyncio.to_thread(gateway.kill)
+        await meanwhile()
+        await asyncio.to_thread(gateway.start)
+
     @pytest.mark.timeout(240)
     async def test_killed_twice_every_message_is_answered_once_in_order(
         self, tmp_path: Path
@@ -94,9 +102,7 @@ class ChannelKill:
                     account.keys.extend([await account.provider.say(text) for text in part])
                 wanted = before + chance.randint(0, len(part) * len(accounts))
                 await _until_arrived(accounts, wanted)
-                await asyncio.to_thread(gateway.kill)
-                await _tell_again(accounts, chance)
-                await asyncio.to_thread(gateway.start)
+                await self.interrupt(gateway, lambda: _tell_again(accounts, chance))
             await self._until_over(gateway, accounts, expected[-1])
             await _until_quiet(accounts)
             unknown = await self._unknown(gateway)

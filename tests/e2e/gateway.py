@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -116,6 +116,11 @@ class GatewayProcess:
         """Kill -9."""
         self._end(signal.SIGKILL)
 
+    def hand_over(self) -> None:
+        """Restart without a gap; return when the new process says that it is ready."""
+        os.kill(self.ready["pid"], signal.SIGUSR2)
+        self.ready = self._wait_ready()
+
     def restart(self) -> None:
         """Stop, and start again on the same port."""
         assert self.stop() == 0, self.said()
@@ -158,6 +163,9 @@ class GatewayProcess:
             return 0
         if process.poll() is None:
             process.send_signal(number)
+        if number == signal.SIGKILL and self.ready.get("pid", process.pid) != process.pid:
+            with suppress(ProcessLookupError):  # of a line of processes, the one that runs now
+                os.kill(self.ready["pid"], number)
         try:
             code = process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

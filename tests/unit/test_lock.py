@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.lock import AlreadyRunning, LockInfo, acquire, read_lock, remove_stale
+from portico.lock import AlreadyRunning, LockInfo, acquire, inherit, read_lock, remove_stale
 
 INFO = LockInfo(pid=os.getpid(), port=18789, started_at=1, url="http://127.0.0.1:18789")
 
@@ -74,3 +74,26 @@ def test_stale_file_is_removed(tmp_path: Path) -> None:
     assert remove_stale(path)
     assert not path.exists()
     assert not remove_stale(path)
+
+
+def test_an_heir_holds_the_same_lock(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.lock"
+    first = acquire(path, INFO)
+    second = inherit(path, os.dup(first.descriptor))
+    first.leave()
+    assert first.descriptor == -1
+    state = read_lock(path)
+    assert state is not None
+    assert state.is_held
+    assert state.info == INFO
+    with pytest.raises(AlreadyRunning):
+        acquire(path, INFO)
+    second.release()
+    assert read_lock(path) is None
+
+
+def test_a_descriptor_of_another_file_is_no_inheritance(tmp_path: Path) -> None:
+    lock = acquire(tmp_path / "gateway.lock", INFO)
+    with (tmp_path / "other").open("w") as other, pytest.raises(AlreadyRunning):
+        inherit(tmp_path / "gateway.lock", other.fileno())
+    lock.release()
