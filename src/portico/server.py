@@ -124,7 +124,7 @@ async def serve(
     loaded: LoadedConfig,
     *,
     env: Mapping[str, str],
-    command: Sequence[str],
+    command: Sequence[str] = (),
     on_ready: Callable[[ServerInfo], None],
     estate: Estate | None = None,
 ) -> Ended:
@@ -132,7 +132,7 @@ async def serve(
 
     Args:
         env: what the configuration may refer to when it is read again.
-        command: the command line that starts a gateway like this one.
+        command: the command line that starts a gateway like this one; empty: no restarts.
         estate: what a predecessor left to this process.
 
     Raises:
