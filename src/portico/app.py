@@ -43,7 +43,7 @@ from portico.rpc.idempotency import StoredIdempotency
 from portico.rpc.method import Registry
 from portico.sessions.changes import SessionChanges
 from portico.sessions.service import Sessions
-from portico.settings.service import Settings, restart_unavailable
+from portico.settings.service import RequestRestart, Settings, restart_unavailable
 from portico.settings.trial import HealthTrial
 from portico.store import Work, open_store
 from portico.system.health import HealthService
@@ -93,10 +93,16 @@ class Gateway:
     Args:
         env: what the configuration may refer to when it is read again.
         has_company: a predecessor still works on the same database.
+        request_restart: asks for the process to be replaced soon; `None`: `restarts` is asked.
     """
 
     def __init__(
-        self, loaded: LoadedConfig, *, env: Mapping[str, str], has_company: bool = False
+        self,
+        loaded: LoadedConfig,
+        *,
+        env: Mapping[str, str],
+        has_company: bool = False,
+        request_restart: RequestRestart | None = None,
     ) -> None:
         self.config = loaded.require()
         self._loaded = loaded
@@ -107,6 +113,7 @@ class Gateway:
         self.boot_id = new_id("boot")
         self.started_ms = clock.now_ms()
         self._has_company = has_company
+        self._request_restart = request_restart or self._ask_for_restart
         self.tasks = Tasks(_task_failed)
         self.metrics = Metrics(version=__version__)
         self.readiness = Readiness(clock=clock)
@@ -574,7 +581,7 @@ class Gateway:
         )
         self.tasks.start(first, name="agents.workspaces")
 
-    def _request_restart(self, reason: str) -> None:
+    def _ask_for_restart(self, reason: str) -> None:
         if self.restarts.supported:
             self.restarts.request(reason)
         else:
