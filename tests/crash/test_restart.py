@@ -27,6 +27,8 @@ from tests.fakes.webhook_partner import Partner
 from tests.support.databases import PostgresServer
 from tests.support.waiting import eventually
 
+GATEWAY: dict[str, Any] = dict(CONFIG["gateway"])  # type: ignore[call-overload]  # a dict it is
+
 
 class Unbroken(Driver):
     """HTTP clients that tolerate no failed request, WebSocket clients that connect again."""
@@ -197,7 +199,7 @@ def _outcome(gateway: GatewayProcess) -> Any:
 @pytest.mark.timeout(90)
 async def test_one_that_does_not_come_up_is_rolled_back(tmp_path: Path) -> None:
     with _running(tmp_path) as gateway:
-        broken = CONFIG | {"gateway": {**CONFIG["gateway"], "bind": 7}}
+        broken = CONFIG | {"gateway": {**GATEWAY, "bind": 7}}
         (gateway.state_dir / "portico.json").write_text(json.dumps(broken))
         (gateway.state_dir / "portico.json.last-good").unlink()
         os.kill(gateway.pid, signal.SIGUSR2)
@@ -214,7 +216,7 @@ async def test_one_that_does_not_come_up_is_rolled_back(tmp_path: Path) -> None:
 @pytest.mark.crash
 @pytest.mark.timeout(90)
 async def test_one_that_hangs_is_killed_in_time(tmp_path: Path) -> None:
-    restart = {**CONFIG["gateway"], "restart": {"readyMs": 1_000}}
+    restart = {**GATEWAY, "restart": {"readyMs": 1_000}}
     with _running(tmp_path, gateway=restart) as gateway:
         os.kill(gateway.pid, signal.SIGUSR2)
         stopped = await _child_of(gateway)
