@@ -34,6 +34,7 @@ from portico.inbox.routing import Router
 from portico.inbox.service import Inbox
 from portico.media.attached import build_attached
 from portico.media.configured import build_media
+from portico.nodes.tool_source import PublishedTools
 from portico.observe.metrics import Metrics
 from portico.observe.readiness import Readiness
 from portico.outbox.service import Outbox
@@ -332,6 +333,7 @@ class Gateway:
             clock=self.clock,
             fetcher=self.web_fetcher,
             inbox=self.inbox,
+            nodes=self.node_parts.nodes,
             outbox=self.outbox,
             senders=self.senders,
             sessions=self.sessions,
@@ -426,6 +428,7 @@ class Gateway:
             lock_file=self._loaded.paths.lock_file,
             nodes=self.node_parts.nodes,
         )
+        self.toolbox.registry.add_source(PublishedTools(self.node_parts.nodes))
         self.registry = build_methods(
             self._loaded,
             agents=self.agents,

@@ -76,7 +76,7 @@ class Machine(RuleBasedStateMachine):
     def open_gateway(self) -> None:
         self.store = OwnedStore(self.memory)
         limits = InvokeLimits(most_in_flight=4)
-        self.house = NodeHouse(self.store, self.clock, NodeSettings(invoke=limits))  # type: ignore[arg-type]  # as far as it is used
+        self.house = NodeHouse(self.store, self.clock, NodeSettings(invoke=limits))
         for node_id in NODES:
             self.run(self.house.approved(node_id, WHICH, conn=self.name("conn")))
 

@@ -177,6 +177,20 @@ def usable(about: About, surface: Surface, rules: CommandRules) -> tuple[str, ..
     return tuple(name for name in surface.commands if name in listed)
 
 
+def is_closed_to_agents(command: str, *, for_tool: bool = False) -> bool:
+    """Whether agents may not use a command by its name.
+
+    Programs have an action of their own, which asks a person; the rest is for administrators.
+
+    Args:
+        for_tool: a tool that the node has published does the calling.
+    """
+    closed = (ADMIN_TO_APPROVE - {"system.which"}) | {AGENT_RUN}
+    if not for_tool:
+        closed |= {"mcp.tools.call.v1"}
+    return is_private(command) or command in closed
+
+
 def is_private(command: str) -> bool:
     """Whether a command is none that anybody may call."""
     return command.startswith("worker.")

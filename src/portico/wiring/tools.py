@@ -26,6 +26,7 @@ from portico.channels.tools import AccountShown, ChannelTools
 from portico.channels.webchat import CHANNEL as WEBCHAT
 from portico.chat.tools import AgentTalk
 from portico.fetch import Fetcher
+from portico.nodes.tools import NodeTools
 from portico.outbox.actions import MessageActions
 from portico.outbox.tools import MessageTools
 from portico.sessions.reach import Reach, ReachRules
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from portico.clock import Clock
     from portico.config.model import PorticoConfig
     from portico.inbox.service import Inbox
+    from portico.nodes.service import Nodes
     from portico.outbox.service import Outbox
     from portico.sessions.service import Sessions
     from portico.store import Store
@@ -58,6 +60,7 @@ def built_in_tools(
     clock: Clock,
     fetcher: Fetcher,
     inbox: Inbox,
+    nodes: Nodes,
     outbox: Outbox,
     senders: ChannelRegistry,
     sessions: Sessions,
@@ -102,6 +105,7 @@ def built_in_tools(
         ChannelTools(lambda: channel_accounts(accounts)),
         MessageTools(outbox=outbox, senders=senders, reach=reach, actions=MessageActions(senders)),
         web,
+        NodeTools(nodes, approvals, patience_s=config.approvals.timeout_seconds),
         FileTools(workspaces),
         MemoryTools(workspaces, clock),
         MediaTools(
