@@ -59,7 +59,7 @@ def test_a_tied_program_has_its_arguments_and_its_pipes() -> None:
 
 @needs_setpriv
 def test_a_tied_program_may_take_its_time_to_end() -> None:
-    script = "trap 'sleep 0.3; echo in peace; exit 4' TERM; echo up; sleep 30 & wait"
+    script = "trap 'sleep 0.3; echo in peace; exit 4' TERM; echo up; sleep 30 >/dev/null & wait"
     with subprocess.Popen(
         tied(["sh", "-c", script]), stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
