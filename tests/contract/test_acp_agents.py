@@ -37,6 +37,7 @@ from portico.channels.model import Attachment
 from portico.clock import SystemClock
 from portico.store import Store, open_store
 from portico.tasks import Tasks
+from tests.support.databases import sqlite_url
 from tests.support.thinking import turn_of
 from tests.support.waiting import eventually
 
@@ -146,7 +147,7 @@ async def make(sqlite_store: Store, tmp_path: Path) -> AsyncIterator[Make]:
 async def one_agent(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Agent]:
     """One agent for everything that needs no program of its own: starting one takes a second."""
     folder = tmp_path_factory.mktemp("agent")
-    store = open_store(f"sqlite:///{folder}/portico.sqlite")
+    store = open_store(sqlite_url(folder))
     await store.start()
     agent = Agent(store, folder)
     yield agent

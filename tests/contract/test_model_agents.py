@@ -18,6 +18,7 @@ from portico.app import Gateway
 from portico.config import resolve_paths
 from portico.config.service import load_text
 from tests.fakes.provider import FakeProvider, Raw, Refuse, Reply, Reset, Say, Stall, sse
+from tests.support.databases import sqlite_url
 from tests.support.house import open_house
 from tests.support.http import house, settings
 from tests.support.thinking import model_runtime, provider_spec
@@ -185,6 +186,7 @@ async def test_an_echo_agent_is_not_compacted(tmp_path: Path) -> None:
 
 def gateway_of(tmp_path: Path, config: dict[str, Any], env: dict[str, str]) -> Gateway:
     paths = resolve_paths(env={}, state_dir=tmp_path)
+    sqlite_url(paths.state_dir)
     return Gateway(load_text(paths, json.dumps(config), env=env), env=env)
 
 

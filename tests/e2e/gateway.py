@@ -23,6 +23,7 @@ import pyjson5
 from websockets.sync.client import connect
 
 from tests.published import check_answer
+from tests.support.databases import sqlite_url
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
@@ -33,6 +34,8 @@ TRACEBACK = re.compile(r"Traceback \(most recent call last\)|task\.failed|\"exc(
 
 class GatewayProcess:
     """One gateway. The port is chosen at the first start and kept over restarts.
+
+    Its database is migrated beforehand: gateways that start from nothing are in `test_cli`.
 
     Args:
         state_dir: where it keeps everything; the caller owns it.
@@ -53,7 +56,7 @@ class GatewayProcess:
         self._env = env or {}
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
-        state_dir.mkdir(parents=True, exist_ok=True)
+        sqlite_url(state_dir)
         if config is not None:
             (state_dir / "portico.json").write_text(json.dumps(config))
             (state_dir / "portico.json").chmod(0o600)

@@ -34,6 +34,7 @@ from portico.store import Store, open_store
 from portico.tasks import Tasks
 from portico.web.control_plane import ControlPlane, SocketLimits
 from portico.web.ws import websocket_protocol
+from tests.support.databases import sqlite_url
 
 TOKEN = "testtoken"
 ALL_SCOPES = [
@@ -356,7 +357,7 @@ async def running_plane(
     replay_events: int = 100,
 ) -> AsyncIterator[Plane]:
     """Run a control plane on a free port until the block ends."""
-    store = open_store(f"sqlite:///{folder / 'portico.sqlite'}")
+    store = open_store(sqlite_url(folder))
     await store.start()
     plane = Plane(
         store,

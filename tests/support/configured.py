@@ -15,6 +15,7 @@ from portico.app import Gateway
 from portico.config import load, resolve_paths
 from portico.protocol.errors import GatewayError
 from portico.rpc.call import Call
+from tests.support.databases import sqlite_url
 from tests.support.house import ALL_SCOPES, principal
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -82,7 +83,7 @@ async def configured(
 ) -> AsyncIterator[Configured]:
     """Start a gateway on a folder; the file is written when there is none."""
     paths = resolve_paths(env={"HOME": str(folder)}, state_dir=folder / "state")
-    paths.state_dir.mkdir(exist_ok=True)
+    sqlite_url(paths.state_dir)
     if not paths.config_file.exists():
         paths.config_file.write_text(text)
     restarts: list[str] = []

@@ -1,5 +1,7 @@
 """A database for each test, on both engines.
 
+A database in SQLite is a copy of a file that was migrated once in this process: migrating takes 50
+times as long. (`tests/contract/stores/test_schema.py` has the migrations themselves.)
 PostgreSQL comes from the development wheel: one server per test session, started by the first test
 that asks, and one database per test, copied from a migrated template. Without the wheel its tests
 are skipped.
@@ -7,20 +9,40 @@ are skipped.
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portico.store import Store, open_store
-from portico.store.migrate import upgrade_postgres
+from portico.store.migrate import upgrade_postgres, upgrade_sqlite_file
 
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+def sqlite_url(folder: Path) -> str:
+    """Return the URL of the database in a folder, which is made when there is none."""
+    path = folder / "portico.sqlite"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(_migrated_sqlite(), path)
+    return f"sqlite:///{path}"
+
+
+@cache
+def _migrated_sqlite() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="portico-sqlite-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    upgrade_sqlite_file(folder / "migrated.sqlite")
+    return folder / "migrated.sqlite"
 
 
 @dataclass
@@ -92,7 +114,7 @@ async def fresh_url(
 ) -> AsyncIterator[str]:
     """The URL of a new database."""
     if engine == "sqlite":
-        yield f"sqlite:///{folder}/portico.sqlite"
+        yield f"sqlite:///{folder}/portico.sqlite" if empty else sqlite_url(folder)
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     url = await server.new_database(empty=empty)
@@ -123,7 +145,7 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 @pytest.fixture
 async def sqlite_store(tmp_path: Path) -> AsyncIterator[Store]:
     """A started store on SQLite, for what cannot depend on the engine."""
-    opened = open_store(f"sqlite:///{tmp_path}/portico.sqlite")
+    opened = open_store(sqlite_url(tmp_path))
     await opened.start()
     try:
         yield opened

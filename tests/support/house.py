@@ -57,6 +57,7 @@ from portico.system.rpc import SystemMethods, SystemSettings
 from portico.tasks import Tasks
 from portico.turns.model import Enqueued, NewTurn
 from portico.turns.service import TurnLimits, Turns
+from tests.support.databases import sqlite_url
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 ALL_SCOPES = ("operator.admin", "operator.read", "operator.write")
@@ -349,7 +350,7 @@ class House:
 @asynccontextmanager
 async def open_house(folder: Path, *, url: str | None = None, **parts: Any) -> AsyncIterator[House]:
     """A started house on a database of its own, or the one at a URL."""
-    store = open_store(url or f"sqlite:///{folder}/portico.sqlite")
+    store = open_store(url or sqlite_url(folder))
     await store.start()
     house = House(folder, store, **parts)
     await house.start()

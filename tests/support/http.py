@@ -20,6 +20,7 @@ from portico.agents.service import Agent, Agents
 from portico.app import Gateway
 from portico.config import resolve_paths
 from portico.config.service import load_text
+from tests.support.databases import sqlite_url
 from tests.support.waiting import eventually
 
 TOKEN = "a-long-test-token-0123456789"
@@ -126,6 +127,7 @@ async def house(
 ) -> AsyncIterator[House]:
     """Start a gateway whose agent is `runtime` (the echo by default)."""
     paths = resolve_paths(env={}, state_dir=folder)
+    sqlite_url(paths.state_dir)
     text = msgspec.json.encode(config or settings()).decode()
     gateway = Gateway(load_text(paths, text, env={}), env={})
     if runtime is not None:

@@ -32,7 +32,7 @@ async def upgrade_sqlite(connection: sqlite3.Connection, path: Path) -> None:
     if revision == HEAD:
         return
     _refuse_newer(revision)
-    await asyncio.to_thread(_upgrade_sqlite_file, path)
+    await asyncio.to_thread(upgrade_sqlite_file, path)
 
 
 def _sqlite_revision(connection: sqlite3.Connection) -> str | None:
@@ -53,7 +53,8 @@ def _refuse_newer(revision: str | None) -> None:
         )
 
 
-def _upgrade_sqlite_file(path: Path) -> None:
+def upgrade_sqlite_file(path: Path) -> None:
+    """Migrate a SQLite file that nobody uses; all of it or nothing."""
     from sqlalchemy import create_engine, event
 
     engine = create_engine(f"sqlite:///{path}", connect_args={"isolation_level": None})

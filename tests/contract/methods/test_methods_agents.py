@@ -18,6 +18,7 @@ from portico.config import load, load_or_last_good, resolve_paths
 from portico.protocol.errors import GatewayError, InvalidRequest
 from portico.rpc.call import Call
 from tests.fakes.provider import FakeProvider, Say
+from tests.support.databases import sqlite_url
 from tests.support.house import ALL_SCOPES, principal
 from tests.support.waiting import eventually
 
@@ -66,7 +67,7 @@ class Calls:
 @asynccontextmanager
 async def running(folder: Path, text: str = TEXT, **env: str) -> AsyncIterator[Calls]:
     paths = resolve_paths(env={"HOME": str(folder)}, state_dir=folder / "state")
-    paths.state_dir.mkdir(exist_ok=True)
+    sqlite_url(paths.state_dir)
     if not paths.config_file.exists():
         paths.config_file.write_text(text)
     gateway = Gateway(load(paths, env=env), env=env)

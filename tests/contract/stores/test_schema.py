@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 import portico
 from portico.store import Statement, open_store
-from portico.store.migrate import HEAD, SchemaTooNew, _upgrade_sqlite_file
+from portico.store.migrate import HEAD, SchemaTooNew, upgrade_sqlite_file
 from portico.store.schema import metadata
 from tests.support.databases import PostgresServer
 
@@ -123,12 +123,12 @@ def test_a_migration_that_dies_half_way_leaves_nothing(
     create_index = Operations.create_index
     monkeypatch.setattr(Operations, "create_index", _power_cut)
     with pytest.raises(KeyboardInterrupt):
-        _upgrade_sqlite_file(path)
+        upgrade_sqlite_file(path)
     monkeypatch.setattr(Operations, "create_index", create_index)
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
     connection.close()
-    _upgrade_sqlite_file(path)
+    upgrade_sqlite_file(path)
 
 
 def _power_cut(*_: object, **__: object) -> None:
