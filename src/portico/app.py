@@ -78,6 +78,7 @@ from portico.wiring.settings import (
     socket_limits,
     vouched_for,
     web_fetch_settings,
+    whois,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Gateway:
         )
 
     def _build_kernel(self) -> None:
-        self.auth_settings = auth_settings(self.config)
+        self.auth_settings = auth_settings(self.config, self._loaded.paths)
         self.state_version = StateVersion()
         self.presence = Presence(
             hub_publish=self.hub.publish,
@@ -166,7 +167,12 @@ class Gateway:
             hub=self.hub,
             secret=self.auth_settings.secret,
         )
-        self.authenticator = Authenticator(self.auth_settings, self.devices, self.clock)
+        self.authenticator = Authenticator(
+            self.auth_settings,
+            self.devices,
+            self.clock,
+            whois=whois(self.config, self._env, self.clock),
+        )
         self.idempotency = StoredIdempotency(
             self.store, self.clock, ttl_ms=self.config.gateway.limits.dedupe_ttl_ms
         )

@@ -361,7 +361,7 @@ async def running_plane(
     await store.start()
     plane = Plane(
         store,
-        auth=auth or AuthSettings(mode="token", token=TOKEN),
+        auth=auth or AuthSettings(token=TOKEN, trusted_proxies=("127.0.0.1",)),
         limits=limits or SocketLimits(),
         clock=clock or SystemClock(),
         replay_events=replay_events,

@@ -7,7 +7,16 @@ from typing import Literal
 
 from portico.protocol.scopes import SHARED_SECRET_HTTP_SCOPES, Role, expand
 
-AuthMethod = Literal["none", "token", "password", "device-token", "bootstrap-token", "internal"]
+AuthMethod = Literal[
+    "none",
+    "token",
+    "password",
+    "trusted-proxy",
+    "tailscale",
+    "device-token",
+    "bootstrap-token",
+    "internal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +29,7 @@ class Principal:
         subject: a stable name for rate limits, presence and logs (device id, else client id);
             never a secret.
         local: the connection came directly from this machine.
+        identity: who it is, as a trusted proxy or Tailscale says.
     """
 
     role: Role
@@ -33,11 +43,12 @@ class Principal:
     device_id: str | None = None
     ip: str | None = None
     local: bool = False
+    identity: str | None = None
 
     @property
     def is_device(self) -> bool:
         """Whether it may do what its device may, and not what somebody with the secret may."""
-        return self.method in {"device-token", "bootstrap-token"}
+        return self.method in {"device-token", "bootstrap-token", "trusted-proxy", "tailscale"}
 
     def capped(self, cap: frozenset[str]) -> Principal:
         """Return the same caller with no more than these scopes."""
@@ -46,17 +57,20 @@ class Principal:
         return replace(self, granted=granted, scopes=expand(frozenset(granted)))
 
     @classmethod
-    def http_operator(cls, method: AuthMethod, *, ip: str | None, local: bool) -> Principal:
-        """An HTTP caller that proved the shared secret, or needed none."""
+    def http_operator(
+        cls, method: AuthMethod, *, ip: str | None, local: bool, identity: str | None = None
+    ) -> Principal:
+        """An HTTP caller that proved the shared secret or its identity, or needed neither."""
         granted = tuple(sorted(SHARED_SECRET_HTTP_SCOPES))
         return cls(
             role=Role.OPERATOR,
             granted=granted,
             scopes=expand(frozenset(granted)),
             method=method,
-            subject="http",
+            subject=identity or "http",
             client_id="http",
             client_mode="backend",
             ip=ip,
             local=local,
+            identity=identity,
         )

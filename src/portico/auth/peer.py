@@ -13,12 +13,36 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
+
+from portico.auth import forwarded
 
 MAX_NAME_LENGTH = 253  # RFC 1035, without the last dot
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRules:
+    """Whose word about others counts.
+
+    Attributes:
+        trusted_proxies: addresses and networks whose forwarding headers are believed.
+        allow_real_ip: `X-Real-IP` counts where a trusted proxy sends no chain.
+        headers: the ones kept for later, in lowercase.
+        tailscale_port: of this machine, that only Tailscale is told of; 0: none.
+    """
+
+    trusted_proxies: tuple[str, ...] = ()
+    allow_real_ip: bool = False
+    headers: frozenset[str] = frozenset()
+    tailscale_port: int = 0
+
+
+NO_RULES: Final = PeerRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +56,10 @@ class Peer:
         is_attributed: its address is its own, or a trusted proxy elsewhere says so.
         query_token: the secret older clients put into the URL; never logged.
         is_secure: it talks TLS, to us or to the proxy before us.
+        socket_ip: the address the socket is connected to: the client's, or its proxy's.
+        via_tailscale: it came through Tailscale Serve or Funnel.
+        has_unknown_proxy: it says it was passed on, by nobody whose word counts.
+        headers: those that say who the user is.
     """
 
     ip: str | None
@@ -43,6 +71,10 @@ class Peer:
     is_attributed: bool = False
     query_token: str | None = field(default=None, repr=False)
     is_secure: bool = False
+    socket_ip: str | None = None
+    via_tailscale: bool = False
+    has_unknown_proxy: bool = False
+    headers: Mapping[str, str] = field(default_factory=lambda: _NO_HEADERS, repr=False)
 
     @property
     def base_url(self) -> str:
@@ -59,6 +91,11 @@ class Peer:
         return self.ip or "unix"
 
     @property
+    def has_proxy(self) -> bool:
+        """Whether a proxy whose word counts is between."""
+        return self.via_tailscale or self.ip != self.socket_ip
+
+    @property
     def exempt(self) -> bool:
         """Whether it is never locked out: this machine, but not a page in its browser."""
         return self.direct_local and not self.origin
@@ -68,7 +105,8 @@ def peer_of(
     ip: str | None,
     headers: Mapping[str, str],
     *,
-    trusted_proxies: Sequence[str] = (),
+    rules: PeerRules = NO_RULES,
+    local_port: int = 0,
     query_token: str | None = None,
     is_secure: bool = False,
 ) -> Peer:
@@ -77,26 +115,56 @@ def peer_of(
     Args:
         ip: the address the socket is connected to.
         headers: with lowercase names.
-        trusted_proxies: addresses and networks whose forwarding headers are believed.
         is_secure: the socket talks TLS.
+        local_port: of our end of the socket.
     """
     ip = plain_ip(ip)
-    forwarded = any(name in headers for name in _FORWARDED)
+    is_passed_on = any(name in headers for name in forwarded.NAMES)
+    via_tailscale = bool(rules.tailscale_port) and local_port == rules.tailscale_port
+    passed_on_for = _by_tailscale if via_tailscale else _by_proxy
+    client_ip = passed_on_for(ip, headers, rules) if is_passed_on else ip
     host = headers.get("host", "")
-    local = not forwarded and (ip is None or is_loopback(ip))
+    local = not is_passed_on and not via_tailscale and (ip is None or is_loopback(ip))
     cap = headers.get("x-openclaw-scopes")
-    client_ip = _client_ip(ip, headers, trusted_proxies) if forwarded else ip
     return Peer(
-        ip=client_ip,
+        ip=client_ip or ip,
         direct_local=local and (ip is None or is_loopback(host_name(host))),
         host=host,
         origin=headers.get("origin") or None,
         scope_cap=None if cap is None else frozenset(cap.replace(",", " ").split()),
         user_agent=headers.get("user-agent"),
-        is_attributed=not forwarded or (client_ip != ip and not is_loopback(ip or "")),
+        is_attributed=not is_passed_on or (client_ip is not None and not is_loopback(ip or "")),
         query_token=query_token,
-        is_secure=is_secure or (forwarded and headers.get("x-forwarded-proto") == "https"),
+        is_secure=is_secure
+        or (client_ip not in {ip, None} and headers.get("x-forwarded-proto") == "https"),
+        socket_ip=ip,
+        via_tailscale=via_tailscale,
+        has_unknown_proxy=is_passed_on and client_ip is None,
+        headers={name: headers[name] for name in rules.headers if name in headers}
+        if rules.headers
+        else _NO_HEADERS,
     )
+
+
+def is_foreign_host(peer: Peer, *, allowed: Sequence[str]) -> bool:
+    """Say whether this machine is called by a name somebody else may have pointed at it.
+
+    Only on connections from this machine itself: a page of another site in a browser here reaches
+    the gateway's port under a name of that site (DNS rebinding), and must learn nothing.
+
+    Args:
+        allowed: origins the gateway is called by.
+    """
+    if (
+        "*" in allowed
+        or peer.has_proxy
+        or not (peer.socket_ip and is_loopback(peer.socket_ip))
+        or not peer.host
+    ):
+        return False
+    name = host_name(peer.host)
+    named = {host_name(urlsplit(origin).netloc) for origin in allowed}
+    return not (name and _is_local_name(name)) and name not in named
 
 
 def is_within(ip: str | None, networks: Sequence[str]) -> bool:
@@ -137,7 +205,9 @@ def _is_loopback(name: str) -> bool:
 
 
 def host_name(host: str) -> str:
-    """Return the name in a Host header, lowercased, without port and brackets."""
+    """Return the name in a Host header, lowercased, without port and brackets; "" when odd."""
+    if "," in host or " " in host:  # two of them
+        return ""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -191,18 +261,15 @@ def _networks(
     return tuple(ipaddress.ip_network(entry, strict=False) for entry in entries)
 
 
-def _client_ip(
-    ip: str | None, headers: Mapping[str, str], trusted_proxies: Sequence[str]
-) -> str | None:
-    networks = _networks(tuple(trusted_proxies))
+def _by_proxy(ip: str | None, headers: Mapping[str, str], rules: PeerRules) -> str | None:
+    """Whom a trusted proxy passes a request on for; `None`: it is none, or does not say."""
+    proxies = rules.trusted_proxies
+    if not (is_within(ip, proxies) or (ip is None and proxies)):
+        return None
+    return forwarded.client_of(
+        headers, lambda address: is_within(address, proxies), allow_real_ip=rules.allow_real_ip
+    )
 
-    def is_trusted(candidate: str | None) -> bool:
-        return is_within(candidate, trusted_proxies)
 
-    if not (is_trusted(ip) or (ip is None and networks)):
-        return ip
-    hops = [plain_ip(hop.strip()) for hop in headers.get("x-forwarded-for", "").split(",")]
-    for hop in reversed([hop for hop in hops if hop]):
-        if not is_trusted(hop):
-            return hop
-    return plain_ip(headers.get("x-real-ip")) or ip
+def _by_tailscale(_ip: str | None, headers: Mapping[str, str], _rules: PeerRules) -> str | None:
+    return forwarded.client_of(headers, lambda _address: False)

@@ -10,7 +10,13 @@ from typing import Any, Literal
 
 from portico.auth.rows import PairingReason, PairingRow, TokenRow
 from portico.protocol.connect import ConnectParams
-from portico.protocol.errors import InvalidRequest, NotPaired, TooManyAttempts, Unauthorized
+from portico.protocol.errors import (
+    Forbidden,
+    InvalidRequest,
+    NotPaired,
+    TooManyAttempts,
+    Unauthorized,
+)
 
 SecretMode = Literal["token", "password"]
 
@@ -48,6 +54,73 @@ SETUP_CODE_REFUSED = Failure(
     "update_auth_credentials",
     given=True,
 )
+
+
+NO_DEVICE_TOKEN = Failure(
+    "AUTH_DEVICE_TOKEN_MISSING",
+    "device_token_missing",
+    "this gateway lets in devices only: send the device's token, or pair it again"
+    " (portico devices list, portico qr)",
+    "update_auth_credentials",
+)
+LOCAL_SECRET_MISMATCH = Failure(
+    "AUTH_TOKEN_MISMATCH",
+    "token_mismatch",
+    "this is not the secret that commands of the gateway's own machine use",
+    "update_auth_credentials",
+    given=True,
+)
+
+
+def by_proxy(reason: str) -> Failure:
+    """The proxy did not vouch for the client."""
+    return Failure(
+        "AUTH_UNAUTHORIZED",
+        reason,
+        f"trusted proxy authentication failed ({reason})",
+        "review_auth_configuration",
+    )
+
+
+_TAILSCALE = {
+    "tailscale_user_missing": ("AUTH_TAILSCALE_IDENTITY_MISSING", "identity missing"),
+    "tailscale_proxy_missing": ("AUTH_TAILSCALE_PROXY_MISSING", "proxy headers missing"),
+    "tailscale_whois_failed": ("AUTH_TAILSCALE_WHOIS_FAILED", "identity check failed"),
+    "tailscale_user_mismatch": ("AUTH_TAILSCALE_IDENTITY_MISMATCH", "identity mismatch"),
+}
+
+
+def by_tailscale(reason: str) -> Failure:
+    """Tailscale did not vouch for the client."""
+    code, text = _TAILSCALE[reason]
+    return Failure(
+        code,
+        reason,
+        f"tailscale {text} (use Tailscale Serve auth or gateway token/password)",
+        "review_auth_configuration",
+        given=reason == "tailscale_user_mismatch",
+    )
+
+
+class ProxyAttributionRequired(Forbidden):
+    """A proxy is between that nobody told us of."""
+
+
+def unknown_proxy() -> Forbidden:
+    """Refuse a request that was passed on by somebody whose word does not count."""
+    return ProxyAttributionRequired(
+        "proxy headers from an address that is not in gateway.trustedProxies,"
+        " or without the client's address",
+        details={"code": "PROXY_ATTRIBUTION_REQUIRED"},
+    )
+
+
+def foreign_host() -> Forbidden:
+    """Refuse a request under a name that is not this gateway's."""
+    return Forbidden(
+        "host not allowed (use localhost, or allow its origin in gateway.controlUi.allowedOrigins)",
+        details={"code": "HOST_NOT_ALLOWED"},
+    )
 
 
 def missing(mode: SecretMode) -> Failure:

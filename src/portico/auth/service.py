@@ -6,6 +6,10 @@ device token or the bootstrap token of a setup code, and at last what the device
 local device that proved the secret is approved silently, a new node of a trusted network too; every
 other one waits for its owner.
 
+In mode `trusted-proxy` the proxy's word stands for the shared secret, and so does Tailscale's for
+those who come through Tailscale Serve. There and in mode `device` the secret of this machine's own
+commands is a file only its owner can read, and good for nobody else.
+
 Guarantees: every refusal is a `GatewayError` with the protocol's text and details; secrets are
 compared in constant time and never logged; failures are limited per address (`rate_limit`).
 
@@ -17,24 +21,34 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from portico.auth import refusals
+from portico.auth import refusals, tailscale
 from portico.auth.device import encode_key, normalize, verify_device
 from portico.auth.devices import Devices
 from portico.auth.model import AuthMethod, Principal
-from portico.auth.peer import Peer, is_within, origin_problem
+from portico.auth.peer import Peer, PeerRules, is_foreign_host, is_within, origin_problem
 from portico.auth.rate_limit import AuthScope, FailureLimiter, RateLimitSettings
 from portico.auth.rows import ApprovedVia, Known, PairingReason, PairingRow, TokenRow
+from portico.auth.tailscale import TailscaleRefused, Whois
 from portico.auth.tokens import IssuedToken, hash_token
+from portico.auth.trusted_proxy import (
+    DEFAULT_DEVICE_SCOPES,
+    OwnAddresses,
+    ProxyRefused,
+    TrustedProxyRules,
+    same_identity,
+    user_of,
+)
 from portico.clock import Clock
+from portico.interfaces import own_addresses
 from portico.protocol.connect import CONTROL_UI, ConnectParams, DeviceProof
-from portico.protocol.scopes import ALL_SCOPES, Role, expand
+from portico.protocol.scopes import ALL_SCOPES, Role, Scope, expand
 
 Sleep = Callable[[float], Awaitable[object]]
-Mode = Literal["none", "token", "password"]
+Mode = Literal["none", "token", "password", "trusted-proxy", "device"]
 _LOCAL_WITHOUT_DEVICE = frozenset({("gateway-client", "backend"), ("cli", "cli")})
 
 
@@ -50,15 +64,27 @@ class AuthSettings:
     auto_approve_local: bool = True
     auto_approve_cidrs: tuple[str, ...] = ()
     rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)
+    proxy: TrustedProxyRules = field(default_factory=TrustedProxyRules)
+    allow_real_ip: bool = False
+    allow_tailscale: bool = False
+    identity_scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    local_secret: str | None = field(default=None, repr=False)
 
     @property
     def secret(self) -> str | None:
         """The shared secret of the mode."""
-        return {"token": self.token, "password": self.password, "none": None}[self.mode]
+        return {"token": self.token, "password": self.password}.get(self.mode)
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a secret is what lets people in, and not an identity."""
+        return self.mode in {"token", "password"}
 
     @property
     def secret_kind(self) -> Literal["token", "password"] | None:
         """What a client without a device of its own has to know; `None`: nothing."""
+        if self.local_secret:
+            return "token"
         if self.mode == "password":
             return "password" if self.password else None
         return "token" if self.mode != "none" and self.token else None
@@ -81,11 +107,16 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
-    """What the client has proved so far; `failure` is why it proved nothing."""
+    """What the client has proved so far; `failure` is why it proved nothing.
+
+    Attributes:
+        identity: who it is, as somebody vouches who knows.
+    """
 
     method: AuthMethod | None
     failure: refusals.Failure | None = None
     shared: bool = False
+    identity: str | None = None
 
 
 class Authenticator:
@@ -98,7 +129,18 @@ class Authenticator:
         clock: Clock,
         *,
         sleep: Sleep = asyncio.sleep,
+        whois: Whois | None = None,
+        own_addresses: OwnAddresses = own_addresses,
     ) -> None:
+        """Guard the door.
+
+        Args:
+            whois: says who of the tailnet somebody is; `None`: nobody is asked.
+            own_addresses: this machine's.
+        """
+        self._whois = whois
+        self._own_addresses = own_addresses
+        self.tailscale_port = 0
         self._settings = settings
         self._devices = devices
         self._clock = clock
@@ -109,6 +151,28 @@ class Authenticator:
     def settings(self) -> AuthSettings:
         """The rules in force."""
         return self._settings
+
+    @property
+    def peer_rules(self) -> PeerRules:
+        """Whose word about where somebody comes from counts."""
+        settings = self._settings
+        headers = settings.proxy.headers if settings.mode == "trusted-proxy" else frozenset()
+        if settings.allow_tailscale and self.tailscale_port:
+            headers |= tailscale.HEADERS
+        return PeerRules(
+            settings.trusted_proxies, settings.allow_real_ip, headers, self.tailscale_port
+        )
+
+    def check_peer(self, peer: Peer) -> None:
+        """Refuse somebody because of where it comes from, or how it calls us.
+
+        Raises:
+            Forbidden: a proxy nobody knows is between, or a name that is not ours was used.
+        """
+        if peer.has_unknown_proxy:
+            raise refusals.unknown_proxy()
+        if is_foreign_host(peer, allowed=self._settings.allowed_origins):
+            raise refusals.foreign_host()
 
     def configure(self, settings: AuthSettings) -> None:
         """Use other rules for those who come from now on."""
@@ -126,7 +190,7 @@ class Authenticator:
             GatewayError: the client is refused; the connection closes with the message.
         """
         self._check_origin(params, peer)
-        proof = self._check_shared_secret(params, peer)
+        proof = await self._check_identity(params, peer, self._check_shared_secret(params, peer))
         if params.device is None:
             return await self._without_device(params, peer, proof)
         raw_key = verify_device(params, params.device, nonce=nonce, now_ms=self._clock.now_ms())
@@ -149,10 +213,56 @@ class Authenticator:
         by_setup_code = params.auth.bootstrap_token and not _holds_token(known, params)
         if proof.method is None and by_setup_code:
             return await self._by_setup_code(params, peer, encode_key(raw_key))
-        if proof.method is None:
+        if proof.method is None and not self._may_ask(params, known, proof):
             proof = await self._check_device_token(params, peer, known, proof)
-        issued = await self._check_approval(params, peer, known, proof, encode_key(raw_key))
-        return Admitted(self._principal(params, peer, proof, _requested(params, peer)), issued)
+        wanted = self._wanted(params, peer, proof, known)
+        wish = self._devices.wish(
+            params, encode_key(raw_key), wanted, "not-paired", remote_ip=peer.ip
+        )
+        issued = await self._check_approval(params, peer, known, proof, wish)
+        scopes = self._with_identity(params, peer, proof, wanted)
+        return Admitted(self._principal(params, peer, proof, scopes), issued)
+
+    def _may_ask(self, params: ConnectParams, known: Known | None, proof: _Proof) -> bool:
+        """Whether a device that has proved nothing else may ask its owner: there is no secret."""
+        if self._settings.mode != "device" or (proof.failure is not None and proof.failure.given):
+            return False
+        auth = params.auth
+        is_new = known is None or known.token(params.role) is None
+        return is_new and not (auth.device_token or auth.token)
+
+    def _wanted(
+        self, params: ConnectParams, peer: Peer, proof: _Proof, known: Known | None
+    ) -> tuple[str, ...]:
+        """The scopes a device is to be approved for."""
+        wanted = _requested(params, peer)
+        most = self._settings.proxy.device_scopes
+        if proof.method != "trusted-proxy" or most is None or not _is_user_interface(params):
+            return wanted
+        chosen = [name for name in (params.scopes or most) if name in most]
+        if most == DEFAULT_DEVICE_SCOPES and Scope.QUESTIONS not in chosen:
+            chosen.append(Scope.QUESTIONS)
+        within = _capped(tuple(chosen), peer)
+        held = known.token(params.role) if known else None
+        if held is not None and set(within) <= expand(list(held.scopes)):
+            may = expand(list(held.scopes))
+            return tuple(name for name in wanted if name in may) or within
+        return within
+
+    def _with_identity(
+        self, params: ConnectParams, peer: Peer, proof: _Proof, scopes: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Add what the configuration gives somebody for this session."""
+        if proof.identity is None or params.role != Role.OPERATOR:
+            return scopes
+        who = same_identity(proof.identity)
+        given = [
+            names
+            for identity, names in self._settings.identity_scopes.items()
+            if same_identity(identity) == who
+        ]
+        more = tuple(name for names in given for name in names)
+        return _capped(tuple(dict.fromkeys((*scopes, *more))), peer)
 
     async def settle(self, admitted: Admitted, *, delivered: bool) -> None:
         """Note whether a device that came with a setup code was sent its tokens."""
@@ -173,16 +283,28 @@ class Authenticator:
         if settings.mode == "none":
             principal = Principal.http_operator("none", ip=peer.ip, local=peer.direct_local)
             return principal if peer.scope_cap is None else principal.capped(peer.scope_cap)
-        self._check_lockout("shared-secret", peer)
         scheme, _, given = (authorization or "").partition(" ")
         given = given.strip() if scheme.lower() == "bearer" else ""
+        if settings.mode == "trusted-proxy" and not self._is_own_command(peer):
+            return self._http_by_proxy(peer)
+        self._check_lockout("shared-secret", peer)
         if not given:
             raise refusals.http_unauthorized()
-        if not _equal(given, settings.secret):
+        if not self._knows_secret((given,), peer):
             await self._failed("shared-secret", peer)
             raise refusals.http_unauthorized()
         self._limiter.succeeded("shared-secret", peer.address)
-        return Principal.http_operator(settings.mode, ip=peer.ip, local=peer.direct_local)
+        method: AuthMethod = "password" if settings.mode == "password" else "token"
+        return Principal.http_operator(method, ip=peer.ip, local=peer.direct_local)
+
+    def _http_by_proxy(self, peer: Peer) -> Principal:
+        proof = self._by_proxy(peer)
+        if proof.identity is None:
+            raise refusals.http_unauthorized()
+        principal = Principal.http_operator(
+            "trusted-proxy", ip=peer.ip, local=False, identity=proof.identity
+        )
+        return principal if peer.scope_cap is None else principal.capped(peer.scope_cap)
 
     def _check_origin(self, params: ConnectParams, peer: Peer) -> None:
         if not params.client.is_browser and peer.origin is None:
@@ -197,32 +319,89 @@ class Authenticator:
 
     def _check_shared_secret(self, params: ConnectParams, peer: Peer) -> _Proof:
         settings, auth = self._settings, params.auth
-        if settings.mode == "none":
-            return _Proof("none", shared=True)
-        if settings.secret is None:
-            return _Proof(None, refusals.not_configured(settings.mode))
         given = [secret for secret in (auth.token, auth.password, peer.query_token) if secret]
-        if not given:
-            return _Proof(None, refusals.missing(settings.mode))
+        match settings.mode:
+            case "none":
+                return _Proof("none", shared=True)
+            case "token" | "password" as mode:
+                if settings.secret is None:
+                    return _Proof(None, refusals.not_configured(mode))
+                if not given:
+                    return _Proof(None, refusals.missing(mode))
+                self._check_lockout("shared-secret", peer)
+                if self._knows_secret(given, peer):
+                    self._limiter.succeeded("shared-secret", peer.address)
+                    return _Proof(mode, shared=True)
+                return _Proof(None, refusals.mismatch(mode))
+            case "trusted-proxy" | "device":
+                return self._check_own_secret(params, peer, given)
+
+    def _check_own_secret(self, params: ConnectParams, peer: Peer, given: Sequence[str]) -> _Proof:
+        """Look for the secret of this machine's commands, where there is none for others."""
+        if self._settings.mode == "trusted-proxy" and not self._is_own_command(peer):
+            return self._by_proxy(peer)
+        if not given or not self._is_own_command(peer):
+            return _Proof(None, refusals.NO_DEVICE_TOKEN)
         self._check_lockout("shared-secret", peer)
-        if any([_equal(secret, settings.secret) for secret in given]):  # noqa: C419 - all compared
+        if self._knows_secret(given, peer):
             self._limiter.succeeded("shared-secret", peer.address)
-            return _Proof(settings.mode, shared=True)
-        return _Proof(None, refusals.mismatch(settings.mode))
+            return _Proof("token", shared=True)
+        if params.device is not None:  # it may be the device's own
+            return _Proof(None, refusals.NO_DEVICE_TOKEN)
+        return _Proof(None, refusals.LOCAL_SECRET_MISMATCH)
+
+    def _knows_secret(self, given: Sequence[str], peer: Peer) -> bool:
+        settings = self._settings
+        if settings.has_secret:
+            secrets = [settings.secret]
+        else:
+            secrets = [settings.local_secret, settings.password] * self._is_own_command(peer)
+        return any([_equal(one, secret) for one in given for secret in secrets])  # noqa: C419 - all compared
+
+    def _is_own_command(self, peer: Peer) -> bool:
+        """Whether a program of this machine may be at the other end, and no page."""
+        return peer.direct_local and peer.origin is None
+
+    def _by_proxy(self, peer: Peer) -> _Proof:
+        try:
+            user = user_of(self._settings.proxy, peer, self._own_addresses)
+        except ProxyRefused as refused:
+            return _Proof(None, refusals.by_proxy(refused.reason))
+        return _Proof("trusted-proxy", identity=user)
+
+    async def _check_identity(self, params: ConnectParams, peer: Peer, proof: _Proof) -> _Proof:
+        """Let Tailscale vouch for an operator who has shown nothing else."""
+        settings = self._settings
+        is_sought = proof.method is None and not (proof.failure and proof.failure.given)
+        if not (is_sought and settings.allow_tailscale and peer.via_tailscale and self._whois):
+            return proof
+        if params.role != Role.OPERATOR or params.auth.device_token or params.auth.bootstrap_token:
+            return proof
+        try:
+            login = await self._whois.login_of(peer)
+        except TailscaleRefused as refused:
+            return _Proof(None, refusals.by_tailscale(refused.reason))
+        return _Proof("tailscale", identity=login)
 
     async def _without_device(self, params: ConnectParams, peer: Peer, proof: _Proof) -> Admitted:
         client = params.client
         if proof.failure is not None and proof.failure.given:
             raise await self._unauthorized(params, peer, proof.failure)
-        if client.id == CONTROL_UI and self._settings.mode != "none":
+        by_proxy = proof.method == "trusted-proxy"
+        if client.id == CONTROL_UI and self._settings.mode != "none" and not by_proxy:
             raise refusals.control_ui_needs_device()
+        if by_proxy and client.id != CONTROL_UI:
+            raise refusals.device_required()
+        if proof.method is None and proof.failure is not None and not self._settings.has_secret:
+            raise await self._unauthorized(params, peer, proof.failure)
         if proof.method is None or params.role != Role.OPERATOR:
             raise refusals.device_required()
         trusted = peer.direct_local and (client.id, client.mode) in _LOCAL_WITHOUT_DEVICE
         if client.id == "gateway-client" and peer.origin:
             trusted = False
-        keeps = trusted or client.id == CONTROL_UI
+        keeps = trusted or (client.id == CONTROL_UI and not by_proxy)
         scopes = _requested(params, peer) if keeps else ()
+        scopes = self._with_identity(params, peer, proof, scopes)
         return Admitted(self._principal(params, peer, proof, scopes))
 
     async def _check_device_token(
@@ -270,16 +449,15 @@ class Authenticator:
         peer: Peer,
         known: Known | None,
         proof: _Proof,
-        public_key: str,
+        wish: PairingRow,
     ) -> IssuedToken | None:
         held = known.token(params.role) if known else None
-        wanted = _requested(params, peer)
-        reason = _lacks(params, known, held, wanted)
+        reason = _lacks(params, known, held, wish.scopes)
         if known is not None and held is not None and reason is None:
             await self._devices.seen(known, params.role)
             return await self._issued(params, held, proof)
         reason = reason or "not-paired"
-        wish = self._devices.wish(params, public_key, wanted, reason, remote_ip=peer.ip)
+        wish = replace(wish, reason=reason)
         via = self._approves_itself(params, peer, proof, wish, known)
         if via is not None:
             return await self._devices.let_in(wish, via=via)
@@ -303,10 +481,21 @@ class Authenticator:
         settings = self._settings
         if peer.direct_local and proof.shared and settings.auto_approve_local:
             return "silent"
+        if proof.method == "trusted-proxy" and self._vouches_for_device(params, wish, known):
+            return "trusted-proxy"
         is_fresh_node = known is None and params.role == Role.NODE and not wish.scopes
         is_page = params.client.is_browser or peer.origin is not None
         is_near = peer.is_attributed and is_within(peer.ip, settings.auto_approve_cidrs)
         return "trusted-cidr" if is_fresh_node and is_near and not is_page else None
+
+    def _vouches_for_device(
+        self, params: ConnectParams, wish: PairingRow, known: Known | None
+    ) -> bool:
+        """Whether the proxy's word is enough for a new device, or for more scopes of one."""
+        may = self._settings.proxy.device_scopes
+        reason = _lacks(params, known, known.token(params.role) if known else None, wish.scopes)
+        is_more = reason in {"not-paired", "scope-upgrade"}
+        return may is not None and is_more and _is_user_interface(params)
 
     def _check_lockout(self, scope: AuthScope, peer: Peer) -> None:
         wait_ms = self._limiter.locked_for_ms(scope, peer.address, exempt=peer.exempt)
@@ -341,6 +530,7 @@ class Authenticator:
             device_id=device.id if device else None,
             ip=peer.ip,
             local=peer.direct_local,
+            identity=proof.identity,
         )
 
 
@@ -359,11 +549,20 @@ def _requested(params: ConnectParams, peer: Peer) -> tuple[str, ...]:
     """The scopes asked for that exist and lie under the connection's own cap."""
     if params.role != Role.OPERATOR:
         return ()
-    scopes = tuple(dict.fromkeys(name for name in params.scopes if name in ALL_SCOPES))
+    return _capped(tuple(dict.fromkeys(n for n in params.scopes if n in ALL_SCOPES)), peer)
+
+
+def _capped(scopes: tuple[str, ...], peer: Peer) -> tuple[str, ...]:
+    """Return those of some scopes that lie under the connection's own cap."""
     if peer.scope_cap is None:
         return scopes
     cap = expand(peer.scope_cap)
     return tuple(name for name in scopes if name in cap)
+
+
+def _is_user_interface(params: ConnectParams) -> bool:
+    """Whether a person sits before it: a page, or an app with a window."""
+    return params.role == Role.OPERATOR and (params.client.is_browser or params.client.mode == "ui")
 
 
 def _lacks(

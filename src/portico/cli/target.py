@@ -180,11 +180,21 @@ def _local_url(gateway: Mapping[str, Any]) -> str:
 
 def _local_credentials(loaded: LoadedConfig) -> Credentials:
     auth = _section(_section(loaded.resolved, "gateway"), "auth")
-    token, password = auth.get("token"), auth.get("password")
+    token, password, mode = auth.get("token"), auth.get("password"), auth.get("mode")
+    if mode in {"device", "trusted-proxy"}:
+        return Credentials(token=_local_secret(loaded.paths))
     return Credentials(
-        token=token if isinstance(token, str) and auth.get("mode") != "password" else None,
-        password=password if isinstance(password, str) and auth.get("mode") != "token" else None,
+        token=token if isinstance(token, str) and mode != "password" else None,
+        password=password if isinstance(password, str) and mode != "token" else None,
     )
+
+
+def _local_secret(paths: ConfigPaths) -> str | None:
+    """What the gateway wrote down for this account's commands, where others have no secret."""
+    try:
+        return paths.local_secret.read_text(encoding="ascii").strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def _tls(url: str, paths: ConfigPaths, env: Mapping[str, str]) -> ssl.SSLContext | None:

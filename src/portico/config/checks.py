@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from portico.config.model import PorticoConfig
     from portico.config.paths import ConfigPaths
 
-AuthMode = Literal["none", "token", "password"]
+AuthMode = Literal["none", "token", "password", "trusted-proxy", "device"]
 
 _PLACEHOLDERS = frozenset(
     """
@@ -42,6 +42,15 @@ def auth_mode(config: PorticoConfig) -> AuthMode:
     if auth.mode is not None:
         return auth.mode
     return "password" if auth.password and not auth.token else "token"
+
+
+def allows_tailscale(config: PorticoConfig) -> bool:
+    """Whether users of the tailnet are let in by name."""
+    given = config.gateway.auth.allow_tailscale
+    if given is not None:
+        return given
+    is_served = config.gateway.tailscale.mode == "serve"
+    return is_served and auth_mode(config) not in {"password", "trusted-proxy"}
 
 
 def is_placeholder(secret: str) -> bool:
@@ -67,6 +76,7 @@ def startup_issues(config: PorticoConfig) -> tuple[Issue, ...]:
         *_auth_issues(config),
         *_bind_issues(config),
         *_proxy_issues(config),
+        *_tailscale_issues(config),
         *_tls_issues(config),
         *_budget_issues(config),
         *_hook_issues(config),
@@ -151,6 +161,10 @@ def _auth_issues(config: PorticoConfig) -> Iterator[Issue]:
         if exposed:
             yield _exposed(config, "gateway.auth.mode", "authentication is off")
         return
+    if mode == "trusted-proxy":
+        yield from _trusted_proxy_issues(config)
+    if mode in {"trusted-proxy", "device"}:
+        return
     path = f"gateway.auth.{mode}"
     secret = auth.token if mode == "token" else auth.password
     if secret is None or not secret.strip():
@@ -169,6 +183,81 @@ def _auth_issues(config: PorticoConfig) -> Iterator[Issue]:
             f"the {mode} is short for a gateway others can reach",
             f"use at least {MIN_EXPOSED_SECRET_CHARS} characters",
             "secret.short",
+        )
+
+
+def _trusted_proxy_issues(config: PorticoConfig) -> Iterator[Issue]:
+    import ipaddress
+
+    gateway, rules = config.gateway, config.gateway.auth.trusted_proxy
+    if not gateway.trusted_proxies:
+        yield _refuse(
+            "gateway.trustedProxies",
+            "mode is trusted-proxy, but no proxy is trusted",
+            "set gateway.trustedProxies to the addresses of the proxy, and of nobody else",
+            "proxy.missing",
+        )
+    if not rules.user_header.strip():
+        yield _refuse(
+            "gateway.auth.trustedProxy.userHeader",
+            "mode is trusted-proxy, but nothing says in which header the user is named",
+            "set it to the header the proxy always overwrites, such as x-forwarded-user",
+            "proxy.header",
+        )
+    if is_loopback_bind(config) and not rules.allow_loopback:
+        yield _refuse(
+            "gateway.auth.trustedProxy.allowLoopback",
+            "only this machine reaches the port, and no proxy on this machine is trusted",
+            "set it to true when all programs of this machine are as trusted as the proxy, or "
+            'gateway.bind to "lan"',
+            "proxy.loopback",
+        )
+    for index, entry in enumerate(gateway.trusted_proxies):
+        try:
+            is_everybody = ipaddress.ip_network(entry, strict=False).prefixlen == 0
+        except ValueError:
+            continue
+        if is_everybody:
+            yield _refuse(
+                f"gateway.trustedProxies[{index}]",
+                "everybody would be believed to be the proxy",
+                "name the addresses of the proxy only",
+                "proxy.everybody",
+            )
+    if rules.device_auto_approve.enabled and "operator.admin" in rules.device_auto_approve.scopes:
+        yield Issue(
+            Severity.WARNING,
+            "gateway.auth.trustedProxy.deviceAutoApprove.scopes",
+            "every user of the proxy becomes an administrator without being asked about",
+            "name administrators in gateway.auth.identityScopes instead",
+            "proxy.admin",
+        )
+
+
+def _tailscale_issues(config: PorticoConfig) -> Iterator[Issue]:
+    gateway, mode = config.gateway, auth_mode(config)
+    if gateway.tailscale.mode == "funnel" and mode != "password":
+        yield _refuse(
+            "gateway.tailscale.mode",
+            f"funnel is for everybody on the internet, and gateway.auth.mode is {mode}",
+            "set gateway.auth.mode to password and gateway.auth.password to a long one, or "
+            "gateway.tailscale.mode to serve",
+            "tailscale.funnel",
+        )
+    if gateway.tailscale.mode != "off" and mode == "none":
+        yield _refuse(
+            "gateway.auth.mode",
+            f"authentication is off, but tailscale {gateway.tailscale.mode} lets others in",
+            "set gateway.auth.token, or gateway.tailscale.mode to off",
+            "bind.unauthenticated",
+        )
+    if gateway.auth.allow_tailscale and gateway.tailscale.mode != "serve":
+        yield Issue(
+            Severity.WARNING,
+            "gateway.auth.allowTailscale",
+            "nobody comes through Tailscale Serve: the name of a user is believed there only",
+            "set gateway.tailscale.mode to serve",
+            "tailscale.idle",
         )
 
 

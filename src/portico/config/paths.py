@@ -50,6 +50,11 @@ class ConfigPaths:
         return self.state_dir / "gateway" / "tls"
 
     @property
+    def local_secret(self) -> Path:
+        """What this machine's commands prove themselves by when there is no shared secret."""
+        return self.state_dir / "gateway" / "local-secret"
+
+    @property
     def lock_file(self) -> Path:
         """One gateway per state directory."""
         return self.state_dir / "gateway.lock"

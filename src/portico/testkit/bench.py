@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import uvicorn
 
 from portico.auth.model import Principal
+from portico.auth.peer import NO_RULES
 from portico.auth.peer import Peer as NetworkPeer
 from portico.channels.access.policy import AccessPolicy, NoPairing
 from portico.channels.accounts import store as account_store
@@ -156,6 +157,11 @@ class _HttpServer(uvicorn.Server):
 
 
 class _Nobody:
+    peer_rules = NO_RULES
+
+    def check_peer(self, peer: NetworkPeer) -> None:
+        """Mind nothing."""
+
     async def http(self, authorization: str | None, peer: NetworkPeer) -> Principal:
         """Let nobody in."""
         raise Unauthorized("no")

@@ -14,8 +14,9 @@ from typing import Protocol
 
 from starlette.types import Scope as AsgiScope
 
+from portico.auth.forwarded import header_map
 from portico.auth.model import Principal
-from portico.auth.peer import Peer, origin_problem, peer_of
+from portico.auth.peer import Peer, PeerRules, origin_problem, peer_of
 from portico.protocol.errors import Forbidden, GatewayError
 from portico.protocol.scopes import Scope
 
@@ -31,6 +32,19 @@ class Access(Enum):
 
 class HttpAuthenticator(Protocol):
     """Turns an Authorization header into a principal."""
+
+    @property
+    def peer_rules(self) -> PeerRules:
+        """Whose word about where somebody comes from counts."""
+        ...
+
+    def check_peer(self, peer: Peer) -> None:
+        """Refuse somebody because of where it comes from, or how it calls us.
+
+        Raises:
+            Forbidden: a proxy nobody knows is between, or a name that is not ours was used.
+        """
+        ...
 
     async def http(self, authorization: str | None, peer: Peer) -> Principal:
         """Return the caller.
@@ -49,26 +63,25 @@ class Gate:
         self,
         *,
         authenticator: HttpAuthenticator,
-        trusted_proxies: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
         open_to_this_machine: bool = False,
     ) -> None:
         self._authenticator = authenticator
-        self._trusted_proxies = trusted_proxies
         self._allowed_origins = allowed_origins
         self._open = open_to_this_machine
 
     def peer(self, scope: AsgiScope) -> Peer:
         """Describe the other end of a request."""
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
-        client = scope.get("client")
+        headers = header_map(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        )
+        client, server = scope.get("client"), scope.get("server")
         return peer_of(
             client[0] if client else None,
             headers,
-            trusted_proxies=self._trusted_proxies,
             is_secure=scope.get("scheme") == "https",
+            rules=self._authenticator.peer_rules,
+            local_port=(server[1] if server else None) or 0,
         )
 
     async def admit(
@@ -81,6 +94,7 @@ class Gate:
         """
         if access is Access.PUBLIC:
             return None
+        self._authenticator.check_peer(peer)
         principal = await self._identify(peer, authorization, access)
         if needs is not None and needs not in principal.scopes:
             raise Forbidden.missing_scope(needs)
@@ -106,7 +120,16 @@ class Gate:
             principal = await self._authenticator.http(authorization, peer)
         if principal.method == "none":
             self._refuse_foreign_pages(peer)
+        elif principal.method == "trusted-proxy":
+            self._refuse_pages_of_others(peer)
         return principal
+
+    def _refuse_pages_of_others(self, peer: Peer) -> None:
+        """Refuse pages of other sites, whose requests the proxy lets in with the user's cookie."""
+        if peer.origin is None:
+            return
+        if origin_problem(peer, allowed=self._allowed_origins, by_host_name=True):
+            raise Forbidden("origin not allowed", details={"code": "ORIGIN_NOT_ALLOWED"})
 
     def _refuse_foreign_pages(self, peer: Peer) -> None:
         """Refuse pages of other sites, and names that were made to point here (DNS rebinding)."""

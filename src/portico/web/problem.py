@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from portico.auth.refusals import ProxyAttributionRequired
 from portico.protocol.errors import (
     AgentTimeout,
     Forbidden,
@@ -110,6 +111,8 @@ def translate(error: GatewayError) -> Response:
 
 def error_type(error: GatewayError) -> str:
     """Return an error's type as it stands in the body."""
+    if isinstance(error, ProxyAttributionRequired):
+        return "proxy_attribution_required"
     if isinstance(error, Forbidden):
         refused_sender = error.details.get("code") == "SENDER_NOT_ALLOWED"
         return "unauthorized" if refused_sender else "forbidden"

@@ -24,19 +24,21 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from portico.auth.forwarded import header_map
 from portico.auth.model import Principal
 from portico.auth.peer import Peer, peer_of, plain_ip
 from portico.auth.service import Admitted
 from portico.events.hub import Replay, Subscription
 from portico.ids import ConnId, new_uuid
 from portico.protocol.connect import ConnectParams
-from portico.protocol.errors import GatewayError, Outcome, Unavailable
+from portico.protocol.errors import Forbidden, GatewayError, Outcome, Unavailable
 from portico.protocol.frames import RequestFrame
 from portico.rpc.call import Call
 from portico.rpc.connection import Authenticate, Close, Connection, Effects, Send
 from portico.rpc.method import Method
 from portico.web.arrival import presence_of, subscription_for
 from portico.web.control_plane import ControlPlane
+from portico.web.problem import translate
 from portico.web.wire import Wire, text_header
 
 log = structlog.get_logger()
@@ -188,8 +190,9 @@ class GatewaySocket(asyncio.Protocol):
         path, _, query = request.path.partition("?")
         self._peer = peer_of(
             _remote_ip(self._transport),
-            {name.lower(): value for name, value in request.headers.raw_items()},
-            trusted_proxies=self.plane.authenticator.settings.trusted_proxies,
+            header_map(request.headers.raw_items()),
+            rules=self.plane.authenticator.peer_rules,
+            local_port=_local_port(self._transport),
             query_token=parse_qs(query).get("token", [None])[0],
             is_secure=self._transport is not None
             and self._transport.get_extra_info("sslcontext") is not None,
@@ -197,6 +200,10 @@ class GatewaySocket(asyncio.Protocol):
         self.ip = self._peer.ip
         if self.plane.claimed(path):
             return server.reject(http.HTTPStatus.NOT_FOUND, "Not Found\n")
+        try:
+            self.plane.authenticator.check_peer(self._peer)
+        except Forbidden as error:
+            return _forbidden(server, error)
         if not self.plane.has_room(self.ip):
             log.warning("ws.no_room", ip=self.ip, open=len(self.plane))
             return server.reject(http.HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections\n")
@@ -525,3 +532,19 @@ def _trace_id(traceparent: str) -> str:
 def _remote_ip(transport: asyncio.Transport | None) -> str | None:
     peername = transport.get_extra_info("peername") if transport is not None else None
     return plain_ip(str(peername[0])) if isinstance(peername, tuple) else None
+
+
+def _local_port(transport: asyncio.Transport | None) -> int:
+    sockname = transport.get_extra_info("sockname") if transport is not None else None
+    return int(sockname[1]) if isinstance(sockname, tuple) else 0
+
+
+def _forbidden(server: ServerProtocol, error: GatewayError) -> Response:
+    """Refuse an upgrade as the HTTP side refuses a request."""
+    refused = server.reject(http.HTTPStatus.FORBIDDEN, "")
+    answer = translate(error)
+    refused.body = bytes(answer.body)
+    for name in ("content-type", "content-length"):
+        del refused.headers[name]
+        refused.headers[name] = answer.headers[name]
+    return refused

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import ssl
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ from portico.auth.model import Principal
 from portico.auth.peer import is_loopback
 from portico.auth.pending import PendingLimits
 from portico.auth.service import Authenticator
+from portico.certificate import served_fingerprint
 from portico.clock import Clock
 from portico.config.live import LiveConfig
 from portico.devices.model import Connections, NodeBook
@@ -150,8 +149,8 @@ class GatewayReach:
         urls = self._urls()
         if not urls:
             return Reach(None, problem=_ONLY_HERE)
-        tls = gateway.tls
-        fingerprint = _fingerprint(tls.cert_path) if tls.enabled and tls.cert_path else None
+        loaded = self._live.loaded
+        fingerprint = served_fingerprint(loaded.require(), loaded.paths)
         return Reach(urls[0], f"gateway.bind={gateway.bind}", fingerprint, urls=urls)
 
     def _urls(self) -> tuple[str, ...]:
@@ -161,20 +160,3 @@ class GatewayReach:
         urls = [url for url in map(websocket_url, listed) if url and is_private_enough(url)]
         others = [url for url in urls if not is_loopback(urlsplit(url).hostname or "")]
         return tuple(sorted(others, key=lambda url: "[" in url)[:MOST_URLS])
-
-
-def _fingerprint(cert_path: str) -> str | None:
-    """Return SHA-256 of a certificate in hex: what a device that pins it compares."""
-    try:
-        der = ssl.PEM_cert_to_DER_cert(_first(Path(cert_path).read_text("ascii")))
-    except (OSError, ValueError) as error:
-        log.warning("device.setup.no_fingerprint", reason=str(error))
-        return None
-    return hashlib.sha256(der).hexdigest()
-
-
-def _first(pem: str) -> str:
-    head, tail = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    if head not in pem or tail not in pem:
-        raise ValueError("no certificate in the file")
-    return head + pem.partition(head)[2].partition(tail)[0] + tail

@@ -87,7 +87,6 @@ class DoorParts:
         gateway = config.gateway
         gate = Gate(
             authenticator=authenticator,
-            trusted_proxies=gateway.trusted_proxies,
             allowed_origins=gateway.control_ui.allowed_origins,
             open_to_this_machine=gateway.http.open,
         )

@@ -17,10 +17,14 @@ from portico.approvals.service import ApprovalSettings
 from portico.audit.service import Retention
 from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import AuthSettings
+from portico.auth.tailscale import TailscaleSettings, Whois
+from portico.auth.trusted_proxy import TrustedProxyRules
 from portico.certificate import ServerCertificate, certificate_files, ensure_certificate
 from portico.channels.model import InboundMessage
 from portico.clock import Clock
-from portico.config.checks import auth_mode
+from portico.config.atomic import write_atomic
+from portico.config.checks import allows_tailscale, auth_mode
+from portico.config.first_run import make_private_directory
 from portico.events.presence import PresenceEntry
 from portico.fetch import FetchSettings
 from portico.ids import new_secret
@@ -30,6 +34,7 @@ from portico.web.control_plane import SocketLimits
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
     from portico.config.model import PorticoConfig
+    from portico.config.paths import ConfigPaths
     from portico.web.openai.http import OpenAISettings
 
 log = structlog.get_logger()
@@ -63,7 +68,7 @@ def audit_retention(config: PorticoConfig) -> Retention:
     return Retention(days=config.audit.retention_days, entries=config.audit.max_entries)
 
 
-def auth_settings(config: PorticoConfig) -> AuthSettings:
+def auth_settings(config: PorticoConfig, paths: ConfigPaths) -> AuthSettings:
     """Return how clients prove themselves; a missing token is made up for this run."""
     auth, mode = config.gateway.auth, auth_mode(config)
     limit = auth.rate_limit
@@ -82,7 +87,48 @@ def auth_settings(config: PorticoConfig) -> AuthSettings:
         rate_limit=RateLimitSettings(
             limit.max_attempts, limit.window_ms, limit.lockout_ms, limit.exempt_loopback
         ),
+        proxy=_proxy_rules(config),
+        allow_real_ip=config.gateway.allow_real_ip_fallback,
+        allow_tailscale=allows_tailscale(config),
+        identity_scopes=auth.identity_scopes,
+        local_secret=local_secret(paths) if mode in {"device", "trusted-proxy"} else None,
     )
+
+
+def _proxy_rules(config: PorticoConfig) -> TrustedProxyRules:
+    given = config.gateway.auth.trusted_proxy
+    approve = given.device_auto_approve
+    scopes = approve.scopes
+    return TrustedProxyRules(
+        proxies=config.gateway.trusted_proxies,
+        user_header=given.user_header.lower(),
+        required_headers=tuple(name.lower() for name in given.required_headers),
+        allow_users=given.allow_users,
+        allow_loopback=given.allow_loopback,
+        device_scopes=scopes if approve.enabled else None,
+    )
+
+
+def local_secret(paths: ConfigPaths) -> str:
+    """Return the secret of this machine's own commands, where others have none; make it once.
+
+    Raises:
+        OSError: it can be neither read nor written.
+    """
+    file = paths.local_secret
+    if not file.is_file():
+        make_private_directory(file.parent)
+        write_atomic(file, new_secret() + "\n")
+    return file.read_text(encoding="ascii").strip()
+
+
+def whois(config: PorticoConfig, env: Mapping[str, str], clock: Clock) -> Whois:
+    """Return who is asked for the users of the tailnet."""
+    given = config.gateway.tailscale
+    settings = TailscaleSettings(
+        socket=given.socket, program=given.program, env=env, timeout_s=given.timeout_ms / 1000
+    )
+    return Whois(settings, clock)
 
 
 def server_certificate(loaded: LoadedConfig, clock: Clock) -> ServerCertificate:

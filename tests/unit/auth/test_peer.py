@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from portico.auth.peer import Peer, origin_problem, peer_of
+from portico.auth.peer import Peer, PeerRules, origin_problem, peer_of
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,14 @@ def test_what_counts_as_this_machine(ip, headers, local):
         ("192.0.2.1", "203.0.113.9", (), "192.0.2.1"),
         ("192.0.2.1", "203.0.113.9", ("192.0.2.0/24",), "203.0.113.9"),
         ("192.0.2.1", "6.6.6.6, 203.0.113.9, 192.0.2.7", ("192.0.2.0/24",), "203.0.113.9"),
-        ("192.0.2.1", "192.0.2.8", ("192.0.2.0/24",), "192.0.2.1"),
+        ("192.0.2.1", "192.0.2.8", ("192.0.2.0/24",), "192.0.2.8"),
         (None, "203.0.113.9", ("127.0.0.1",), "203.0.113.9"),
         ("2001:db8::1", "203.0.113.9", ("2001:db8::/32",), "203.0.113.9"),
     ],
 )
 def test_forwarded_address_is_believed_from_trusted_proxies_only(ip, forwarded, trusted, seen):
     headers = {"host": "x", "x-forwarded-for": forwarded}
-    assert peer_of(ip, headers, trusted_proxies=trusted).ip == seen
+    assert peer_of(ip, headers, rules=PeerRules(trusted)).ip == seen
 
 
 def _page(origin: str | None, host: str = "127.0.0.1:18789", *, local: bool = False) -> Peer:

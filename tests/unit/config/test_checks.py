@@ -16,6 +16,8 @@ from portico.config.checks import (
 from tests.support.certificates import write_pair
 
 GOOD = "0123456789abcdef0123456789abcdef"
+USER = {"userHeader": "x-forwarded-user"}
+BEHIND = {"bind": "lan", "trustedProxies": ["10.0.0.1"]}
 
 
 def codes(severity: Severity, **gateway: Any) -> list[str]:
@@ -38,6 +40,23 @@ def codes(severity: Severity, **gateway: Any) -> list[str]:
         ({"mode": "remote", "auth": {"token": GOOD}}, "mode.remote"),
         ({"auth": {"token": GOOD}, "trustedProxies": ["proxy.local"]}, "proxy.address"),
         ({"auth": {"token": GOOD}, "tls": {"enabled": True, "certPath": "c"}}, "tls.pair"),
+        ({"auth": {"token": GOOD}, "tailscale": {"mode": "funnel"}}, "tailscale.funnel"),
+        ({"auth": {"mode": "device"}, "tailscale": {"mode": "funnel"}}, "tailscale.funnel"),
+        ({"auth": {"mode": "none"}, "tailscale": {"mode": "serve"}}, "bind.unauthenticated"),
+        ({"auth": {"mode": "trusted-proxy"}, **BEHIND}, "proxy.header"),
+        ({"auth": {"mode": "trusted-proxy", "trustedProxy": USER}}, "proxy.missing"),
+        (
+            {"auth": {"mode": "trusted-proxy", "trustedProxy": USER}, **BEHIND, "bind": "loopback"},
+            "proxy.loopback",
+        ),
+        (
+            {
+                "auth": {"mode": "trusted-proxy", "trustedProxy": USER},
+                "bind": "lan",
+                "trustedProxies": ["0.0.0.0/0"],
+            },
+            "proxy.everybody",
+        ),
         ({"auth": {"token": GOOD}, "tls": {"enabled": True, "autoGenerate": False}}, "tls.missing"),
     ],
 )
@@ -54,6 +73,10 @@ def test_a_gateway_refuses_to_start(gateway: dict[str, Any], code: str) -> None:
         {"bind": "lan", "auth": {"mode": "token", "token": GOOD, "password": GOOD}},
         {"bind": "custom", "customBindHost": "127.0.0.2", "auth": {"mode": "none"}},
         {"auth": {"token": GOOD}, "trustedProxies": ["10.0.0.0/8", "::1"]},
+        {"auth": {"mode": "trusted-proxy", "trustedProxy": USER}, **BEHIND},
+        {"bind": "lan", "auth": {"mode": "device"}},
+        {"auth": {"mode": "password", "password": GOOD}, "tailscale": {"mode": "funnel"}},
+        {"auth": {"token": GOOD}, "tailscale": {"mode": "serve"}},
     ],
 )
 def test_a_sound_configuration_starts_without_a_word(gateway: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ def test_the_reference_names_every_setting() -> None:
         if section is None:
             assert f"| `{path}` |" in page, path
     assert "| `gateway.port` | whole number | `18789` | TCP port" in page
-    assert "| `gateway.auth.mode` | none or token or password | unset |" in page
+    assert "| `gateway.auth.mode` | none or token or password or trusted-proxy or device |" in page
     assert "| `gateway.trustedProxies` | list of text | `[]` |" in page
     assert "| `agents.defaults.runtime.options` | map of anything | `{}` |" in page
     assert "| `agents.list[].runtime` | object | unset |" in page

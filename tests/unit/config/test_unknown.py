@@ -29,7 +29,7 @@ def test_keys_for_later_are_noted() -> None:
     (found,) = unread_keys({"discovery": {"jobs": {"anything": 1}}}, PorticoConfig)
     assert found[1].severity is Severity.NOTE
     assert found[1].code == "key.unused"
-    assert issues_of({"gateway": {"tailscale": {}}})["gateway.tailscale"][0] == "key.unused"
+    assert issues_of({"gateway": {"portals": {}}})["gateway.portals"][0] == "key.unused"
     assert issues_of({"bus": {"url": "nats://a"}})["bus"][0] == "key.unused"
 
 
@@ -62,7 +62,7 @@ def test_both_spellings_and_free_forms_are_known() -> None:
         ("agents.list[0].runtime.delayMs", True),
         ("models.providers.openai.apiKey", True),
         ("channels.nostr.privateKey", False),
-        ("gateway.tailscale.mode", False),
+        ("gateway.portals.ingress", False),
         ("agents.list[0].tools.x", False),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import PlainTextResponse, Response
 
 from portico.auth.model import Principal
-from portico.auth.peer import Peer
+from portico.auth.peer import NO_RULES, Peer
 from portico.protocol.errors import Overloaded, Unauthorized
 from portico.web.app import Web, WebSettings, build_web
 from portico.web.endpoint import Answer, Endpoint, HttpCall
@@ -24,6 +24,11 @@ HTML = {"accept": "text/html,*/*"}
 
 
 class OneToken:
+    peer_rules = NO_RULES
+
+    def check_peer(self, peer: Peer) -> None:
+        pass
+
     async def http(self, authorization: str | None, peer: Peer) -> Principal:
         if authorization != "Bearer good":
             raise Unauthorized("Unauthorized")

@@ -19,6 +19,9 @@ _EXPLANATIONS: Final = {
     "remember one stop working.",
     "auth.ambiguous": "Clients would not know which of the two secrets to send.",
     "bind.unauthenticated": "Everybody who reaches the port could use the agent and its tools.",
+    "proxy.loopback": "Every request would be refused: a program here is not taken for the proxy.",
+    "proxy.everybody": "Whoever sends the user's header would be that user.",
+    "tailscale.funnel": "A token in links and logs is not enough before the whole internet.",
     "file.permissions": "Other accounts on this machine could read the token or change settings.",
     "key.unknown": "A key the gateway does not know changes nothing; most are typing mistakes.",
 }

@@ -5,13 +5,17 @@ Source: OpenClaw configuration reference, section `gateway`; limits and timers o
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from portico.config.sections.base import Section, expand_home, group, setting
 
 MIB = 1 << 20
+
+ScopeName = Annotated[
+    str, Field(pattern=r"^operator\.[a-z]+(\.[a-z]+)?$", description="Such as operator.read.")
+]
 
 
 class RateLimit(Section):
@@ -29,16 +33,58 @@ class RateLimit(Section):
     )
 
 
+class DeviceAutoApprove(Section):
+    """Devices of users that a trusted proxy vouches for."""
+
+    enabled: bool = setting(False, "Approve their new devices without asking.", reload="hot")
+    scopes: tuple[ScopeName, ...] = setting(
+        ("operator.read", "operator.write", "operator.approvals", "operator.questions"),
+        "What such a device may do at most.",
+        reload="hot",
+    )
+
+
+class TrustedProxy(Section):
+    """Mode trusted-proxy: a proxy that knows who its users are."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"cloudflareAccessOidc"})
+
+    user_header: str = setting(
+        "", "Header in which the proxy names the user, such as x-forwarded-user.", reload="hot"
+    )
+    required_headers: tuple[str, ...] = setting(
+        (), "Headers without which a request did not come through the proxy.", reload="hot"
+    )
+    allow_users: tuple[str, ...] = setting(
+        (), "Users that may come in; empty: everyone the proxy lets through.", reload="hot"
+    )
+    allow_loopback: bool = setting(
+        False,
+        "Let a proxy on this machine vouch for users. Every program here can then claim to be one.",
+        reload="hot",
+    )
+    device_auto_approve: DeviceAutoApprove = group(DeviceAutoApprove, "Devices of its users.")
+
+
 class Auth(Section):
     """How a client proves itself."""
 
-    not_used: ClassVar[frozenset[str]] = frozenset(
-        {"allowTailscale", "identityScopes", "trustedProxy"}
-    )
-
-    mode: Literal["none", "token", "password"] | None = setting(
+    mode: Literal["none", "token", "password", "trusted-proxy", "device"] | None = setting(
         None,
-        "none, token or password. Unset: password when only a password is set, else token.",
+        "none, token, password, trusted-proxy (a proxy says who it is) or device (paired devices "
+        "only). Unset: password when only a password is set, else token.",
+    )
+    trusted_proxy: TrustedProxy = group(TrustedProxy, "Mode trusted-proxy.")
+    allow_tailscale: bool | None = setting(
+        None,
+        "Let users of the tailnet in by name, through Tailscale Serve. Unset: with "
+        "gateway.tailscale.mode serve, except in mode password and trusted-proxy.",
+        reload="hot",
+    )
+    identity_scopes: dict[str, tuple[ScopeName, ...]] = setting(
+        doc="More scopes for users a proxy or Tailscale names, while they are connected.",
+        reload="hot",
+        default_factory=dict,
     )
     token: str | None = setting(None, "Shared secret for mode token.", secret=True)
     password: str | None = setting(None, "Shared secret for mode password.", secret=True)
@@ -225,6 +271,21 @@ class Tls(Section):
     _files_at_home = field_validator("cert_path", "key_path")(expand_home)
 
 
+class Tailscale(Section):
+    """Tailscale Serve (the tailnet) and Funnel (the internet), driven by the gateway."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"preserveFunnel", "resetOnExit"})
+
+    mode: Literal["off", "serve", "funnel"] = setting(
+        "off", "serve: for the machines of the tailnet; funnel: for everybody, by password."
+    )
+    socket: str = setting(
+        "/var/run/tailscale/tailscaled.sock", "tailscaled's local API, asked who somebody is."
+    )
+    program: str = setting("tailscale", "The tailscale program.")
+    timeout_ms: int = setting(3_000, "Time it has to say who somebody is.", ge=1)
+
+
 class Shutdown(Section):
     """A graceful stop."""
 
@@ -375,8 +436,6 @@ class Gateway(Section):
         {
             "publicOrigin",
             "roles",
-            "allowRealIpFallback",
-            "tailscale",
             "cliAgents",
             "terminal",
             "push",
@@ -402,6 +461,10 @@ class Gateway(Section):
     trusted_proxies: tuple[str, ...] = setting(
         (), "Addresses or networks of proxies whose forwarding headers are believed.", reload="hot"
     )
+    allow_real_ip_fallback: bool = setting(
+        False, "Believe X-Real-IP of a trusted proxy that sends no X-Forwarded-For.", reload="hot"
+    )
+    tailscale: Tailscale = group(Tailscale, "Tailscale Serve and Funnel.")
     limits: Limits = group(Limits, "Sizes, timers and bounds.")
     http: Http = group(Http, "The HTTP side.")
     messages: GatewayMessages = group(GatewayMessages, "The gateway message API.")
