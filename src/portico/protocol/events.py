@@ -62,6 +62,10 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("exec.approval.resolved", Scope.APPROVALS),
         EventSpec("config.changed", Scope.READ),
         EventSpec("cron", Scope.READ),
+        EventSpec("talk.mode", Scope.TALK, replayed=False),
+        EventSpec("users.prefs.changed", Scope.READ, droppable=False),
+        EventSpec("voicewake.changed", None),  # nodes listen for the words
+        EventSpec("voicewake.routing.changed", None),
         EventSpec("device.pair.requested", Scope.PAIRING),
         EventSpec("device.pair.resolved", Scope.PAIRING),
         EventSpec("device.pair.changed", Scope.PAIRING),

@@ -40,7 +40,7 @@ class Sessions:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._changes = changes
+        self.changes = self._changes = changes
         self._agents = agents
         self.main_key = main_key
         self.store_path = store_path

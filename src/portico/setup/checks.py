@@ -10,11 +10,12 @@ import asyncio
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
-from portico.agents.model.catalog import BUILT_IN
+from portico.agents.model.catalog import BUILT_IN, ProviderSpec
+from portico.agents.model.reach import models_at
 from portico.channels.contract import HttpDoor, Received
 from portico.channels.manifest import Manifest, MissingExtra
 from portico.channels.model import ChannelEvent, InboundMessage
@@ -24,18 +25,11 @@ from portico.setup.model import Checked, Known
 from portico.setup.steps_channel import channel_settings, chosen_channel
 from portico.setup.steps_model import key_of
 from portico.tasks import Tasks
-from portico.tls import trusted
-
-if TYPE_CHECKING:
-    import httpx2
 
 log = structlog.get_logger()
 
-MODEL_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
-MAX_MODELS = 500
-MAX_ANSWER_BYTES = 4 << 20
 MAX_TEXT = 300
 MIN_SECRET_CHARS = 6
 
@@ -50,7 +44,7 @@ class Checks:
     async def run(self, check_id: str, known: Known) -> Checked:
         """Look up what a check of that id stands for."""
         if check_id == "model.check":
-            return await models_at(known)
+            return await models_of(known)
         manifest = chosen_channel(known)
         if manifest is None:
             return Checked()
@@ -151,41 +145,18 @@ class Trial:
         self._error = self._error or error
 
 
-async def models_at(known: Known) -> Checked:
-    """Ask a provider which models there are, with the key that was given.
-
-    Source: OpenAI and Anthropic API references, "List models".
-    """
-    import httpx2
-
+async def models_of(known: Known) -> Checked:
+    """Ask the provider that was chosen which models there are, with the key that was given."""
     provider = known.get("model.provider")
     base, api, _ = BUILT_IN.get(provider, ("", "openai-completions", ""))
-    base = known.get("model.url") or base
-    url = f"{base}/v1/models" if api == "anthropic-messages" else f"{base}/models"
-    try:
-        async with asyncio.timeout(MODEL_TIMEOUT_S):
-            async with httpx2.AsyncClient(verify=trusted(), trust_env=False) as client:
-                headers = _headers(api, key_of(known))
-                async with client.stream("GET", url, headers=headers) as answer:
-                    body = await _body(answer)
-    except TimeoutError:
-        return Checked(f"{provider} did not answer within {MODEL_TIMEOUT_S:.0f} seconds.")
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        return Checked(f"{provider} cannot be reached: {type(error).__name__}.")
-    if answer.status_code in {401, 403}:
-        return Checked(f"{provider} does not take this key (status {answer.status_code}).")
-    if answer.status_code != 200:
-        return Checked(f"{provider} answered with status {answer.status_code}.")
-    return Checked(None, _names(body))
-
-
-async def _body(answer: httpx2.Response) -> bytes:
-    read = bytearray()
-    async for chunk in answer.aiter_bytes():
-        read += chunk
-        if len(read) > MAX_ANSWER_BYTES:
-            return b""
-    return bytes(read)
+    spec = ProviderSpec(
+        name=provider,
+        base_url=known.get("model.url") or base,
+        api=api,
+        api_key=key_of(known),
+    )
+    reached = await models_at(spec)
+    return Checked(reached.problem, reached.models)
 
 
 def without(text: str | None, secrets: Iterable[str]) -> str | None:
@@ -194,26 +165,6 @@ def without(text: str | None, secrets: Iterable[str]) -> str | None:
         if text is not None and len(secret) >= MIN_SECRET_CHARS:
             text = text.replace(secret, "…")
     return text
-
-
-def _headers(api: str, key: str | None) -> dict[str, str]:
-    if key is None:
-        return {}
-    if api == "anthropic-messages":
-        return {"x-api-key": key, "anthropic-version": "2023-06-01"}
-    return {"authorization": f"Bearer {key}"}
-
-
-def _names(body: bytes) -> tuple[str, ...]:
-    import msgspec
-
-    try:
-        answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        answer = None
-    found = answer.get("data") if isinstance(answer, dict) else None
-    names = [one.get("id") for one in found or () if isinstance(one, dict)]
-    return tuple(sorted(one for one in names if isinstance(one, str) and one))[:MAX_MODELS]
 
 
 def _short(error: BaseException) -> str:

@@ -92,9 +92,7 @@ class TalkMethods:
         """Tell every client that somebody talks to an agent now, or does no longer."""
         if call.principal.client_mode == WEBCHAT and not self._has_voice():
             raise Unavailable("talk disabled: no connected Talk-capable nodes")
-        told = TalkModeSet(
-            enabled=params.enabled, phase=params.phase, ts=self._clock.now_ms()
-        )
+        told = TalkModeSet(enabled=params.enabled, phase=params.phase, ts=self._clock.now_ms())
         self._hub.publish("talk.mode", msgspec.to_builtins(told))
         return told
 

@@ -55,8 +55,8 @@ from portico.turns.service import Turns
 from portico.wiring.agents import http_tools
 from portico.wiring.channels import ChannelParts
 from portico.wiring.devices import DeviceParts
+from portico.wiring.families import family_methods
 from portico.wiring.nodes import NodeParts
-from portico.wiring.setup import build_wizard_methods
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -69,6 +69,7 @@ def build_methods(
     approvals: Approvals,
     audit: Audit,
     automation: Automation,
+    boot_id: str,
     budgets: Budgets,
     canvas: CanvasMethods,
     channels: ChannelParts,
@@ -90,6 +91,7 @@ def build_methods(
     settings: Settings,
     skills: Skills,
     speech: Speech,
+    started_ms: int,
     store: Store,
     toolbox: Toolbox,
     turns: Turns,
@@ -159,7 +161,20 @@ def build_methods(
             inbox=inbox,
             senders=senders,
         ),
-        build_wizard_methods(live, audit=audit, env=env, clock=clock),
+        *family_methods(
+            live,
+            agents=agents,
+            audit=audit,
+            boot_id=boot_id,
+            clock=clock,
+            env=env,
+            hub=hub,
+            nodes=nodes,
+            sessions=sessions,
+            speech=speech,
+            started_ms=started_ms,
+            store=store,
+        ),
     ):
         registry.add(feature)
     return registry

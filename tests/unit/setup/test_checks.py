@@ -15,7 +15,7 @@ from portico.channels.webhook.config import WebhookAccount
 from portico.clock import SystemClock
 from portico.config.paths import resolve_paths
 from portico.config.service import load_text
-from portico.setup.checks import Checks, Trial, models_at
+from portico.setup.checks import Checks, Trial, models_of
 from portico.setup.model import Facts, Known
 
 KEY = "sk-0123456789-very-secret"
@@ -46,9 +46,10 @@ async def provider(status: int, body: str, heads: list[str]) -> AsyncIterator[st
     ("status", "body", "problem", "found"),
     [
         (200, {"data": [{"id": "b"}, {"id": "a"}, {"no": "id"}, 3]}, None, ("a", "b")),
-        (200, [], None, ()),
+        (200, {"data": []}, None, ()),
+        (200, [], "custom answered something that is no list of models.", ()),
         (401, {}, "custom does not take this key (status 401).", ()),
-        (500, {}, "custom answered with status 500.", ()),
+        (500, {}, "custom answered (status 500).", ()),
     ],
 )
 async def test_models_are_asked_for(
@@ -57,7 +58,7 @@ async def test_models_are_asked_for(
     heads: list[str] = []
     async with provider(status, json.dumps(body), heads) as url:
         answers = {"model.provider": "custom", "model.url": url, "model.key": KEY}
-        checked = await models_at(known(tmp_path, answers))
+        checked = await models_of(known(tmp_path, answers))
     assert (checked.problem, checked.found) == (problem, found)
     assert heads[0].startswith("GET /v1/models ")
     assert f"Bearer {KEY}" in heads[0]
@@ -65,7 +66,7 @@ async def test_models_are_asked_for(
 
 async def test_a_provider_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     answers = {"model.provider": "custom", "model.url": "http://127.0.0.1:1/v1"}
-    checked = await models_at(known(tmp_path, answers))
+    checked = await models_of(known(tmp_path, answers))
     assert checked.problem == "custom cannot be reached: ConnectError."
 
 

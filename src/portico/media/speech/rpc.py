@@ -239,14 +239,15 @@ class SpeechMethods:
     @method("tts.convert", scope=Scope.WRITE)
     async def convert(self, call: Call, params: Convert) -> Converted:
         """Speak a text into a file on the gateway's machine."""
-        done = await self._say(
+        done = await said_or_refused(
+            self._speech,
             Wish(
                 text=params.text,
                 channel=params.channel,
                 provider=params.provider or None,
                 voice=params.voice_id or None,
                 model=params.model_id or None,
-            )
+            ),
         )
         return Converted(
             audio_path=str(done.path),
@@ -259,7 +260,7 @@ class SpeechMethods:
     @method("tts.speak", scope=Scope.WRITE)
     async def speak(self, call: Call, params: Speak) -> SpokenInline:
         """Speak a text and return the sound."""
-        done = await self._say(Wish(params.text))
+        done = await said_or_refused(self._speech, Wish(params.text))
         try:
             content = await asyncio.to_thread(done.path.read_bytes)
         except OSError:
@@ -271,16 +272,6 @@ class SpeechMethods:
             mime_type=done.mime_type,
             file_extension=SUFFIXES[done.format],
         )
-
-    async def _say(self, wish: Wish) -> Spoken:
-        try:
-            return await self._speech.say(wish)
-        except TextRefused as error:
-            raise InvalidRequest(str(error)) from None
-        except EngineAway as error:
-            raise Unavailable(str(error), retryable=True) from None
-        except SpeechError as error:
-            raise Unavailable(str(error), retryable=False) from None
 
     async def _choose(self, **chosen: str) -> None:
         try:
@@ -303,3 +294,20 @@ def _personas(personas: Sequence[Persona]) -> tuple[PersonaShown, ...]:
         PersonaShown(id=one.id, label=one.label, description=one.description, provider=one.provider)
         for one in personas
     )
+
+
+async def said_or_refused(speech: Speech, wish: Wish) -> Spoken:
+    """Speak, or raise what a client is told.
+
+    Raises:
+        InvalidRequest: the text cannot be spoken.
+        Unavailable: no engine speaks it now.
+    """
+    try:
+        return await speech.say(wish)
+    except TextRefused as error:
+        raise InvalidRequest(str(error)) from None
+    except EngineAway as error:
+        raise Unavailable(str(error), retryable=True) from None
+    except SpeechError as error:
+        raise Unavailable(str(error), retryable=False) from None
