@@ -239,6 +239,8 @@ def test_scopes_are_the_published_ones(exported: dict[str, Any]) -> None:
         "channels.pairing.approve": ("operator.pairing", "dynamic"),
         "chat.send": ("by params", "operator.write"),  # `/new` and `/reset` need more
         "health": (None, "operator.read"),  # asked for by clients with any scope, as the original
+        # The installed package is older than the protocol, which has read.
+        "users.self": ("operator.read", "operator.write"),
     }
 
 
