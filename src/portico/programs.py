@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,8 @@ async def run_program(
     stdin: bytes = b"",
     cwd: Path | None = None,
     may_say_more: bool = False,
+    on_start: Callable[[int], None] | None = None,
+    on_output: Callable[[bytes], None] | None = None,
 ) -> Finished:
     """Run a program and return how it ended, and what it wrote.
 
@@ -67,6 +69,8 @@ async def run_program(
         max_output_bytes: of each of its outputs.
         may_say_more: one that writes more goes on; of what it wrote, the beginning and the end are
             returned. Else it is killed.
+        on_start: told the id of its process group.
+        on_output: told what it writes, as it comes, of both outputs.
 
     Raises:
         ProgramMissing: it cannot be started.
@@ -85,9 +89,11 @@ async def run_program(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ProgramMissing(f"{argv[0]}: {reason}") from None
-    running = _Running(process, max_output_bytes, may_say_more=may_say_more)
+    running = _Running(process, max_output_bytes, on_output, may_say_more=may_say_more)
     limit = asyncio.timeout(timeout_s)
     try:
+        if on_start is not None:
+            on_start(process.pid)
         async with limit:
             return await running.to_its_end(stdin)
     except TimeoutError:
@@ -135,9 +141,15 @@ class _Running:
     """A program that runs."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, most: int, *, may_say_more: bool
+        self,
+        process: asyncio.subprocess.Process,
+        most: int,
+        on_output: Callable[[bytes], None] | None,
+        *,
+        may_say_more: bool,
     ) -> None:
         self._process = process
+        self._on_output = on_output
         self._may_say_more = may_say_more
         self._said_all = asyncio.Event()
         self._open = 2
@@ -163,6 +175,8 @@ class _Running:
         while stream is not None and (chunk := await stream.read(CHUNK_BYTES)):
             if self._may_say_more or not output.is_full:
                 output.add(chunk)
+                if self._on_output is not None:
+                    self._on_output(chunk)
             if output.is_full and not self._may_say_more:
                 self.kill()
         self._open -= 1

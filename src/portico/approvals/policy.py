@@ -192,7 +192,7 @@ class ExecPolicy:
                 arg_pattern=entry.arg_pattern,
                 bound_to=entry.last_resolved_path if entry.source else None,
             )
-            for rules in _rules_of(file, agent_id)
+            for rules in rules_of(file, agent_id)
             for entry in rules.allowlist or ()
         )
 
@@ -201,7 +201,7 @@ def effective(file: PolicyFile, agent_id: str | None) -> Effective:
     """Return the rules that hold for an agent, or (`None`) by default."""
     layers: list[Rules | AgentRules] = [file.defaults] if file.defaults else []
     if agent_id is not None:
-        layers = [*_rules_of(file, agent_id), *layers]
+        layers = [*rules_of(file, agent_id), *layers]
     found = {
         name: next((v for one in layers if (v := getattr(one, name)) is not None), None)
         for name in ("security", "ask", "ask_fallback", "auto_allow_skills")
@@ -214,7 +214,8 @@ def effective(file: PolicyFile, agent_id: str | None) -> Effective:
     )
 
 
-def _rules_of(file: PolicyFile, agent_id: str) -> list[AgentRules]:
+def rules_of(file: PolicyFile, agent_id: str) -> list[AgentRules]:
+    """Return an agent's own rules, then those for all agents, where there are some."""
     agents = file.agents or {}
     return [agents[name] for name in (_agent(agent_id), ALL_AGENTS) if name in agents]
 

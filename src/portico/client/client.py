@@ -47,6 +47,8 @@ from portico.tasks import Tasks
 DEFAULT_TIMEOUT_S: Final = 30.0
 STABLE_S: Final = 10.0
 """A connection that held this long was a good one: the next pause is short again."""
+APPROVAL_S: Final = 5.0
+"""Somebody who approves this device does not wait long to see it come in."""
 _AGAIN_S: Final = 1.0
 _WAIT_STEP_MS: Final = 20_000
 
@@ -343,7 +345,10 @@ class GatewayClient:
             self._settings.backoff_first_s * 2 ** min(self._attempt, 10),
         )
         self._attempt += 1
-        asked_s = reason.retry_after_s if isinstance(reason, ConnectRefused) else 0.0
+        asked_s = 0.0
+        if isinstance(reason, ConnectRefused):
+            asked_s = reason.retry_after_s
+            longest = min(longest, APPROVAL_S) if reason.is_pairing else longest
         return max(longest * random.uniform(0.5, 1.0), asked_s)
 
     def _take(self, event: Event) -> None:

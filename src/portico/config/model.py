@@ -45,13 +45,14 @@ from portico.config.sections.hooks import Hooks
 from portico.config.sections.mcp import Mcp
 from portico.config.sections.media import Media
 from portico.config.sections.models import ModelEntry, ModelProvider, Models
+from portico.config.sections.node_host import NodeCommand, NodeExec, NodeHost
 from portico.config.sections.skills import SkillEntry, Skills
 from portico.config.sections.tools import Tools
 from portico.config.sections.tts import Tts
 
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
-    meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp nodeHost
+    meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp
     worktreeRoot worktreeAcceleration security broadcast attachments commands
     transcripts discovery talk cloudWorkers desktop memory
     plugins surfaces proxy
@@ -87,6 +88,7 @@ class PorticoConfig(Section):
     cron: Cron = group(Cron, "Jobs that run on a schedule.")
     hooks: Hooks = group(Hooks, "What other programs tell agents over HTTP.")
     budgets: Budgets = group(Budgets, "How much may be spent.")
+    node_host: NodeHost = group(NodeHost, "What this machine does as a node of a gateway.")
     audit: Audit = group(Audit, "The record of who changed what.")
     store: Store = group(Store, "Where the rows live.")
     logging: Logging = group(Logging, "The log.")
@@ -140,6 +142,9 @@ __all__ = [
     "ModelEntry",
     "ModelProvider",
     "Models",
+    "NodeCommand",
+    "NodeExec",
+    "NodeHost",
     "PorticoConfig",
     "QueueSettings",
     "RateLimit",
