@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from portico.tasks import Tasks
+
 CHUNK_BYTES = 65_536
 LINGER_S = 0.5
 """How long what a program has left behind may keep its output open."""
@@ -76,19 +78,7 @@ async def run_program(
         ProgramMissing: it cannot be started.
         ProgramTooSlow: it took longer than `timeout_s`.
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(env),
-            cwd=cwd,
-            start_new_session=True,  # so that what it starts can be killed with it
-        )
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ProgramMissing(f"{argv[0]}: {reason}") from None
+    process = await _start(argv, env, cwd)
     running = _Running(process, max_output_bytes, on_output, may_say_more=may_say_more)
     limit = asyncio.timeout(timeout_s)
     try:
@@ -104,17 +94,56 @@ async def run_program(
         await process.wait()
 
 
+async def _start(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path | None
+) -> asyncio.subprocess.Process:
+    work = asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=dict(env),
+        cwd=cwd,
+        start_new_session=True,  # so that what it starts can be killed with it
+    )
+    starting = Tasks(_raised_below).start(work, name="programs.start")
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # It may run already. Cancelled itself, asyncio would kill it, but not what it has started.
+        starting.add_done_callback(_kill_unwanted)
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ProgramMissing(f"{argv[0]}: {reason}") from None
+
+
+def _raised_below(_name: str, _error: BaseException) -> None:
+    """Whoever waits for the start hears of it."""
+
+
+def _kill_unwanted(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        _kill_group(starting.result().pid)
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 class _Output:
     """What a program writes, as much of it as is wanted."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, keeps_end: bool) -> None:
         self._most = most
+        self._keeps_end = keeps_end
         self._kept = bytearray()
         self.is_cut = False
 
     def add(self, chunk: bytes) -> None:
         self._kept += chunk
-        if len(self._kept) > 2 * self._most:
+        if self._keeps_end and len(self._kept) > 2 * self._most:
             self._cut()
 
     def _cut(self) -> None:
@@ -153,7 +182,8 @@ class _Running:
         self._may_say_more = may_say_more
         self._said_all = asyncio.Event()
         self._open = 2
-        self.out, self.err = _Output(most), _Output(most)
+        self.out = _Output(most, keeps_end=may_say_more)
+        self.err = _Output(most, keeps_end=may_say_more)
 
     async def to_its_end(self, stdin: bytes) -> Finished:
         process = self._process
@@ -210,5 +240,4 @@ class _Running:
         return self._said_all.is_set()
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        _kill_group(self._process.pid)

@@ -55,6 +55,7 @@ class FakeGateway:
     tick_interval_ms: int = 30_000
     token: str | None = TOKEN
     resume_status: str | None = None
+    refusal: dict[str, Any] | None = None
     peers: list[Peer] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     connects: list[ConnectParams] = field(default_factory=list)
@@ -96,6 +97,10 @@ class FakeGateway:
         params = msgspec.convert(request["params"], ConnectParams)  # closed: refuses what is new
         self.connects.append(params)
         peer = Peer(socket, params)
+        if self.refusal is not None:
+            await peer.refuse(request, self.refusal)
+            await socket.close(1008, self.refusal["message"])
+            return None
         if self.token is not None and params.auth.token != self.token:
             missing = params.auth.token is None
             code = "AUTH_TOKEN_MISSING" if missing else "AUTH_TOKEN_MISMATCH"

@@ -146,3 +146,51 @@ async def test_cancelling_kills_it(tmp_path: Path) -> None:
 async def test_a_program_that_is_not_there(argv: list[str]) -> None:
     with pytest.raises(ProgramMissing):
         await run_program(argv, env=ENV, timeout_s=1, max_output_bytes=1)
+
+
+async def test_one_that_never_stops_writing_is_killed_at_once() -> None:
+    done = await run_program(["yes"], env=ENV, timeout_s=20, max_output_bytes=1_000)
+    assert (done.code, done.stdout, done.is_cut) == (-signal.SIGKILL, b"y\n" * 500, True)
+
+
+async def test_output_and_start_are_told_as_they_come() -> None:
+    heard, groups = bytearray(), []
+    done = await run_program(
+        ["sh", "-c", "echo one; echo two >&2"],
+        env=ENV,
+        timeout_s=20,
+        max_output_bytes=1_000,
+        on_start=groups.append,
+        on_output=heard.extend,
+    )
+    assert (done.code, len(groups)) == (0, 1)
+    assert sorted(bytes(heard).split()) == [b"one", b"two"]
+
+
+async def test_one_that_is_cancelled_while_it_starts_does_not_stay(tmp_path: Path) -> None:
+    program = "sleep 600 & echo $! > $$.pid; wait"
+    for turns in range(8):
+        running = asyncio.ensure_future(
+            run_program(
+                ["sh", "-c", program], env=ENV, timeout_s=60, max_output_bytes=10, cwd=tmp_path
+            )
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+
+    def none_left() -> bool:
+        pids = [file.read_text().strip() for file in tmp_path.glob("*.pid")]
+        return not any(pid and _runs(int(pid)) for pid in pids)
+
+    await asyncio.sleep(0.2)  # time to write a pid, for one that was not killed
+    await eventually(none_left)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

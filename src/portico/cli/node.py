@@ -21,7 +21,7 @@ from portico.client.model import Credentials
 
 if TYPE_CHECKING:
     from portico.client import ClientSettings
-    from portico.config import PorticoConfig
+    from portico.config.model import PorticoConfig
     from portico.config.paths import ConfigPaths
     from portico.devices.setup_code import SetupCode
     from portico.node_host.children import Children

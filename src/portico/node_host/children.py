@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from portico.ids import new_secret
 from portico.node_host import keeper
 from portico.programs import Finished, run_program
 
@@ -28,6 +29,7 @@ class Children:
     """Starts programs, and tells the keeper of them."""
 
     def __init__(self) -> None:
+        self._mark = new_secret(16)
         self._keeper: asyncio.subprocess.Process | None = None
         self._starting = asyncio.Lock()
 
@@ -54,12 +56,12 @@ class Children:
 
         def started(pid: int) -> None:
             group.append(pid)
-            self._tell("+", pid)
+            self._tell(f"+{pid}")
 
         try:
             return await run_program(
                 argv,
-                env=env,
+                env={**env, keeper.MARK: self._mark},
                 timeout_s=timeout_s,
                 max_output_bytes=max_output_bytes,
                 stdin=stdin,
@@ -70,7 +72,7 @@ class Children:
             )
         finally:
             for pid in group:
-                self._tell("-", pid)
+                self._tell(f"-{pid}")
 
     async def close(self) -> None:
         """Let the keeper go. Programs that still run are killed by it."""
@@ -99,9 +101,10 @@ class Children:
                 env={},
                 start_new_session=True,  # what ends our terminal's group must not end it first
             )
+            self._tell(f"={self._mark}")
 
-    def _tell(self, sign: str, pid: int) -> None:
+    def _tell(self, line: str) -> None:
         if self._keeper is None or self._keeper.stdin is None:
             return
         with contextlib.suppress(ConnectionError, RuntimeError):
-            self._keeper.stdin.write(f"{sign}{pid}\n".encode())
+            self._keeper.stdin.write(f"{line}\n".encode())

@@ -142,7 +142,8 @@ class SystemRun:
         verdict = await asyncio.to_thread(
             self._policy.check, agent_id, words.argv, security=security, ask=ask
         )
-        if verdict == "deny":
+        asks_nobody = verdict == "ask" and ask == "off" and security == "allowlist"
+        if verdict == "deny" or asks_nobody:
             raise CommandError(DENIED, f"{DENIED}: {self._why_not(agent_id)}")
         if verdict == "allow":
             return

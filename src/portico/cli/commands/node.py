@@ -18,7 +18,7 @@ from portico.cli.output import note, print_fields, print_json
 from portico.cli.target import paths_of
 
 if TYPE_CHECKING:
-    from portico.config import PorticoConfig
+    from portico.config.model import PorticoConfig
     from portico.config.paths import ConfigPaths
     from portico.node_host.host import NodeHost
 

@@ -55,14 +55,18 @@ class NodeCommand(Section):
         "`{output}` for the file to write. All parameters are on stdin as JSON.",
         min_length=1,
         max_length=64,
+        reload="none",
     )
     output: Literal["json", "file", "text"] = setting(
         "json",
         "What it writes: json: the answer; text: the answer's `text`; file: a picture, a sound or "
         "a film, answered as `{format, base64, …}`: the `{output}` file, else stdout.",
+        reload="none",
     )
-    timeout_ms: int = setting(30_000, "How long it may take.", ge=100, le=3_600_000)
-    max_bytes: int = setting(10_000_000, "The most it may write.", ge=1, le=18_000_000)
+    timeout_ms: int = setting(30_000, "How long it may take.", ge=100, le=3_600_000, reload="none")
+    max_bytes: int = setting(
+        10_000_000, "The most it may write.", ge=1, le=18_000_000, reload="none"
+    )
 
     @field_validator("run")
     @classmethod
@@ -79,30 +83,46 @@ class NodeExec(Section):
         "ask",
         "deny: none. allowlist: those in the policy file (approvals.policyFile). ask: those, and "
         "what a person approves. full: as the policy file says, which may allow everything.",
+        reload="none",
     )
-    cwd: str | None = setting(None, "Where they start; unset: the home directory.")
+    cwd: str | None = setting(None, "Where they start; unset: the home directory.", reload="none")
     env_allow: tuple[Variable, ...] = setting(
         ("LANG", "LC_ALL", "TZ", "TERM", "COLUMNS", "LINES", "NO_COLOR", "CI"),
         "Environment variables a caller may set.",
+        reload="none",
     )
     env_pass: tuple[Variable, ...] = setting(
         ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"),
         "Variables of the node host's own environment that programs get; no others.",
+        reload="none",
     )
     timeout_ms: int = setting(
-        120_000, "How long a program may run when the caller does not say.", ge=100, le=86_400_000
+        120_000,
+        "How long a program may run when the caller does not say.",
+        ge=100,
+        le=86_400_000,
+        reload="none",
     )
     longest_ms: int = setting(
-        3_600_000, "How long it may run whatever the caller says.", ge=100, le=86_400_000
+        3_600_000,
+        "How long it may run whatever the caller says.",
+        ge=100,
+        le=86_400_000,
+        reload="none",
     )
     max_output_bytes: int = setting(
         200_000,
         "How much of each of its outputs is kept: the beginning and the end.",
         ge=1_000,
         le=8_000_000,
+        reload="none",
     )
     approval_timeout_ms: int = setting(
-        300_000, "How long a person has to approve a program.", ge=1_000, le=86_400_000
+        300_000,
+        "How long a person has to approve a program.",
+        ge=1_000,
+        le=86_400_000,
+        reload="none",
     )
 
     _cwd_at_home = field_validator("cwd")(expand_home)
@@ -116,14 +136,19 @@ class NodeHost(Section):
     )
 
     display_name: str | None = setting(
-        None, "What the node is called; unset: the machine's name.", min_length=1, max_length=128
+        None,
+        "What the node is called; unset: the machine's name.",
+        min_length=1,
+        max_length=128,
+        reload="none",
     )
     exec: NodeExec = group(NodeExec, "Programs the gateway asks this machine to run.")
     commands: dict[CommandName, NodeCommand] = setting(
         doc="Further commands, each carried out by a program of this machine, such as camera.snap.",
         default_factory=dict,
         max_length=100,
+        reload="none",
     )
     max_running: int = setting(
-        8, "Commands that may run at the same time; more are refused.", ge=1, le=256
+        8, "Commands that may run at the same time; more are refused.", ge=1, le=256, reload="none"
     )
