@@ -154,7 +154,8 @@ async def test_one_that_never_stops_writing_is_killed_at_once() -> None:
 
 
 async def test_output_and_start_are_told_as_they_come() -> None:
-    heard, groups = bytearray(), []
+    heard = bytearray()
+    groups: list[int] = []
     done = await run_program(
         ["sh", "-c", "echo one; echo two >&2"],
         env=ENV,
@@ -186,11 +187,3 @@ async def test_one_that_is_cancelled_while_it_starts_does_not_stay(tmp_path: Pat
 
     await asyncio.sleep(0.2)  # time to write a pid, for one that was not killed
     await eventually(none_left)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

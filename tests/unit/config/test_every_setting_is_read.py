@@ -20,6 +20,7 @@ import portico
 from portico.config.fields import all_fields
 from portico.config.model import PorticoConfig
 from portico.config.sections.base import Section
+from portico.config.sections.node_host import NodeCommand, NodeExec, NodeHost
 from tests.support.certificates import write_pair
 
 WAIT_S = 60
@@ -27,6 +28,7 @@ EVERY_MESSAGE = "read for every message, none of which is sent here"
 EVERY_ACCOUNT = "read for every account of a channel, when the file is checked"
 EVERY_CHANGE = "read when the configuration changes"
 EVERY_STRANGER = "read when a stranger writes to an account"
+BY_A_NODE = "read by `portico node run`: tests/contract/test_node_host.py looks"
 FROM_THE_TREE = "the command line reads it from the tree, without importing the model"
 
 # Section.field: why the start of a gateway does not read it.
@@ -43,6 +45,12 @@ READ_ELSEWHERE = {
     **{
         f"Reload.{name}": EVERY_CHANGE
         for name in ("mode", "debounce_ms", "trial_ms", "restart_cooldown_ms")
+    },
+    "PorticoConfig.node_host": BY_A_NODE,
+    **{
+        f"{section.__name__}.{name}": BY_A_NODE
+        for section in (NodeHost, NodeExec, NodeCommand)
+        for name in section.model_fields
     },
     "HookMapping.id": "for people who read the file",
     "ChannelDefaults.dm_policy": EVERY_ACCOUNT,
