@@ -112,6 +112,9 @@ async def _start(
     except asyncio.CancelledError:
         # It may run already. Cancelled itself, asyncio would kill it, but not what it has started.
         starting.add_done_callback(_kill_unwanted)
+        await asyncio.wait([starting])
+        if starting.exception() is None:
+            await starting.result().wait()
         raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -19,6 +19,7 @@ import structlog
 from portico.ids import new_secret
 from portico.node_host import keeper
 from portico.programs import Finished, run_program
+from portico.tasks import Tasks
 
 log = structlog.get_logger()
 
@@ -30,8 +31,9 @@ class Children:
 
     def __init__(self) -> None:
         self._mark = new_secret(16)
+        self._tasks = Tasks(_told_by_the_start)
+        self._starting: asyncio.Task[None] | None = None
         self._keeper: asyncio.subprocess.Process | None = None
-        self._starting = asyncio.Lock()
 
     async def run(
         self,
@@ -76,6 +78,8 @@ class Children:
 
     async def close(self) -> None:
         """Let the keeper go. Programs that still run are killed by it."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
         process, self._keeper = self._keeper, None
         if process is None or process.stdin is None:
             return
@@ -90,21 +94,29 @@ class Children:
 
     async def _watch(self) -> None:
         """Start the keeper, and again when somebody has killed it."""
-        async with self._starting:
-            if self._keeper is not None and self._keeper.returncode is None:
-                return
-            self._keeper = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", os.fspath(keeper.__file__)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={},
-                start_new_session=True,  # what ends our terminal's group must not end it first
-            )
-            self._tell(f"={self._mark}")
+        if self._keeper is not None and self._keeper.returncode is None:
+            return
+        if self._starting is None or self._starting.done():
+            self._starting = self._tasks.start(self._start(), name="node_host.keeper")
+        await asyncio.shield(self._starting)  # others wait for it, too
+
+    async def _start(self) -> None:
+        self._keeper = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", os.fspath(keeper.__file__)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={},
+            start_new_session=True,  # what ends our terminal's group must not end it first
+        )
+        self._tell(f"={self._mark}")
 
     def _tell(self, line: str) -> None:
         if self._keeper is None or self._keeper.stdin is None:
             return
         with contextlib.suppress(ConnectionError, RuntimeError):
             self._keeper.stdin.write(f"{line}\n".encode())
+
+
+def _told_by_the_start(_name: str, _error: BaseException) -> None:
+    """Whoever waits for the keeper hears of it."""
