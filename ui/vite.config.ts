@@ -12,6 +12,7 @@ export default defineConfig({
     assetsInlineLimit: 0, // a strict CSP refuses data: scripts and styles
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
+    rolldownOptions: { input: ['index.html', 'a2ui.html'] }, // the page, and the canvas for A2UI
   },
   test: { environment: 'jsdom', include: ['tests/**/*.test.ts'] },
 })

@@ -336,6 +336,7 @@ class Gateway:
             accounts=self.accounts,
             agents=self.agents,
             approvals=self.approvals,
+            canvas=self.canvas.tools(self.node_parts.nodes),
             clock=self.clock,
             fetcher=self.web_fetcher,
             inbox=self.inbox,

@@ -4,7 +4,7 @@ Theory of operation: a connection is given a token. Pages cannot send headers wi
 scripts they load, so the token stands in the path. It lives ten minutes from its last use, and
 never longer than the connection it was given to.
 
-Guarantees: only the hash of a token is kept; a connection has one token at a time; a token of a
+Guarantees: only the hash of a token is kept; a connection has two tokens at most; a token of a
 closed connection is worth nothing.
 
 Source: OpenClaw gateway protocol, "Canvas, A2UI and capability URLs".
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from portico.clock import Clock
@@ -38,7 +39,7 @@ class Capability:
     """What a token is good for.
 
     Attributes:
-        has_ended: its connection is closed, or was given another one.
+        has_ended: its connection is closed, or was given others.
     """
 
     digest: bytes = field(repr=False)
@@ -47,7 +48,7 @@ class Capability:
 
 
 class Capabilities:
-    """Every token of this process. There are no more than connections.
+    """Every token of this process. There are no more than two for each connection.
 
     Args:
         ttl_ms: how long one lives after its last use.
@@ -57,17 +58,24 @@ class Capabilities:
         self._clock = clock
         self._ttl_ms = ttl_ms
         self._by_digest: dict[bytes, Capability] = {}
-        self._by_connection: dict[ConnId, Capability] = {}
+        self._by_connection: dict[ConnId, tuple[Capability, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._by_digest)
 
-    def mint(self, conn_id: ConnId) -> Minted:
-        """Give a connection a token; the one it had ends."""
-        self.release(conn_id)
+    def mint(self, conn_id: ConnId, *, beside: bool = False) -> Minted:
+        """Give a connection a token.
+
+        Args:
+            beside: the newest it had lives on; else all it had end.
+        """
         token = new_secret(TOKEN_BYTES)
         fresh = Capability(_digest(token), self._clock.now_ms() + self._ttl_ms)
-        self._by_connection[conn_id] = self._by_digest[fresh.digest] = fresh
+        before = self._by_connection.get(conn_id, ())
+        kept = before[-1:] if beside else ()
+        self._end(before[: len(before) - len(kept)])
+        self._by_connection[conn_id] = (*kept, fresh)
+        self._by_digest[fresh.digest] = fresh
         return Minted(token, fresh.expires_at_ms)
 
     def use(self, token: str) -> Capability | None:
@@ -90,10 +98,12 @@ class Capabilities:
 
     def release(self, conn_id: ConnId) -> None:
         """Forget what a connection had."""
-        ended = self._by_connection.pop(conn_id, None)
-        if ended is not None:
-            self._by_digest.pop(ended.digest, None)
-            ended.has_ended = True
+        self._end(self._by_connection.pop(conn_id, ()))
+
+    def _end(self, capabilities: Iterable[Capability]) -> None:
+        for capability in capabilities:
+            self._by_digest.pop(capability.digest, None)
+            capability.has_ended = True
 
 
 def _digest(token: str) -> bytes:

@@ -54,6 +54,11 @@ class Surfaces:
         base_url = self._bases.get(conn_id)
         return None if base_url is None or surface != SURFACE else self._url(conn_id, base_url)
 
+    def beside(self, conn_id: ConnId) -> SurfaceUrl | None:
+        """Return one more address for a connection that has one; `None`: it has none."""
+        base_url = self._bases.get(conn_id)
+        return None if base_url is None else self._url(conn_id, base_url, beside=True)
+
     def base_url(self, conn_id: ConnId) -> str | None:
         """Return how a connected client calls this gateway; `None`: it may not look."""
         return self._bases.get(conn_id)
@@ -63,8 +68,8 @@ class Surfaces:
         if self._bases.pop(conn_id, None) is not None:
             self._capabilities.release(conn_id)
 
-    def _url(self, conn_id: ConnId, base_url: str) -> SurfaceUrl:
-        minted = self._capabilities.mint(conn_id)
+    def _url(self, conn_id: ConnId, base_url: str, *, beside: bool = False) -> SurfaceUrl:
+        minted = self._capabilities.mint(conn_id, beside=beside)
         return SurfaceUrl(f"{base_url}{CAPABILITY_PATH}{minted.token}", minted.expires_at_ms)
 
 

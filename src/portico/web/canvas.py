@@ -175,6 +175,7 @@ class CanvasDoor:
         return Response(body, media_type=type_of(name), headers=self._headers(asked))
 
     def _followed(self, asked: _Asked, agent_id: str) -> ASGIApp:
+        agent_id = agent_id or self._documents.place("").agent_id
         if not (_AGENT.fullmatch(agent_id) and self._settings.has_live_reload):
             raise NoSuchDocument
         root, folder = self._documents.folder(agent_id)

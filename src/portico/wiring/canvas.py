@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from portico.agents.service import Agents
 from portico.canvas.capabilities import Capabilities
 from portico.canvas.changes import Changes
 from portico.canvas.documents import Documents
+from portico.canvas.nodes import Screen
 from portico.canvas.rpc import CanvasMethods
 from portico.canvas.settings import CanvasSettings
 from portico.canvas.surfaces import Surfaces
 from portico.clock import Clock
+from portico.nodes.invoking import Order
+from portico.nodes.service import Nodes
+from portico.protocol.errors import InvalidRequest
 from portico.tasks import Tasks
 from portico.web.canvas import CanvasDoor
 from portico.web.gate import Gate
@@ -20,6 +27,7 @@ from portico.web.second_port import SecondPort, SecondPortSettings
 from portico.web.shell import Shell
 
 if TYPE_CHECKING:
+    from portico.canvas.tools import CanvasTools
     from portico.config.model import PorticoConfig
 
 MB = 1_000_000
@@ -46,6 +54,14 @@ class CanvasParts:
             documents=self.documents,
             surfaces=self.surfaces,
             host_port=host.port if host.enabled else None,
+        )
+
+    def tools(self, nodes: Nodes) -> CanvasTools:
+        """Return the tools of agents."""
+        from portico.canvas.tools import CanvasTools
+
+        return CanvasTools(
+            documents=self.documents, surfaces=self.surfaces, screens=NodeScreens(nodes)
         )
 
     def close(self) -> None:
@@ -85,6 +101,38 @@ class CanvasParts:
                 key=tls.key_path if tls.enabled else None,
             ),
         )
+
+
+class NodeScreens:
+    """The room of nodes, as the canvas asks it."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+
+    async def choose(self, named: str | None, command: str) -> Screen:
+        """Return the node that is meant."""
+        if named is not None:
+            session = self._nodes.check((await self._nodes.resolve(named)).node_id, command)
+            return Screen(session.node_id, session.conn_id)
+        rules = self._nodes.settings().rules
+        able = [one for one in self._nodes.sessions() if command in one.usable(rules)]
+        if len(able) != 1:
+            raise InvalidRequest(
+                "several connected nodes can do that: name one"
+                if able
+                else f"no connected node can do {command}; the web page shows the canvas, too"
+            )
+        return Screen(able[0].node_id, able[0].conn_id)
+
+    async def invoke(
+        self, screen: Screen, command: str, params: Mapping[str, Any], *, session_key: str
+    ) -> Any:
+        """Have a node do something and return what it answered."""
+        order = Order(command, dict(params), subject="canvas", session_key=session_key)
+        answer = await self._nodes.invoke(screen.node_id, order)
+        if answer.payload is None and answer.payload_json:
+            return msgspec.json.decode(answer.payload_json)
+        return answer.payload
 
 
 def canvas_settings(config: PorticoConfig) -> CanvasSettings:

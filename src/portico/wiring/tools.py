@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from portico.agents.service import Agents
     from portico.agents.skills.service import Skills
     from portico.approvals.service import Approvals
+    from portico.canvas.tools import CanvasTools
     from portico.channels.accounts.service import Accounts
     from portico.channels.registry import ChannelRegistry
     from portico.clock import Clock
@@ -57,6 +58,7 @@ def built_in_tools(
     accounts: Accounts,
     agents: Agents,
     approvals: Approvals,
+    canvas: CanvasTools,
     clock: Clock,
     fetcher: Fetcher,
     inbox: Inbox,
@@ -106,6 +108,7 @@ def built_in_tools(
         MessageTools(outbox=outbox, senders=senders, reach=reach, actions=MessageActions(senders)),
         web,
         NodeTools(nodes, approvals, patience_s=config.approvals.timeout_seconds),
+        canvas,
         FileTools(workspaces),
         MemoryTools(workspaces, clock),
         MediaTools(

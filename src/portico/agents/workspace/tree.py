@@ -79,7 +79,12 @@ class Tree:
         """
         if self.root.is_dir():
             return False
-        self.root.mkdir(mode=_PRIVATE_DIRECTORY, parents=True)
+        try:
+            self.root.mkdir(mode=_PRIVATE_DIRECTORY, parents=True)
+        except FileExistsError:  # somebody else has just made it, or it is a file
+            if not self.root.is_dir():
+                raise
+            return False
         return True
 
     def make(self, path: str) -> None:
