@@ -128,7 +128,9 @@ class NodeScreens:
         self, screen: Screen, command: str, params: Mapping[str, Any], *, session_key: str
     ) -> Any:
         """Have a node do something and return what it answered."""
-        order = Order(command, dict(params), subject="canvas", session_key=session_key)
+        order = Order(
+            command=command, params=dict(params), subject="canvas", session_key=session_key
+        )
         answer = await self._nodes.invoke(screen.node_id, order)
         if answer.payload is None and answer.payload_json:
             return msgspec.json.decode(answer.payload_json)
