@@ -24,7 +24,7 @@ from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
 from portico.chat.service import ChatService, ChatSettings
 from portico.clock import SystemClock
-from portico.config.live import Commit, LiveConfig
+from portico.config.live import LiveConfig
 from portico.events.hub import Forward, Hub
 from portico.events.presence import Presence, StateVersion
 from portico.fetch import Fetcher, FetchSettings
@@ -54,19 +54,20 @@ from portico.turns.service import TurnLimits, Turns
 from portico.web.control_plane import ControlPlane
 from portico.web.ws import websocket_protocol
 from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp_servers
-from portico.wiring.automation import automation_settings, heartbeat_settings
+from portico.wiring.automation import automation_settings
 from portico.wiring.budgets import build_budgets
 from portico.wiring.canvas import CanvasParts
 from portico.wiring.channels import ChannelParts, ConnectedAccounts, retry_policy
 from portico.wiring.devices import DeviceParts, build_device_book
 from portico.wiring.doors import DoorParts
+from portico.wiring.following import Parts, follow_settings
 from portico.wiring.hello import HelloSnapshot, hello_settings
-from portico.wiring.hooks import hook_settings
 from portico.wiring.housekeeping import build_housekeeping
 from portico.wiring.lanes import ConfiguredLanes
 from portico.wiring.methods import build_methods
 from portico.wiring.nodes import NodeParts
 from portico.wiring.settings import (
+    Vouching,
     approval_settings,
     audit_retention,
     auth_settings,
@@ -76,7 +77,6 @@ from portico.wiring.settings import (
     server_certificate,
     shown_store,
     socket_limits,
-    vouched_for,
     web_fetch_settings,
     whois,
 )
@@ -126,6 +126,7 @@ class Gateway:
         self._build_conversation()
         self._build_control_plane()
         self._build_web()
+        follow_settings(self.live, self._followers())
 
     def _build_ground(self) -> None:
         limits, paths = self.config.gateway.limits, self._loaded.paths
@@ -133,7 +134,6 @@ class Gateway:
         self.store = open_store(self.store_url, self.metrics)
         self.alone = self._is_own_database and not self._has_company
         self.audit = Audit(self.store, clock=self.clock, retention=audit_retention(self.config))
-        self.live.follow("audit", stage=self._stage_audit)
         self.settings = Settings(
             self.live,
             audit=self.audit,
@@ -142,7 +142,8 @@ class Gateway:
             request_restart=self._request_restart,
             started_ms=self.started_ms,
         )
-        self.live.follow("gateway.reload", stage=lambda _: _nothing_to_do)  # read when it is used
+        # These are read when they are used.
+        self.live.follow("gateway.reload", "gateway.nodes", stage=lambda _: _nothing_to_do)
         self.hub = Hub(
             epoch=self.boot_id,
             window=limits.replay_events,
@@ -290,18 +291,21 @@ class Gateway:
             owner=self.boot_id,
             alone=self.alone,
         )
+        self.vouching = Vouching(config.tools.trusted)
+        self.lanes = ConfiguredLanes(self.turns, config.messages.queue)
+        self.router = Router(
+            agent_for=self.agents.route,
+            dm_scope=config.session.dm_scope,
+            main_key=self.main_key,
+        )
         self.inbox = Inbox(
             store=store,
             clock=clock,
             files=self.attached.store,
-            lanes=ConfiguredLanes(self.turns, config.messages.queue),
+            lanes=self.lanes,
             policies=self.channels.rules.policy_of,
-            vouched_for=vouched_for(config),
-            route=Router(
-                agent_for=self.agents.route,
-                dm_scope=config.session.dm_scope,
-                main_key=self.main_key,
-            ).route,
+            vouched_for=self.vouching,
+            route=self.router.route,
             metrics=self.metrics,
         )
         self.accounts = self.channels.build_accounts(self.inbox, self.turns)
@@ -332,7 +336,7 @@ class Gateway:
         from portico.wiring.tools import built_in_tools
 
         return built_in_tools(
-            self.config,
+            self.live,
             accounts=self.accounts,
             agents=self.agents,
             approvals=self.approvals,
@@ -369,20 +373,6 @@ class Gateway:
         )
         for tools in self.automation.tools:
             self.toolbox.registry.add(tools)
-        self.live.follow("agents", stage=self._stage_heartbeats)
-        self.live.follow("hooks", stage=self._stage_hooks)
-
-    def _stage_audit(self, loaded: LoadedConfig) -> Commit:
-        retention = audit_retention(loaded.require())
-        return lambda: self.audit.configure(retention)
-
-    def _stage_heartbeats(self, loaded: LoadedConfig) -> Commit:
-        settings = heartbeat_settings(loaded.require())
-        return lambda: self.automation.configure(settings)
-
-    def _stage_hooks(self, loaded: LoadedConfig) -> Commit:
-        settings = hook_settings(loaded.require())
-        return lambda: self.automation.hooks.configure(settings)
 
     def _build_control_plane(self) -> None:
         self.health = HealthService(
@@ -534,6 +524,25 @@ class Gateway:
         )
         self.web = self.doors.web
 
+    def _followers(self) -> Parts:
+        return Parts(
+            approvals=self.approvals,
+            audit=self.audit,
+            authenticator=self.authenticator,
+            automation=self.automation,
+            chat=self.chat,
+            doors=self.doors,
+            lanes=self.lanes,
+            mcp_servers=self.mcp_servers,
+            outbox=self.outbox,
+            plane=self.plane,
+            router=self.router,
+            toolbox=self.toolbox,
+            turns=self.turns,
+            vouching=self.vouching,
+            web_fetcher=self.web_fetcher,
+        )
+
     def _config_snapshot(self) -> dict[str, Any]:
         from portico.config import load, snapshot
 
@@ -644,7 +653,7 @@ class Gateway:
     async def shut_down(self, reason: str = "gateway stopping") -> None:
         """Let what runs finish, within the configured time, then tell and close every client."""
         self.readiness.drain()
-        drain_s = self.config.gateway.shutdown.drain_ms / 1000
+        drain_s = self.live.loaded.require().gateway.shutdown.drain_ms / 1000
         log.info("gateway.draining", deadline_s=drain_s, running=self.turns.running)
         self.automation.drain()
         await self.turns.drain(drain_s)

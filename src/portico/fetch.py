@@ -89,6 +89,10 @@ class Fetcher:
         self._resolve = resolve or resolve_host
         self._client: httpx2.AsyncClient | None = None
 
+    def configure(self, settings: FetchSettings) -> None:
+        """Fetch by other rules from now on."""
+        self._settings = settings
+
     async def fetch(self, url: str, *, max_bytes: int, cut: bool = False) -> Fetched:
         """Download a file.
 

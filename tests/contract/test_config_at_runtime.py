@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from portico.audit.model import Wanted
+from portico.config.keypath import KeyPath
 from tests.support.configured import TEXT, TOKEN, Configured, configured
 from tests.support.waiting import eventually
 
@@ -311,3 +312,70 @@ async def test_the_schema_describes_itself(house: Configured) -> None:
         assert (await house("config.schema.lookup", path=path))["path"]
     missing = await house.refused("config.schema.lookup", path="gateway.nothing")
     assert missing.message == "config schema path not found"
+
+
+async def test_every_hot_setting_is_followed(house: Configured) -> None:
+    from portico.config.fields import all_fields, extra_of
+
+    left = [
+        path
+        for path, info, _ in all_fields()
+        if extra_of(info).get("reload") == "hot"
+        and not house.gateway.live.is_followed(_steps(path))
+    ]
+    assert left == []
+
+
+def _steps(path: str) -> KeyPath:
+    return tuple(path.replace("[]", ".0").split("."))
+
+
+async def test_what_follows_really_follows(house: Configured) -> None:
+    gateway, config = house.gateway, lambda: house.gateway.live.loaded.require()
+    queue = {"mode": "steer", "byChannel": {"http": "collect"}}
+    tools = {
+        "deny": ["web_fetch"],
+        "trusted": ["http"],
+        "timeoutSeconds": 7,
+        "exec": {"security": "full"},
+        "sessions": {"visibility": "self"},
+        "web": {"fetch": {"maxChars": 123}},
+    }
+    gateway.toolbox.registry.declared()
+    await house.patch(
+        {
+            "tools": tools,
+            "messages": {"queue": queue},
+            "session": {"dmScope": "per-peer"},
+            "cron": {"enabled": False, "maxJobs": 3},
+            "logging": {"level": "warn"},
+            "approvals": {"maxPending": 9},
+            "mcp": {"servers": {"near": {"command": "/no/such/program"}}},
+            "agents": {"defaults": {"maxConcurrent": 3}},
+            "channels": {"defaults": {"retry": {"attempts": 2}}},
+            "gateway": {
+                "controlUi": {"enabled": False, "allowedOrigins": ["https://a.example"]},
+                "trustedProxies": ["10.0.0.1"],
+                "auth": {"rateLimit": {"maxAttempts": 3}},
+                "http": {"endpoints": {"chatCompletions": {"enabled": True}}},
+                "limits": {"maxConnections": 5},
+            },
+        }
+    )
+    assert gateway.live.waiting == []
+    assert config().tools.timeout_seconds == 7
+    assert "web_fetch" not in [one.name for one in await gateway.toolbox.effective("main", None)]
+    assert "exec" in [one.name for one in await gateway.toolbox.effective("main", None)]
+    assert gateway.chat.settings.dm_scope == "per-peer"
+    assert gateway.automation.cron.scheduler.is_enabled is False
+    assert gateway.approvals.settings.max_pending == 9
+    assert [one.name for one in gateway.mcp_servers.status()] == ["near"]
+    assert gateway.plane.limits.max_connections == 5
+    rules = gateway.authenticator.settings
+    assert rules.allowed_origins == ("https://a.example",)
+    assert rules.trusted_proxies == ("10.0.0.1",)
+    assert rules.rate_limit.max_attempts == 3
+    assert rules.token == TOKEN
+    assert gateway.web.claimed("/v1/chat/completions")
+    await house.patch({"mcp": None, "logging": None})
+    assert gateway.mcp_servers.status() == ()

@@ -12,8 +12,6 @@ import httpx2
 import pytest
 
 from portico.automation.hooks.signature import sign
-from portico.config import resolve_paths
-from portico.config.service import load_text
 from tests.support.http import House, Scripted, house, settings
 from tests.support.waiting import eventually
 
@@ -271,8 +269,7 @@ async def test_hooks_follow_the_configuration(tmp_path: Path) -> None:
     async with sending(tmp_path) as sender:
         gateway, new = sender.inside.gateway, "another-token-0123456789"
         text = json.dumps(settings(hooks={"enabled": True, "token": new}))
-        paths = resolve_paths(env={}, state_dir=tmp_path)
-        gateway._stage_hooks(load_text(paths, text, env={}))()
+        await gateway.live.replace(lambda _: text)
         assert (await sender.post("/hooks/agent", {"message": "x"})).status_code == 401
         sender.headers = {"Authorization": f"Bearer {new}"}
         assert (await sender.post("/hooks/agent", {"message": "x"})).status_code == 200

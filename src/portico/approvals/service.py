@@ -118,6 +118,11 @@ class Approvals:
         )
         self._stopping = False
 
+    def configure(self, settings: ApprovalSettings) -> None:
+        """Ask by other rules from now on."""
+        self.settings = settings
+        self._watch.most = settings.max_pending
+
     async def start(self) -> None:
         """Take up what waits, then keep an eye on it."""
         await self._watch.take_up()

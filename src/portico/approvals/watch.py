@@ -47,7 +47,7 @@ class Watch:
         self._clock = clock
         self._owner = owner
         self._alone = alone
-        self._most = most
+        self.most = most
         self._changed = asyncio.Event()
         self._renewed_ms = 0
         self._watching_until_ms = 0
@@ -58,7 +58,7 @@ class Watch:
         if self._alone:
             until = self._clock.now_ms() + RETURN_MS
             await self._store.write(approval_store.inherit, self._owner, until=until)
-        self._board.load(await self._store.read(approval_store.list_pending, self._most))
+        self._board.load(await self._store.read(approval_store.list_pending, self.most))
 
     def keep_company(self, *, alone: bool) -> None:
         """Another process begins or ceases to work on the same approvals."""
@@ -142,7 +142,7 @@ class Watch:
     async def _look(self) -> None:
         """Learn from the rows what appeared and what ended."""
         known = {one.approval_id for one in self._board.waiting} | self._board.awaited
-        pending = await self._store.read(approval_store.list_pending, self._most)
+        pending = await self._store.read(approval_store.list_pending, self.most)
         for approval in pending:
             self._board.appeared(approval)
         for approval_id in known - {one.approval_id for one in pending}:

@@ -126,6 +126,11 @@ class Automation:
         self.heartbeats.settings = heartbeats
         self._tasks.start(self._reconcile(), name="heartbeats.reconcile")
 
+    def configure_jobs(self, settings: CronSettings) -> None:
+        """Run jobs as another configuration says."""
+        self._rules = settings.rules
+        self.cron.configure(settings)
+
     async def _reconcile(self) -> None:
         await self._store.write(
             reconcile, self.heartbeats.settings, rules=self._rules, now=self._clock.now_ms()

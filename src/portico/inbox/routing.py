@@ -33,6 +33,10 @@ class Router:
         self._dm_scope: DmScope = dm_scope
         self._main_key = main_key
 
+    def configure(self, dm_scope: DmScope) -> None:
+        """Keep direct messages apart in another way from now on."""
+        self._dm_scope = dm_scope
+
     def route(self, message: InboundMessage) -> Routing:
         """Return where a message goes."""
         if message.session_key is not None:

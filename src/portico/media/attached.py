@@ -52,7 +52,7 @@ def build_attached(
 
         return commit
 
-    live.follow("media", "tools", "models", stage=stage)
+    live.follow("media", "tools.media", "models", stage=stage)
     return Attached(media, hearing)
 
 

@@ -132,7 +132,6 @@ def configure_logging(
         secrets: values that must never be written, wherever they appear.
     """
     lines = _Lines(settings, Redactor(secrets), clock or SystemClock(), console or sys.stderr)
-    level = _LEVELS[settings.level]
 
     def write(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         lines.write("error" if method == "exception" else method, event)
@@ -140,19 +139,26 @@ def configure_logging(
 
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, _with_traceback, write],
-        wrapper_class=structlog.make_filtering_bound_logger(min(level, logging.CRITICAL)),
         logger_factory=structlog.ReturnLoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    root = logging.getLogger()
-    root.handlers = [_Bridge(lines)]
-    root.setLevel(max(level, logging.INFO))
-    for name, quietest in _QUIET.items():
+    logging.getLogger().handlers = [_Bridge(lines)]
+    for name in _QUIET:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
-        logger.setLevel(max(level, quietest))
+    set_level(settings.level)
     return lines.close
+
+
+def set_level(name: Level) -> None:
+    """Write what is at least this important, from now on."""
+    level = _LEVELS[name]
+    wrapper = structlog.make_filtering_bound_logger(min(level, logging.CRITICAL))
+    structlog.configure(**{**structlog.get_config(), "wrapper_class": wrapper})
+    logging.getLogger().setLevel(max(level, logging.INFO))
+    for library, quietest in _QUIET.items():
+        logging.getLogger(library).setLevel(max(level, quietest))
 
 
 def _with_traceback(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

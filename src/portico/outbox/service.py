@@ -108,6 +108,10 @@ class Outbox:
         self._claiming = False
         self._stopping = False
 
+    def configure(self, policy: RetryPolicy) -> None:
+        """Try again by other rules from now on."""
+        self._policy = policy
+
     async def start(self) -> None:
         """Resolve what a dead sender left, then send what is due."""
         await self._resolve_orphans(alone=self._alone)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -143,6 +143,11 @@ class Turns:
         self._sweep_wanted = asyncio.Event()
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
+
+    def run_at_most(self, count: int) -> None:
+        """Let so many turns run at once from now on; those that run go on."""
+        self._limits = replace(self._limits, max_concurrent=count)
+        self._tasks.start(self._claim_ready(), name="turns.claim")
 
     # -- life ----------------------------------------------------------------------------------
 

@@ -70,6 +70,16 @@ class Gate:
         self._allowed_origins = allowed_origins
         self._open = open_to_this_machine
 
+    def configure(
+        self,
+        *,
+        allowed_origins: Sequence[str],
+        open_to_this_machine: bool,
+    ) -> None:
+        """Let callers in by other rules from now on."""
+        self._allowed_origins = allowed_origins
+        self._open = open_to_this_machine
+
     def peer(self, scope: AsgiScope) -> Peer:
         """Describe the other end of a request."""
         headers = header_map(

@@ -61,6 +61,7 @@ class McpDoor:
             on_list_tools=self._list,
             on_call_tool=self._call,
         )
+        self._serving: asyncio.Task[None] | None = None
         self._manager = StreamableHTTPSessionManager(
             server, stateless=True, json_response=True, max_request_body_size=max_body_bytes
         )
@@ -68,8 +69,13 @@ class McpDoor:
     async def start(self, tasks: Tasks) -> None:
         """Be ready for requests; ended with the gateway's other tasks."""
         ready = asyncio.Event()
-        tasks.start(self._serve(ready), name="mcp.door")
+        self._serving = tasks.start(self._serve(ready), name="mcp.door")
         await ready.wait()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._serving is not None:
+            self._serving.cancel()
 
     async def _serve(self, ready: asyncio.Event) -> None:
         async with self._manager.run():

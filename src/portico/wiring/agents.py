@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 from portico.agents.acp.settings import AcpSettings
@@ -21,8 +20,7 @@ from portico.store import Store
 from portico.tasks import Tasks
 
 if TYPE_CHECKING:
-    from portico.config import LoadedConfig
-    from portico.config.live import Commit, LiveConfig
+    from portico.config.live import LiveConfig
     from portico.config.model import PorticoConfig
     from portico.config.sections.tools import ExecRules, ToolRules
 
@@ -152,10 +150,6 @@ def build_agents(
     )
     agents = Agents.of(made.roster(live.loaded.require()), tasks=tasks)
 
-    def stage_policy(new: LoadedConfig) -> Commit:
-        return partial(toolbox.obey, tool_layers(new.require()))
-
-    live.follow("agents", stage=stage_policy)
     made.follow(live, agents)
     return agents
 

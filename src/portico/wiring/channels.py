@@ -345,7 +345,10 @@ class ChannelParts:
         ]
 
     def _stage(self, loaded: LoadedConfig) -> Callable[[], None]:
+        settings = account_settings(loaded.require(), loaded.paths.state_dir)
+
         def commit() -> None:
+            self.accounts.configure(settings)
             self.rules.apply(loaded.channel_accounts)
             self.accounts.apply(loaded.channel_accounts)
 

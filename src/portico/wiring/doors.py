@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from portico import __version__
 from portico.agents.service import Agents
@@ -42,6 +44,7 @@ from portico.wiring.hooks import hook_door_settings
 from portico.wiring.settings import openai_settings
 
 if TYPE_CHECKING:
+    from portico.config.live import Commit
     from portico.config.model import PorticoConfig
     from portico.web.mcp import McpDoor
 
@@ -84,14 +87,10 @@ class DoorParts:
         self._tasks = tasks
         self._toolbox = toolbox
         self._turns = turns
-        gateway = config.gateway
-        gate = Gate(
-            authenticator=authenticator,
-            allowed_origins=gateway.control_ui.allowed_origins,
-            open_to_this_machine=gateway.http.open,
-        )
+        self._metrics = metrics
+        self.gate = gate = Gate(authenticator=authenticator, **_gate_rules(config))
         gauges = StoreGauges(store=store, clock=clock, metrics=metrics)
-        self.mcp = self._mcp()
+        self.mcp = self._mcp(config)
         self.canvas_host = canvas.second_port(gate)
         hook_door = HookDoor(
             hooks,
@@ -100,34 +99,64 @@ class DoorParts:
             accepting=self._is_accepting,
             settings=hook_door_settings(config),
         )
-        self.web: Web = build_web(
+        self._always: list[Endpoint] = [
+            *probe_endpoints(readiness, gate=gate, clock=clock, version=__version__),
+            metrics_endpoint(metrics, store_gauges=gauges),
+            tools_endpoint(dispatcher),
+            media_endpoint(attached),
+        ]
+        self._below: dict[str, ASGIApp] = {
+            "/integrations/": ChannelDoors(channel_doors, gate=gate, is_channel=senders.is_known),
+            **hook_door.below,
+            **canvas.door(gate).below,
+        }
+        self.current = self._build(config, self.mcp)
+        self.web = Web(_Switch(self), self._claimed, self.current.endpoints)
+
+    def stage(self, config: PorticoConfig) -> Commit:
+        """Return how to answer as another configuration says; what is being answered goes on."""
+        before = self._config.gateway
+        after = config.gateway
+        is_same = before.http.endpoints.mcp == after.http.endpoints.mcp
+        mcp = self.mcp if is_same and before.tools == after.tools else self._mcp(config)
+        web = self._build(config, mcp)
+
+        def commit() -> None:
+            old, self.mcp = self.mcp, mcp
+            if mcp is not old:
+                if mcp is not None:
+                    self._tasks.start(mcp.start(self._tasks), name="mcp.door.start")
+                if old is not None:
+                    old.stop()
+            self._config = config
+            self.current = web
+            self.gate.configure(**_gate_rules(config))
+
+        return commit
+
+    def _claimed(self, path: str) -> bool:
+        return self.current.claimed(path)
+
+    def _build(self, config: PorticoConfig, mcp: McpDoor | None) -> Web:
+        return build_web(
             endpoints=[
-                *probe_endpoints(readiness, gate=gate, clock=clock, version=__version__),
-                metrics_endpoint(metrics, store_gauges=gauges),
-                *self._messages(),
-                tools_endpoint(dispatcher),
-                media_endpoint(attached),
-                *self._openai(),
-                *(() if self.mcp is None else self.mcp.endpoints()),
+                *self._always,
+                *self._messages(config),
+                *self._openai(config),
+                *(() if mcp is None else mcp.endpoints()),
             ],
-            gate=gate,
-            clock=clock,
+            gate=self.gate,
+            clock=self._clock,
             settings=_web_settings(config),
-            metrics=metrics,
-            below={
-                "/integrations/": ChannelDoors(
-                    channel_doors, gate=gate, is_channel=senders.is_known
-                ),
-                **hook_door.below,
-                **canvas.door(gate).below,
-            },
+            metrics=self._metrics,
+            below=self._below,
         )
 
     def _is_accepting(self) -> bool:
         return self._readiness.phase == "ready"
 
-    def _messages(self) -> list[Endpoint]:
-        given = self._config.gateway.messages
+    def _messages(self, config: PorticoConfig) -> list[Endpoint]:
+        given = config.gateway.messages
         messages = MessageService(
             inbox=self._inbox,
             turns=self._turns,
@@ -141,20 +170,20 @@ class DoorParts:
                 queue_timeout_ms=given.queue_timeout_ms,
                 status_retention_ms=given.status_retention_ms,
                 heartbeat_s=given.sse_heartbeat_ms / 1000,
-                main_key=self._config.session.main_key,
+                main_key=config.session.main_key,
             ),
         )
-        most = self._config.gateway.http.max_body_bytes
+        most = config.gateway.http.max_body_bytes
         return message_endpoints(messages, tasks=self._tasks, max_body_bytes=most)
 
-    def _openai(self) -> list[Endpoint]:
-        settings = openai_settings(self._config)
+    def _openai(self, config: PorticoConfig) -> list[Endpoint]:
+        settings = openai_settings(config)
         if settings is None:
             return []
         from portico.web.openai.http import openai_endpoints
         from portico.web.openai.service import OpenAIRuns, RunSettings
 
-        messages = self._config.gateway.messages
+        messages = config.gateway.messages
         runs = OpenAIRuns(
             inbox=self._inbox,
             turns=self._turns,
@@ -170,13 +199,13 @@ class DoorParts:
             runs,
             agents=self._agents,
             budgets=self._budgets,
-            main_key=self._config.session.main_key,
+            main_key=config.session.main_key,
             tasks=self._tasks,
             settings=settings,
         )
 
-    def _mcp(self) -> McpDoor | None:
-        settings = self._config.gateway.http.endpoints.mcp
+    def _mcp(self, config: PorticoConfig) -> McpDoor | None:
+        settings = config.gateway.http.endpoints.mcp
         if not settings.enabled:
             return None
         from portico.web.mcp import McpDoor
@@ -184,10 +213,33 @@ class DoorParts:
         return McpDoor(
             toolbox=self._toolbox,
             agents=self._agents,
-            main_key=self._config.session.main_key,
-            rules=http_tools(self._config),
+            main_key=config.session.main_key,
+            rules=http_tools(config),
             max_body_bytes=settings.max_body_bytes,
         )
+
+
+class _Switch:
+    """The app of now, for a server that is given one for good."""
+
+    def __init__(self, doors: DoorParts) -> None:
+        self._doors = doors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._doors.current.asgi(scope, receive, send)
+
+
+class _GateRules(TypedDict):
+    allowed_origins: Sequence[str]
+    open_to_this_machine: bool
+
+
+def _gate_rules(config: PorticoConfig) -> _GateRules:
+    gateway = config.gateway
+    return {
+        "allowed_origins": gateway.control_ui.allowed_origins,
+        "open_to_this_machine": gateway.http.open,
+    }
 
 
 def _web_settings(config: PorticoConfig) -> WebSettings:

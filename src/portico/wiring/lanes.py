@@ -20,6 +20,10 @@ class ConfiguredLanes:
         self._turns = turns
         self._queue = queue
 
+    def configure(self, queue: QueueSettings) -> None:
+        """Use other queue settings for what comes from now on."""
+        self._queue = queue
+
     def enqueue(self, message: Admitted) -> Work[Enqueued]:
         """The work that puts an admitted message's turn into its lane."""
         routing = message.routing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,14 +40,20 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-def vouched_for(config: PorticoConfig) -> Callable[[InboundMessage], bool]:
-    """Return whose messages the operator vouches for."""
-    trusted = frozenset(config.tools.trusted)
+class Vouching:
+    """Whose messages the operator vouches for."""
 
-    def vouches(message: InboundMessage) -> bool:
-        return not trusted.isdisjoint((message.channel, f"{message.channel}:{message.sender}"))
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._trusted = frozenset(trusted)
 
-    return vouches
+    def trust(self, trusted: Iterable[str]) -> None:
+        """Vouch for others from now on."""
+        self._trusted = frozenset(trusted)
+
+    def __call__(self, message: InboundMessage) -> bool:
+        """Whether somebody's message is vouched for."""
+        names = (message.channel, f"{message.channel}:{message.sender}")
+        return not self._trusted.isdisjoint(names)
 
 
 def exec_policy(loaded: LoadedConfig, env: Mapping[str, str], clock: Clock) -> ExecPolicy:
@@ -68,14 +74,18 @@ def audit_retention(config: PorticoConfig) -> Retention:
     return Retention(days=config.audit.retention_days, entries=config.audit.max_entries)
 
 
-def auth_settings(config: PorticoConfig, paths: ConfigPaths) -> AuthSettings:
+def auth_settings(
+    config: PorticoConfig, paths: ConfigPaths, *, quietly: bool = False
+) -> AuthSettings:
     """Return how clients prove themselves; a missing token is made up for this run."""
     auth, mode = config.gateway.auth, auth_mode(config)
     limit = auth.rate_limit
     token = auth.token
     if mode == "token" and not token:
         token = new_secret()
-        log.warning("auth.runtime_token", note="no token configured; clients need one of their own")
+        if not quietly:
+            note = "no token configured; clients need one of their own"
+            log.warning("auth.runtime_token", note=note)
     return AuthSettings(
         mode=mode,
         token=token,

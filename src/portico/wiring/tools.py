@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.agents.model.catalog import UnknownModel
+from portico.agents.tools.contract import ToolCall
 from portico.agents.tools.documents.reader import Reader
 from portico.agents.tools.exec.container import VARIABLES as ENGINE_VARIABLES
 from portico.agents.tools.exec.judge import Judge
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
     from portico.channels.accounts.service import Accounts
     from portico.channels.registry import ChannelRegistry
     from portico.clock import Clock
+    from portico.config.live import Commit, LiveConfig
     from portico.config.model import PorticoConfig
+    from portico.config.service import LoadedConfig
     from portico.inbox.service import Inbox
     from portico.nodes.service import Nodes
     from portico.outbox.service import Outbox
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
 
 
 def built_in_tools(
-    config: PorticoConfig,
+    live: LiveConfig,
     *,
     accounts: Accounts,
     agents: Agents,
@@ -77,6 +80,7 @@ def built_in_tools(
     Args:
         env: its `PATH` is where programs are looked for; container engines need some of it.
     """
+    config = live.loaded.require()
     reach, reader = Reach(sessions, reach_rules(config)), Reader()
 
     def workspace_of(agent_id: str) -> Path | None:
@@ -84,9 +88,34 @@ def built_in_tools(
         return Path(agent.workspace) if agent is not None and agent.workspace else None
 
     workspaces = Workspaces(workspace_of)
-    usual = exec_settings(config, "")
-    programs = {entry.id: exec_settings(config, entry.id) for entry in config.agents.roster()}
+
+    def reaches(call: ToolCall, agent_id: str) -> bool:
+        return reach.rules.reaches_agent(call, agent_id)
+
     web = WebTools(fetcher=fetcher, reader=reader, limits=web_limits(config))
+
+    programs = programs_of(config)
+    media = MediaTools(
+        web=web,
+        attached=SentFiles(store, files),
+        workspaces=workspaces,
+        reader=reader,
+        max_chars=config.tools.web.fetch.max_chars,
+    )
+
+    def stage(new: LoadedConfig) -> Commit:
+        rules, limits = reach_rules(new.require()), web_limits(new.require())
+        settings = programs_of(new.require())
+
+        def commit() -> None:
+            nonlocal programs
+            reach.rules, web.limits = rules, limits
+            media.max_chars = limits.max_chars
+            programs = settings
+
+        return commit
+
+    live.follow("tools", "agents", stage=stage)
     return [
         SessionTools(
             sessions=sessions,
@@ -103,7 +132,7 @@ def built_in_tools(
             reach=reach,
             max_hops=config.session.agent_to_agent.max_ping_pong_turns,
         ),
-        RosterTools(agents, reaches=reach.rules.reaches_agent),
+        RosterTools(agents, reaches=reaches),
         ChannelTools(lambda: channel_accounts(accounts)),
         MessageTools(outbox=outbox, senders=senders, reach=reach, actions=MessageActions(senders)),
         web,
@@ -111,15 +140,9 @@ def built_in_tools(
         canvas,
         FileTools(workspaces),
         MemoryTools(workspaces, clock),
-        MediaTools(
-            web=web,
-            attached=SentFiles(store, files),
-            workspaces=workspaces,
-            reader=reader,
-            max_chars=config.tools.web.fetch.max_chars,
-        ),
+        media,
         ExecTools(
-            settings_for=lambda agent_id: programs.get(agent_id, usual),
+            settings_for=lambda agent_id: programs.get(agent_id, programs[""]),
             workspace_of=workspace_of,
             judge=Judge(
                 policy=approvals.policy,
@@ -132,6 +155,12 @@ def built_in_tools(
             variables_for=skills.variables,
         ),
     ]
+
+
+def programs_of(config: PorticoConfig) -> dict[str, ExecSettings]:
+    """Return how each agent runs programs; under "" how all others do."""
+    ids = ("", *(entry.id for entry in config.agents.roster()))
+    return {agent_id: exec_settings(config, agent_id) for agent_id in ids}
 
 
 def exec_settings(config: PorticoConfig, agent_id: str) -> ExecSettings:

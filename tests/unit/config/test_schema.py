@@ -38,7 +38,7 @@ def test_the_schema_is_of_2020_12_and_described() -> None:
         ("agents.list[0].name", "hot"),
         ("agents.entries.ops.model", "hot"),
         ("models.providers.openai.apiKey", "hot"),
-        ("mcp.servers", "restart"),
+        ("mcp.servers", "hot"),
         ("broadcast.strategy", "none"),
         ("channels.telegram", "none"),
         ("nonsense", "restart"),

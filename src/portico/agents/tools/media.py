@@ -111,7 +111,7 @@ class MediaTools:
         self._attached = attached
         self._workspaces = workspaces
         self._reader = reader
-        self._max_chars = max_chars
+        self.max_chars = max_chars
 
     @tool("image", group="media", changes=False, is_untrusted=True)
     async def image(self, call: ToolCall, args: ImageArgs) -> ToolOutput:
@@ -134,7 +134,7 @@ class MediaTools:
         except ValueError as error:
             raise ToolError(str(error)) from None
         file = await self._load(call, args.pdf)
-        most = min(args.max_chars, self._max_chars)
+        most = min(args.max_chars, self.max_chars)
         try:
             found = await self._reader.pdf(file.content, pages=pages, max_chars=most)
         except Unreadable as error:

@@ -225,6 +225,10 @@ class Toolbox:
         """Let another policy count from now on; turns that have begun keep theirs."""
         self._layers_for = layers_for
 
+    def limit(self, limits: ToolLimits) -> None:
+        """Let calls take and give so much from now on."""
+        self._limits = limits
+
     async def effective(
         self, agent_id: str, channel: str | None, *, is_untrusted: bool = False
     ) -> list[Tool]:

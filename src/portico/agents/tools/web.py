@@ -73,7 +73,7 @@ class WebTools:
     def __init__(self, *, fetcher: Fetcher, reader: Reader, limits: WebLimits) -> None:
         self._fetcher = fetcher
         self._reader = reader
-        self._limits = limits
+        self.limits = limits
 
     @tool("web_fetch", group="web", changes=False, is_untrusted=True)
     async def fetch(self, call: ToolCall, args: WebFetch) -> ToolOutput:
@@ -92,12 +92,12 @@ class WebTools:
             ToolError: it cannot be had.
         """
         try:
-            return await self._fetcher.fetch(url, max_bytes=self._limits.max_bytes, cut=True)
+            return await self._fetcher.fetch(url, max_bytes=self.limits.max_bytes, cut=True)
         except FetchRefused as error:
             raise ToolError(f"It could not be fetched: {error}.") from None
 
     async def _shown(self, args: WebFetch, found: Fetched) -> ToolOutput:
-        most = min(args.max_chars, self._limits.max_chars)
+        most = min(args.max_chars, self.limits.max_chars)
         kind = found.content_type or "application/octet-stream"
         if kind.startswith("image/"):
             return self._picture(args, found)
@@ -138,7 +138,7 @@ class WebTools:
         return ToolOutput(shown, media=(picture(found.body, found.file_name),))
 
     def _too_large(self, found: Fetched) -> NoReturn:
-        most = f"{self._limits.max_bytes / 1e6:g} MB"
+        most = f"{self.limits.max_bytes / 1e6:g} MB"
         raise ToolError(f"What is there ({found.content_type}) is larger than {most}.")
 
 

@@ -56,6 +56,21 @@ class Cron:
     methods: CronMethods
     tools: CronTools
     retention: Retention
+    starter: Starter
+    ender: Ender
+    definitions: Definitions
+
+    def configure(self, settings: CronSettings) -> None:
+        """Follow a changed configuration; runs that have begun go on."""
+        rules, forever = settings.rules, settings.keep_sessions_ms is None
+        self.starter.configure(rules, keeps_sessions=forever)
+        self.ender.configure(rules)
+        self.definitions.configure(zone=rules.zone, min_interval_ms=settings.min_interval_ms)
+        self.service.configure(rules, max_jobs=settings.max_jobs)
+        self.retention.configure(
+            keep_runs=settings.keep_runs, keep_sessions_ms=settings.keep_sessions_ms
+        )
+        self.scheduler.configure(is_enabled=settings.is_enabled, max_runs=settings.max_runs)
 
 
 class HeartPort(Beats, Heart, Protocol):
@@ -95,13 +110,21 @@ def build_cron(
         rules=rules,
         keeps_sessions=settings.keep_sessions_ms is None,
     )
+    ender = Ender(
+        store=store, clock=clock, turns=turns, outbox=outbox, rules=rules, main_key=main_key
+    )
+    definitions = Definitions(
+        agents=agents,
+        senders=senders,
+        main_key=main_key,
+        zone=rules.zone,
+        min_interval_ms=settings.min_interval_ms,
+    )
     scheduler = Scheduler(
         store=store,
         clock=clock,
         starter=starter,
-        ender=Ender(
-            store=store, clock=clock, turns=turns, outbox=outbox, rules=rules, main_key=main_key
-        ),
+        ender=ender,
         heart=heart,
         turns=turns,
         events=events,
@@ -113,13 +136,7 @@ def build_cron(
     service = CronService(
         store=store,
         clock=clock,
-        definitions=Definitions(
-            agents=agents,
-            senders=senders,
-            main_key=main_key,
-            zone=rules.zone,
-            min_interval_ms=settings.min_interval_ms,
-        ),
+        definitions=definitions,
         scheduler=scheduler,
         events=events,
         agent_of=starter.agent_of,
@@ -144,4 +161,7 @@ def build_cron(
             keep_runs=settings.keep_runs,
             keep_sessions_ms=settings.keep_sessions_ms,
         ),
+        starter,
+        ender,
+        definitions,
     )

@@ -116,6 +116,11 @@ class Definitions:
         self._zone = zone
         self._min_interval_ms = min_interval_ms
 
+    def configure(self, *, zone: str, min_interval_ms: int) -> None:
+        """Judge by other rules from now on."""
+        self._zone = zone
+        self._min_interval_ms = min_interval_ms
+
     def new(self, asked: CronAdd, *, now: int) -> Definition:
         """Return the definition of a new job.
 

@@ -74,6 +74,10 @@ class Ender:
         self._rules = rules
         self._main_key = main_key
 
+    def configure(self, rules: Rules) -> None:
+        """End runs by other rules from now on."""
+        self._rules = rules
+
     async def end(self, run: Run) -> Ended | None:
         """Wait for a run's turn, deliver its answer and finish it.
 

@@ -40,6 +40,11 @@ class Retention:
         self._keep_runs = keep_runs
         self._keep_sessions_ms = keep_sessions_ms
 
+    def configure(self, *, keep_runs: int, keep_sessions_ms: int | None) -> None:
+        """Keep this much from now on."""
+        self._keep_runs = keep_runs
+        self._keep_sessions_ms = keep_sessions_ms
+
     async def forget_runs(self, *, before_ms: int) -> int:
         """Delete runs begun before a time, and those beyond what is kept per job."""
         total = 0

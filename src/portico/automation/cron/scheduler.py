@@ -106,6 +106,12 @@ class Scheduler:
         self._stopping = False
         self.is_enabled = is_enabled
 
+    def configure(self, *, is_enabled: bool, max_runs: int) -> None:
+        """Run jobs by other rules from now on; runs that have begun go on."""
+        self.is_enabled = is_enabled
+        self._max_runs = max_runs
+        self.wake()
+
     @property
     def running(self) -> int:
         """How many runs this process follows."""

@@ -116,6 +116,11 @@ class CronService:
         self._max_jobs = max_jobs
         self._numbers = count(1)
 
+    def configure(self, rules: Rules, *, max_jobs: int) -> None:
+        """Take jobs by other rules from now on."""
+        self._rules = rules
+        self._max_jobs = max_jobs
+
     # -- reading ---------------------------------------------------------------------------------
 
     async def get(self, job_id: str) -> tuple[Job, Run | None]:

@@ -108,6 +108,11 @@ class Starter:
         self._rules = rules
         self._keeps_sessions = keeps_sessions
 
+    def configure(self, rules: Rules, *, keeps_sessions: bool) -> None:
+        """Begin runs by other rules from now on."""
+        self._rules = rules
+        self._keeps_sessions = keeps_sessions
+
     async def begin_due(self, job_id: str, beat: Beat | None = None) -> Begun | None:
         """Act on a due job; `None`: somebody else did, or it is not due any more.
 

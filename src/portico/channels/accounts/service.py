@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -198,6 +198,12 @@ class Accounts:
                 self._add(entry)
         if self._is_started:
             self._begin([key for key in self._supervisors if key not in self._running])
+
+    def configure(self, settings: AccountSettings) -> None:
+        """Keep accounts by other rules from now on; leases stay as long as they were."""
+        self._around = replace(self._around, rules=settings.rules, stall_s=settings.stall_s)
+        for supervisor in self._supervisors.values():
+            supervisor.surround(self._around)
 
     async def want(self, channel: str, account: str, desired: str) -> Supervisor:
         """Record that an account should run or not, and see to it here.

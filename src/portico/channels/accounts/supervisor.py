@@ -240,6 +240,10 @@ class Supervisor:
             self.failures = 0
             self._end(End.UNWANTED)
 
+    def surround(self, around: Surroundings) -> None:
+        """Share something else with the other accounts from now on."""
+        self._around = around
+
     def want(self, desired: str) -> None:
         """Start it, or stop it; an account that waits is started at once."""
         is_change, self.desired = desired != self.desired, desired

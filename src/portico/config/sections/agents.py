@@ -224,7 +224,9 @@ class AgentDefaults(Section):
     heartbeat: Heartbeat | None = setting(
         None, "A look around now and then; unset: none.", reload="hot"
     )
-    max_concurrent: int = setting(64, "Turns that run at the same time, in all.", ge=1, le=10_000)
+    max_concurrent: int = setting(
+        64, "Turns that run at the same time, in all.", ge=1, le=10_000, reload="hot"
+    )
 
 
 class AgentEntry(Section):

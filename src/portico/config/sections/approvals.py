@@ -23,8 +23,11 @@ class Approvals(Section):
     wait_for_client: bool = setting(
         False,
         "Keep an approval open when nobody is connected who could decide; else it ends at once.",
+        reload="hot",
     )
-    max_pending: int = setting(1000, "Approvals that may wait at the same time.", ge=1, le=100_000)
+    max_pending: int = setting(
+        1000, "Approvals that may wait at the same time.", ge=1, le=100_000, reload="hot"
+    )
     policy_file: str | None = setting(
         None,
         "What agents may run on this machine without asking; unset: exec-approvals.json in the "

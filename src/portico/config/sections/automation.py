@@ -106,7 +106,9 @@ class RunLog(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset({"maxBytes"})
 
-    keep_lines: int = setting(2_000, "Runs that are kept per job.", ge=1, le=1_000_000)
+    keep_lines: int = setting(
+        2_000, "Runs that are kept per job.", ge=1, le=1_000_000, reload="hot"
+    )
 
 
 class Cron(Section):
@@ -119,32 +121,49 @@ class Cron(Section):
         """.split()
     )
 
-    enabled: bool = setting(True, "Whether jobs run by themselves; by hand they always can.")
-    timezone: str = setting("UTC", "IANA time zone of cron expressions that name none.")
-    max_jobs: int = setting(1_000, "How many jobs there may be.", ge=1, le=100_000)
-    min_interval_ms: int = setting(1_000, "The least time between two slots of a job.", ge=1)
+    enabled: bool = setting(
+        True, "Whether jobs run by themselves; by hand they always can.", reload="hot"
+    )
+    timezone: str = setting(
+        "UTC", "IANA time zone of cron expressions that name none.", reload="hot"
+    )
+    max_jobs: int = setting(1_000, "How many jobs there may be.", ge=1, le=100_000, reload="hot")
+    min_interval_ms: int = setting(
+        1_000, "The least time between two slots of a job.", ge=1, reload="hot"
+    )
     max_concurrent_runs: int = setting(
-        8, "Runs of jobs that are open at a time; further due ones wait.", ge=1, le=10_000
+        8,
+        "Runs of jobs that are open at a time; further due ones wait.",
+        ge=1,
+        le=10_000,
+        reload="hot",
     )
     skip_missed_jobs: bool = setting(
         False,
         "What becomes of slots that were missed, for jobs that do not say: false, they run once, "
         "late; true, they do not run.",
+        reload="hot",
     )
     misfire_grace_ms: int = setting(
-        60_000, "How late a slot may be and still be in time, for jobs that skip.", ge=0
+        60_000,
+        "How late a slot may be and still be in time, for jobs that skip.",
+        ge=0,
+        reload="hot",
     )
     max_catch_up: int = setting(
         100,
         "Missed slots that run one by one, for jobs that run all; older ones do not.",
         ge=1,
         le=1_000,
+        reload="hot",
     )
     max_consecutive_errors: int = setting(
-        10, "Failures in a row after which a job is switched off; 0: never.", ge=0
+        10, "Failures in a row after which a job is switched off; 0: never.", ge=0, reload="hot"
     )
     session_retention: str | Literal[False] = setting(
-        "24h", "How long sessions of isolated runs are kept after their end; false: for ever."
+        "24h",
+        "How long sessions of isolated runs are kept after their end; false: for ever.",
+        reload="hot",
     )
     run_log: RunLog = group(RunLog, "The history of runs.")
 

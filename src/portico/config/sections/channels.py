@@ -141,18 +141,25 @@ class Restarts(Section):
 class Retries(Section):
     """How what could not be sent is tried again."""
 
-    first_ms: int = setting(1_000, "Wait after the first attempt.", ge=10)
-    longest_ms: int = setting(300_000, "Longest wait; it doubles until then.", ge=10)
+    first_ms: int = setting(1_000, "Wait after the first attempt.", ge=10, reload="hot")
+    longest_ms: int = setting(300_000, "Longest wait; it doubles until then.", ge=10, reload="hot")
     attempts: int = setting(
-        50, "Attempts with a provider; waiting for an account that is away does not count.", ge=1
+        50,
+        "Attempts with a provider; waiting for an account that is away does not count.",
+        ge=1,
+        reload="hot",
     )
     expire_ms: int = setting(
-        3_600_000, "A message that waited for so long is shown, and not sent any more.", ge=1_000
+        3_600_000,
+        "A message that waited for so long is shown, and not sent any more.",
+        ge=1_000,
+        reload="hot",
     )
     resend_unknown: bool = setting(
         False,
         "Send again what may have arrived, on channels whose provider cannot tell: it may arrive "
         "twice.",
+        reload="hot",
     )
 
 
@@ -188,8 +195,10 @@ class ChannelDefaults(Section):
         {"heartbeat", "contextVisibility", "botLoopProtection", "implicitMentions"}
     )
 
-    dm_policy: DmPolicy | None = setting(None, "dmPolicy where an account sets none.")
-    group_policy: GroupPolicy | None = setting(None, "groupPolicy where an account sets none.")
+    dm_policy: DmPolicy | None = setting(None, "dmPolicy where an account sets none.", reload="hot")
+    group_policy: GroupPolicy | None = setting(
+        None, "groupPolicy where an account sets none.", reload="hot"
+    )
     pairing: PairingLimits = group(PairingLimits, "Strangers who ask to write.")
     restart: Restarts = group(Restarts, "Starting again after a failure.")
     retry: Retries = group(Retries, "Sending again.")
@@ -202,6 +211,7 @@ class ChannelDefaults(Section):
         "Silence of the receiving side after which an account is restarted; unset: as each "
         "channel says.",
         ge=100,
+        reload="hot",
     )
 
 

@@ -37,7 +37,7 @@ class SessionSettings(Section):
     dm_scope: DmScope = setting(
         "main", "How direct messages are kept apart; main: they share one session.", reload="hot"
     )
-    main_key: str = setting("main", "Name of the main session.", reload="hot", min_length=1)
+    main_key: str = setting("main", "Name of the main session.", min_length=1)
     agent_to_agent: PingPong = group(PingPong, "Agents that write to each other.")
 
 

@@ -131,16 +131,22 @@ class Limits(Section):
     max_pending_handshake_frames: int = setting(
         15, "Frames a client may send while its connect is being checked.", ge=0
     )
-    handshake_timeout_ms: int = setting(15_000, "Time a client has to send connect.", ge=1)
-    max_preauth_connections_per_ip: int = setting(
-        32, "Connections of one address that have not connected yet.", ge=1
+    handshake_timeout_ms: int = setting(
+        15_000, "Time a client has to send connect.", ge=1, reload="hot"
     )
-    max_connections: int = setting(20_000, "Open WebSocket connections in all.", ge=1)
+    max_preauth_connections_per_ip: int = setting(
+        32, "Connections of one address that have not connected yet.", ge=1, reload="hot"
+    )
+    max_connections: int = setting(20_000, "Open WebSocket connections in all.", ge=1, reload="hot")
     tick_interval_ms: int = setting(30_000, "Period of the tick event.", ge=1)
     health_interval_ms: int = setting(60_000, "Period of the health event.", ge=1)
-    ping_interval_ms: int = setting(25_000, "Period of WebSocket pings.", ge=1)
-    pong_timeout_ms: int = setting(25_000, "Time to answer a ping before the end.", ge=1)
-    close_grace_ms: int = setting(1_000, "Time to finish a close before it is cut.", ge=0)
+    ping_interval_ms: int = setting(25_000, "Period of WebSocket pings.", ge=1, reload="hot")
+    pong_timeout_ms: int = setting(
+        25_000, "Time to answer a ping before the end.", ge=1, reload="hot"
+    )
+    close_grace_ms: int = setting(
+        1_000, "Time to finish a close before it is cut.", ge=0, reload="hot"
+    )
     live_text_ms: int = setting(75, "Assistant deltas within this time leave as one.", ge=0)
     chat_history_max_bytes: int = setting(6 * MIB, "Largest chat.history answer.", ge=1024)
     replay_events: int = setting(
@@ -180,9 +186,9 @@ class ChatCompletionsEndpoint(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset({"images", "maxTotalImageBytes"})
 
-    enabled: bool = setting(False, "Answer at /v1/chat/completions.")
-    max_body_bytes: int = setting(20 * MIB, "Largest request body.", ge=1024)
-    max_image_parts: int = setting(8, "Images one message may have.", ge=0, le=64)
+    enabled: bool = setting(False, "Answer at /v1/chat/completions.", reload="hot")
+    max_body_bytes: int = setting(20 * MIB, "Largest request body.", ge=1024, reload="hot")
+    max_image_parts: int = setting(8, "Images one message may have.", ge=0, le=64, reload="hot")
 
 
 class ResponsesEndpoint(Section):
@@ -190,16 +196,20 @@ class ResponsesEndpoint(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset({"images", "files"})
 
-    enabled: bool = setting(False, "Answer at /v1/responses.")
-    max_body_bytes: int = setting(20 * MIB, "Largest request body.", ge=1024)
-    max_url_parts: int = setting(8, "Images and files by URL one message may have.", ge=0, le=64)
+    enabled: bool = setting(False, "Answer at /v1/responses.", reload="hot")
+    max_body_bytes: int = setting(20 * MIB, "Largest request body.", ge=1024, reload="hot")
+    max_url_parts: int = setting(
+        8, "Images and files by URL one message may have.", ge=0, le=64, reload="hot"
+    )
 
 
 class McpEndpoint(Section):
     """`/mcp`: the agents' tools for MCP clients."""
 
-    enabled: bool = setting(False, "Serve the agents' tools over MCP (streamable HTTP) at /mcp.")
-    max_body_bytes: int = setting(4 * MIB, "Largest request body.", ge=1024)
+    enabled: bool = setting(
+        False, "Serve the agents' tools over MCP (streamable HTTP) at /mcp.", reload="hot"
+    )
+    max_body_bytes: int = setting(4 * MIB, "Largest request body.", ge=1024, reload="hot")
 
 
 class HttpEndpoints(Section):
@@ -219,9 +229,11 @@ class Http(Section):
 
     security_headers: SecurityHeaders = group(SecurityHeaders, "Security headers.")
     open: bool = setting(
-        False, "Let callers on this machine use the gateway message API without a token."
+        False,
+        "Let callers on this machine use the gateway message API without a token.",
+        reload="hot",
     )
-    max_body_bytes: int = setting(12 * MIB, "Largest request body.", ge=1024)
+    max_body_bytes: int = setting(12 * MIB, "Largest request body.", ge=1024, reload="hot")
     endpoints: HttpEndpoints = group(HttpEndpoints, "The OpenAI-compatible API.")
 
 
@@ -229,9 +241,9 @@ class GatewayTools(Section):
     """Tools called over HTTP, by `POST /tools/invoke`."""
 
     allow: tuple[str, ...] = setting(
-        (), "Tools that may be called over HTTP although they usually may not."
+        (), "Tools that may be called over HTTP although they usually may not.", reload="hot"
     )
-    deny: tuple[str, ...] = setting((), "Tools that may not be called over HTTP.")
+    deny: tuple[str, ...] = setting((), "Tools that may not be called over HTTP.", reload="hot")
 
 
 class GatewayMessages(Section):
@@ -248,9 +260,14 @@ class GatewayMessages(Section):
         3_600_000, "How long the status of a finished request can be asked for.", ge=0
     )
     queue_timeout_ms: int = setting(
-        600_000, "How long a request may wait for its session before it is given up.", ge=1
+        600_000,
+        "How long a request may wait for its session before it is given up.",
+        ge=1,
+        reload="hot",
     )
-    sse_heartbeat_ms: int = setting(15_000, "Period of comments on a silent stream.", ge=100)
+    sse_heartbeat_ms: int = setting(
+        15_000, "Period of comments on a silent stream.", ge=100, reload="hot"
+    )
 
 
 class Tls(Section):
@@ -300,7 +317,6 @@ class Restart(Section):
     ready_ms: int = setting(
         60_000,
         "Time a new process has to become ready; then it is killed and the old one goes on.",
-        reload="hot",
         ge=1_000,
     )
 

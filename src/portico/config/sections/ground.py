@@ -38,7 +38,7 @@ class Logging(Section):
     )
 
     level: Literal["silent", "fatal", "error", "warn", "info", "debug", "trace"] = setting(
-        "info", "Least important level that is written."
+        "info", "Least important level that is written.", reload="hot"
     )
     file: str | None = setting(None, "Log file; unset: logs/portico.log in the state directory.")
     console_style: Literal["pretty", "compact", "json"] = setting(

@@ -24,30 +24,38 @@ class McpServerEntry(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset({"auth", "oauth", "description", "icon"})
 
-    enabled: bool = setting(True, "Whether to connect to it.")
-    command: str | None = setting(None, "The program of a server that runs here.")
-    args: tuple[str, ...] = setting((), "Its arguments.")
+    enabled: bool = setting(True, "Whether to connect to it.", reload="hot")
+    command: str | None = setting(None, "The program of a server that runs here.", reload="hot")
+    args: tuple[str, ...] = setting((), "Its arguments.", reload="hot")
     env: dict[str, str] = setting(
         doc="Variables of the program, besides PATH, HOME and the like.",
         secret=True,
         default_factory=dict,
+        reload="hot",
     )
-    cwd: str | None = setting(None, "The directory it runs in.")
-    url: str | None = setting(None, "The address of a server.", pattern=r"^https?://")
+    cwd: str | None = setting(None, "The directory it runs in.", reload="hot")
+    url: str | None = setting(None, "The address of a server.", pattern=r"^https?://", reload="hot")
     transport: Literal["stdio", "streamable-http", "http", "sse"] | None = setting(
-        None, "How it speaks; unset: stdio with a command, streamable-http with an address."
+        None,
+        "How it speaks; unset: stdio with a command, streamable-http with an address.",
+        reload="hot",
     )
     headers: dict[str, str] = setting(
-        doc="Headers of every request to an address.", secret=True, default_factory=dict
+        doc="Headers of every request to an address.",
+        secret=True,
+        default_factory=dict,
+        reload="hot",
     )
     tools: McpToolFilter = group(McpToolFilter, "Which of its tools there are.")
     trusted: bool = setting(
-        False, "You vouch for what its tools return; else it counts as untrusted text."
+        False,
+        "You vouch for what its tools return; else it counts as untrusted text.",
+        reload="hot",
     )
     connect_timeout_seconds: float = setting(
-        30.0, "For its start, the handshake and the list of tools.", gt=0
+        30.0, "For its start, the handshake and the list of tools.", gt=0, reload="hot"
     )
-    timeout_seconds: float = setting(120.0, "For one call.", gt=0)
+    timeout_seconds: float = setting(120.0, "For one call.", gt=0, reload="hot")
 
     _at_home = field_validator("cwd", "command")(expand_home)
 
@@ -66,4 +74,5 @@ class Mcp(Section):
     servers: dict[str, McpServerEntry] = setting(
         doc="The servers, by name. Their tools are called mcp__<server>__<tool>.",
         default_factory=dict,
+        reload="hot",
     )

@@ -37,21 +37,27 @@ class UntrustedRules(ToolRules):
 class ExecSandbox(Section):
     """What programs in the sandbox have."""
 
-    network: bool = setting(False, "They reach the network, and this machine over it.")
-    workspace_access: Literal["ro", "rw"] = setting(
-        "rw", "Whether they can change the workspace (rw) or only read it (ro)."
+    network: bool = setting(
+        False, "They reach the network, and this machine over it.", reload="hot"
     )
-    paths: tuple[str, ...] = setting((), "What else of this machine they can read.")
+    workspace_access: Literal["ro", "rw"] = setting(
+        "rw", "Whether they can change the workspace (rw) or only read it (ro).", reload="hot"
+    )
+    paths: tuple[str, ...] = setting((), "What else of this machine they can read.", reload="hot")
     engine: Literal["bubblewrap", "podman", "docker"] = setting(
         "bubblewrap",
         "What makes the sandbox: bubblewrap, with the programs of this machine; podman or docker, "
         "with those of an image.",
+        reload="hot",
     )
     image: str | None = setting(
-        None, "The image of podman and docker; it is never pulled.", pattern=r"^[\w][\w./:@-]*$"
+        None,
+        "The image of podman and docker; it is never pulled.",
+        pattern=r"^[\w][\w./:@-]*$",
+        reload="hot",
     )
-    memory_mb: int = setting(1_024, "Memory of a container, in MiB.", ge=16)
-    max_processes: int = setting(256, "Processes of a container at a time.", ge=1)
+    memory_mb: int = setting(1_024, "Memory of a container, in MiB.", ge=16, reload="hot")
+    max_processes: int = setting(256, "Processes of a container at a time.", ge=1, reload="hot")
 
     @model_validator(mode="after")
     def _has_its_image(self) -> ExecSandbox:
@@ -75,21 +81,32 @@ class ExecRules(Section):
         "deny",
         "deny: there is no tool exec; allowlist: what the policy file lists, and what a person "
         "allows; full: whatever the policy file does not forbid.",
+        reload="hot",
     )
     ask: Literal["off", "on-miss", "always"] = setting(
         "on-miss",
         "When a person is asked: never, for what is not listed, always. On this machine itself the "
         "stricter of this and the policy file counts.",
+        reload="hot",
     )
     host: Literal["auto", "sandbox", "gateway", "node"] = setting(
         "auto",
         "Where programs run. auto and sandbox: in the sandbox, and nowhere without it; gateway: "
         "on this machine, with the rights of this account; node: not offered.",
+        reload="hot",
     )
-    shell: bool = setting(False, "Give commands to /bin/sh, in place of splitting them into words.")
-    timeout_sec: float = setting(1800.0, "Longest run of a program, in seconds.", gt=0)
+    shell: bool = setting(
+        False, "Give commands to /bin/sh, in place of splitting them into words.", reload="hot"
+    )
+    timeout_sec: float = setting(
+        1800.0, "Longest run of a program, in seconds.", gt=0, reload="hot"
+    )
     max_output_bytes: int = setting(
-        20_000, "What is kept of each output: its beginning and its end.", ge=1_000, le=1_000_000
+        20_000,
+        "What is kept of each output: its beginning and its end.",
+        ge=1_000,
+        le=1_000_000,
+        reload="hot",
     )
     sandbox: ExecSandbox = group(ExecSandbox, "What programs in the sandbox have.")
 
@@ -104,7 +121,7 @@ class AgentTools(ToolRules):
     untrusted: UntrustedRules | None = setting(
         None, "Instead of tools.untrusted, for this agent.", reload="hot"
     )
-    exec: ExecRules | None = setting(None, "Instead of tools.exec, for this agent.")
+    exec: ExecRules | None = setting(None, "Instead of tools.exec, for this agent.", reload="hot")
 
 
 class SessionTools(Section):
@@ -114,15 +131,18 @@ class SessionTools(Section):
         "agent",
         "Which sessions an agent reaches: only the one it is in, those begun from it, its own, "
         "or (with agentToAgent) all. A turn that has read untrusted text reaches only its own.",
+        reload="hot",
     )
 
 
 class AgentToAgent(Section):
     """Agents that reach each other's sessions."""
 
-    enabled: bool = setting(False, "With tools.sessions.visibility all.")
+    enabled: bool = setting(False, "With tools.sessions.visibility all.", reload="hot")
     allow: tuple[str, ...] = setting(
-        (), "Ids of agents, or patterns with *; both sides must be among them. Empty: all."
+        (),
+        "Ids of agents, or patterns with *; both sides must be among them. Empty: all.",
+        reload="hot",
     )
 
 
@@ -135,18 +155,19 @@ class WebFetch(Section):
         """.split()
     )
 
-    enabled: bool = setting(True, "Whether there is the tool web_fetch.")
-    max_chars: int = setting(40_000, "How much text of a page is shown.", ge=100)
+    enabled: bool = setting(True, "Whether there is the tool web_fetch.", reload="hot")
+    max_chars: int = setting(40_000, "How much text of a page is shown.", ge=100, reload="hot")
     max_response_bytes: int = setting(
-        5_000_000, "How much is downloaded; longer pages are cut there.", ge=1_000
+        5_000_000, "How much is downloaded; longer pages are cut there.", ge=1_000, reload="hot"
     )
-    timeout_seconds: float = setting(30.0, "Longest download.", gt=0)
-    max_redirects: int = setting(3, "How many redirects are followed.", ge=0, le=20)
-    user_agent: str | None = setting(None, "Sent as User-Agent instead of our own.")
+    timeout_seconds: float = setting(30.0, "Longest download.", gt=0, reload="hot")
+    max_redirects: int = setting(3, "How many redirects are followed.", ge=0, le=20, reload="hot")
+    user_agent: str | None = setting(None, "Sent as User-Agent instead of our own.", reload="hot")
     allow_private: bool | tuple[str, ...] = setting(
         False,
         "Whether addresses inside your network may be read; a list: only those of these hosts and "
         "their sub-domains.",
+        reload="hot",
     )
 
 

@@ -1,0 +1,174 @@
+"""Who follows which settings while the gateway runs: one line for each part.
+
+What is not here follows where it is built: agents, budgets, channels, media, skills, speech.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from portico.agents.mcp.servers import McpServers
+from portico.agents.tools.toolbox import Toolbox, ToolLimits
+from portico.approvals.service import Approvals
+from portico.audit.service import Audit
+from portico.auth.service import Authenticator, AuthSettings
+from portico.automation.assembly import Automation
+from portico.chat.service import ChatService
+from portico.config.live import Commit, LiveConfig
+from portico.fetch import Fetcher
+from portico.inbox.routing import Router
+from portico.observe.logging import set_level
+from portico.outbox.service import Outbox
+from portico.turns.service import Turns
+from portico.web.control_plane import ControlPlane
+from portico.wiring.agents import mcp_servers, tool_layers
+from portico.wiring.automation import automation_settings, heartbeat_settings
+from portico.wiring.channels import retry_policy
+from portico.wiring.doors import DoorParts
+from portico.wiring.hooks import hook_settings
+from portico.wiring.lanes import ConfiguredLanes
+from portico.wiring.settings import (
+    Vouching,
+    approval_settings,
+    audit_retention,
+    auth_settings,
+    socket_limits,
+    web_fetch_settings,
+)
+
+if TYPE_CHECKING:
+    from portico.config import LoadedConfig
+    from portico.config.model import PorticoConfig
+    from portico.config.paths import ConfigPaths
+
+S = TypeVar("S")
+
+WHILE_RUNNING = (
+    "max_connections",
+    "max_preauth_connections_per_ip",
+    "handshake_timeout_ms",
+    "ping_interval_ms",
+    "pong_timeout_ms",
+    "close_grace_ms",
+)
+"""The limits of sockets that count for those that are open, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What follows."""
+
+    approvals: Approvals
+    audit: Audit
+    authenticator: Authenticator
+    automation: Automation
+    chat: ChatService
+    doors: DoorParts
+    lanes: ConfiguredLanes
+    mcp_servers: McpServers
+    outbox: Outbox
+    plane: ControlPlane
+    router: Router
+    toolbox: Toolbox
+    turns: Turns
+    vouching: Vouching
+    web_fetcher: Fetcher
+
+
+def follow_settings(live: LiveConfig, parts: Parts) -> None:
+    """Let every part follow its settings."""
+    p = parts
+
+    def follow(
+        *prefixes: str, read: Callable[[PorticoConfig], S], take: Callable[[S], object]
+    ) -> None:
+        live.follow(*prefixes, stage=partial(_stage, read, take))
+
+    follow("logging.level", read=lambda c: c.logging.level, take=set_level)
+    follow("audit", read=audit_retention, take=p.audit.configure)
+    follow("agents", read=heartbeat_settings, take=p.automation.configure)
+    follow("hooks", read=hook_settings, take=p.automation.hooks.configure)
+    follow("cron", read=lambda c: automation_settings(c).cron, take=p.automation.configure_jobs)
+    follow("approvals", read=approval_settings, take=p.approvals.configure)
+    follow("messages.queue", read=lambda c: c.messages.queue, take=p.lanes.configure)
+    follow("session.dmScope", read=lambda c: c.session.dm_scope, take=p.router.configure)
+    follow(
+        "session.dmScope",
+        read=lambda c: replace(p.chat.settings, dm_scope=c.session.dm_scope),
+        take=partial(setattr, p.chat, "settings"),
+    )
+    follow("tools.trusted", read=lambda c: frozenset(c.tools.trusted), take=p.vouching.trust)
+    follow("agents", "tools", read=tool_layers, take=p.toolbox.obey)
+    follow("tools", read=_tool_limits, take=p.toolbox.limit)
+    follow("tools.web.fetch", read=web_fetch_settings, take=p.web_fetcher.configure)
+    follow("mcp.servers", read=mcp_servers, take=p.mcp_servers.apply)
+    follow("channels.defaults.retry", read=retry_policy, take=p.outbox.configure)
+    follow(
+        "agents.defaults.maxConcurrent",
+        read=lambda c: c.agents.defaults.max_concurrent,
+        take=p.turns.run_at_most,
+    )
+    follow(
+        *(f"gateway.limits.{name}" for name in _camel(WHILE_RUNNING)),
+        read=lambda c: replace(
+            p.plane.limits, **{n: getattr(socket_limits(c), n) for n in WHILE_RUNNING}
+        ),
+        take=partial(setattr, p.plane, "limits"),
+    )
+    follow(
+        "gateway.auth.rateLimit",
+        "gateway.auth.trustedProxy",
+        "gateway.auth.allowTailscale",
+        "gateway.auth.identityScopes",
+        "gateway.allowRealIpFallback",
+        "gateway.controlUi.allowedOrigins",
+        "gateway.trustedProxies",
+        "gateway.nodes.pairing",
+        read=lambda c: _door_rules(p.authenticator, c, live.loaded.paths),
+        take=p.authenticator.configure,
+    )
+    live.follow(
+        "gateway.http",
+        "gateway.messages",
+        "gateway.controlUi",
+        "gateway.tools",
+        stage=lambda loaded: p.doors.stage(loaded.require()),
+    )
+
+
+def _stage(
+    read: Callable[[PorticoConfig], S], take: Callable[[S], object], loaded: LoadedConfig
+) -> Commit:
+    settings = read(loaded.require())
+
+    def commit() -> None:
+        take(settings)
+
+    return commit
+
+
+def _tool_limits(config: PorticoConfig) -> ToolLimits:
+    return ToolLimits(config.tools.timeout_seconds, config.tools.max_result_chars)
+
+
+def _door_rules(
+    authenticator: Authenticator, config: PorticoConfig, paths: ConfigPaths
+) -> AuthSettings:
+    """The rules that can change while the mode and its secrets stay what they are."""
+    now = authenticator.settings
+    return replace(
+        auth_settings(config, paths, quietly=True),
+        mode=now.mode,
+        token=now.token,
+        password=now.password,
+        local_secret=now.local_secret,
+    )
+
+
+def _camel(names: Sequence[str]) -> list[str]:
+    from pydantic.alias_generators import to_camel
+
+    return [to_camel(name) for name in names]
