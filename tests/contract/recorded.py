@@ -464,3 +464,51 @@ KEPT_SCOPES: dict[str, tuple[dict[str, str], list[str]]] = {
     "cli": ({**BACKEND, "id": "cli", "mode": "cli"}, ["operator.read", "operator.write"]),
     "test": ({**BACKEND, "id": "test", "mode": "test"}, []),
 }
+
+# What a device is told when it is let in, and how it is listed.
+DEVICE_AUTH = {"method": str, "role": str, "scopes": [str], "deviceToken": str, "issuedAtMs": int}
+PAIRED_DEVICE = {
+    "deviceId": str,
+    "publicKey": str,
+    "platform": str,
+    "deviceFamily": str,
+    "clientId": str,
+    "clientMode": str,
+    "role": str,
+    "roles": [str],
+    "scopes": [str],
+    "approvedVia": Is("silent"),
+    "createdAtMs": int,
+    "approvedAtMs": int,
+    "lastSeenAtMs": int,
+    "lastSeenReason": Is("connect"),
+    "connected": bool,
+    "tokens": [{"role": str, "scopes": [str], "createdAtMs": int}],
+}
+# What is wrong with the proof, and what is said of it.
+DEVICE_REFUSALS: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "bad public key": (
+        {"publicKey": "AAAA"},
+        "DEVICE_AUTH_DEVICE_ID_MISMATCH",
+        "device-id-mismatch",
+        "device identity mismatch",
+    ),
+    "bad signature": (
+        {"signature": "A" * 86},
+        "DEVICE_AUTH_SIGNATURE_INVALID",
+        "device-signature",
+        "device signature invalid",
+    ),
+    "stale signature": (
+        {"signedAt": 1_000_000},
+        "DEVICE_AUTH_SIGNATURE_EXPIRED",
+        "device-signature-stale",
+        "device signature expired",
+    ),
+    "wrong nonce": (
+        {"nonce": "00000000-0000-0000-0000-000000000000"},
+        "DEVICE_AUTH_NONCE_MISMATCH",
+        "device-nonce-mismatch",
+        "device nonce mismatch",
+    ),
+}

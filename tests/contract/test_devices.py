@@ -268,3 +268,19 @@ async def test_address_that_fails_too_often_is_locked_out(tmp_path: Path):
         assert locked["retryable"] is True
         assert 0 < locked["retryAfterMs"] <= 300_000
         assert (await attempt(TOKEN, "198.51.100.8"))["ok"]
+
+
+async def test_a_newer_system_of_an_app_is_no_other_device(tmp_path: Path):
+    async with running_plane(tmp_path) as plane:
+        device = Device()
+        phone = {"id": "openclaw-ios", "version": "1", "platform": "iOS 26.1", "mode": "ui"}
+        await _try(plane, device, client=phone, scopes=["operator.read"])
+        newer = {**phone, "platform": "iOS 26.2"}
+        assert (await _try(plane, device, remote=True, client=newer, scopes=[]))["deviceToken"]
+        known = await plane.devices.find(device.id)
+        assert known is not None
+        assert known.device.platform == "iOS 26.2"
+        other, _ = await _try(
+            plane, device, remote=True, client={**phone, "platform": "Android 16"}, scopes=[]
+        )
+        assert other["details"]["reason"] == "metadata-upgrade"

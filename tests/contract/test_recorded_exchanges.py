@@ -14,7 +14,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.contract import recorded
 from tests.contract.shapes import misfits
+from tests.e2e.comers import NODE, comes
 from tests.e2e.gateway import GatewayProcess, Operator, Refused
+from tests.fakes.control_plane import Device
 
 SCOPES = ["operator.read", "operator.write"]
 keys = itertools.count(1)
@@ -286,3 +288,34 @@ def test_the_challenge(gateway: GatewayProcess) -> None:
     assert frame["event"] == "connect.challenge"
     assert misfits(recorded.CHALLENGE, frame["payload"]) == []
     assert "seq" not in frame
+
+
+def test_a_device_comes_and_comes_back(gateway: GatewayProcess, operator: Operator) -> None:
+    device, node = Device(), Device()
+    first = comes(gateway, device, is_local=True)["payload"]["auth"]
+    assert misfits(recorded.DEVICE_AUTH, first) == []
+    again = comes(gateway, device, is_local=True)["payload"]["auth"]
+    assert again == first
+    as_node = comes(
+        gateway,
+        node,
+        is_local=True,
+        client={**NODE, "deviceFamily": "Linux"},
+        role="node",
+        scopes=[],
+    )
+    assert misfits(recorded.DEVICE_AUTH, as_node["payload"]["auth"]) == []
+    paired = operator.call("device.pair.list")["paired"]
+    assert {one["deviceId"] for one in paired} == {device.id, node.id}
+    assert [found for one in paired if (found := misfits(recorded.PAIRED_DEVICE, one))] == []
+
+
+@pytest.mark.parametrize("case", recorded.DEVICE_REFUSALS)
+def test_a_device_that_proves_nothing(gateway: GatewayProcess, case: str) -> None:
+    broken, code, reason, text = recorded.DEVICE_REFUSALS[case]
+    error = comes(gateway, Device(), is_local=True, broken=broken)["error"]
+    assert error == {
+        "code": "INVALID_REQUEST",
+        "message": text,
+        "details": {"code": code, "reason": reason},
+    }

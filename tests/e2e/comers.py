@@ -21,9 +21,14 @@ def comes(
     name: str | None = None,
     auth: dict[str, str] | None = None,
     is_local: bool = False,
+    broken: dict[str, Any] | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Connect once as a device; return the whole answer to `connect`."""
+    """Connect once as a device; return the whole answer to `connect`.
+
+    Args:
+        broken: members of its proof, put in after it was signed.
+    """
     with connect(
         gateway.ws_url, additional_headers={} if is_local else ELSEWHERE, open_timeout=10
     ) as socket:
@@ -32,6 +37,7 @@ def comes(
         if name is not None:
             params["client"] = {**params["client"], "displayName": name}
             params["device"] = device.proof(params, nonce)
+        params["device"] |= broken or {}
         socket.send(json.dumps({"type": "req", "id": "c", "method": "connect", "params": params}))
         while True:
             answer: dict[str, Any] = json.loads(socket.recv(timeout=10))

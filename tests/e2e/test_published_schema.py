@@ -237,6 +237,9 @@ def test_scopes_are_the_published_ones(exported: dict[str, Any]) -> None:
     assert differ == {
         # Nobody becomes an owner by it: the answer says "unavailable", which needs no more.
         "channels.pairing.approve": ("operator.pairing", "dynamic"),
+        # As the original, which lets every operator ask whatever is published.
+        "device.scopes.requestUpgrade": (None, "operator.read"),
+        "device.scopes.waitUpgrade": (None, "operator.read"),
         "chat.send": ("by params", "operator.write"),  # `/new` and `/reset` need more
         "health": (None, "operator.read"),  # asked for by clients with any scope, as the original
         # The installed package is older than the protocol, which has read.

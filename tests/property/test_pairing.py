@@ -234,11 +234,10 @@ class Machine(RuleBasedStateMachine):
             self.run(self.door.settle(found, delivered=delivered))
 
     def user_of(self, code: Code) -> str | None:
-        (row,) = self.memory.select(
+        rows = self.memory.select(
             "SELECT device_id FROM auth_bootstrap_tokens WHERE setup_id = ?", code.issued.setup_id
-        ) or [{"device_id": None}]
-        found: str | None = row["device_id"]
-        return found
+        )
+        return rows[0]["device_id"] if rows else None
 
     # --- decisions ------------------------------------------------------------------------------
 

@@ -449,6 +449,10 @@ class Devices:
         if now - (known.device.last_seen_at or 0) >= SEEN_EVERY_MS:
             await self._store.write(queries.touch, known.device.device_id, role, now)
 
+    async def pin(self, known: Known, platform: str) -> None:
+        """Note that a device has a newer version of its system."""
+        await self._store.write(queries.pin_platform, known.device.device_id, platform)
+
     async def forget(self) -> int:
         """Forget the requests nobody answered in time; return how many."""
         return await self._store.write(pending.drop_expired, self._clock.now_ms())

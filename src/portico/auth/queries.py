@@ -42,6 +42,11 @@ _rename_device = statement(
     .values(label=_p("p_label"))
     .returning(devices.c.device_id)
 )
+_pin_platform = statement(
+    update(devices)
+    .where(devices.c.device_id == _p("p_device_id"))
+    .values(platform=_p("p_platform"))
+)
 _touch_device = statement(
     update(devices).where(devices.c.device_id == _p("p_device_id")).values(last_seen_at=_p("p_now"))
 )
@@ -181,6 +186,11 @@ def touch(device_id: str, role: str, now: int) -> Work[None]:
     """Note that a device was here."""
     yield _touch_device(p_device_id=device_id, p_now=now)
     yield _touch_token(p_device_id=device_id, p_role=role, p_now=now)
+
+
+def pin_platform(device_id: str, platform: str) -> Work[None]:
+    """Pin another version of a device's system."""
+    yield _pin_platform(p_device_id=device_id, p_platform=platform)
 
 
 def rename(device_id: str, label: str) -> Work[bool]:

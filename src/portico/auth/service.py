@@ -25,8 +25,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from portico.auth import refusals, tailscale
-from portico.auth.device import encode_key, normalize, verify_device
+from portico.auth import pinning, refusals, tailscale
+from portico.auth.device import encode_key, verify_device
 from portico.auth.devices import Devices
 from portico.auth.model import AuthMethod, Principal
 from portico.auth.peer import Peer, PeerRules, is_foreign_host, is_within, origin_problem
@@ -455,6 +455,8 @@ class Authenticator:
         reason = _lacks(params, known, held, wish.scopes)
         if known is not None and held is not None and reason is None:
             await self._devices.seen(known, params.role)
+            if pinning.compare(known.device, params.client) == "newer":
+                await self._devices.pin(known, params.client.platform)
             return await self._issued(params, held, proof)
         reason = reason or "not-paired"
         wish = replace(wish, reason=reason)
@@ -574,8 +576,5 @@ def _lacks(
         return "role-upgrade"
     if not set(wanted) <= expand(list(held.scopes)):
         return "scope-upgrade"
-    client, device = params.client, known.device
-    pinned = (normalize(device.platform), normalize(device.device_family))
-    given = (normalize(client.platform), normalize(client.device_family))
-    changed = any(old and old != new for old, new in zip(pinned, given, strict=True))
+    changed = pinning.compare(known.device, params.client) == "changed"
     return "metadata-upgrade" if changed else None
