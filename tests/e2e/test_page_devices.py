@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, expect
 from portico.devices.setup_code import decode
 from tests.e2e.comers import NODE, comes
 from tests.e2e.gateway import GatewayProcess, Operator
+from tests.e2e.node_device import NodeDevice
 from tests.e2e.pages import PHONE, OpenPage, needs_browser
 from tests.fakes.control_plane import Device
 
@@ -84,7 +85,7 @@ def test_a_device_comes_with_a_code(open_page: OpenPage, gateway: GatewayProcess
     expect(panel.get_by_text("Attic is paired.")).to_be_visible()
     assert not comes(gateway, Device(), client=NODE, role="node", scopes=[], auth=auth)["ok"]
     panel.get_by_role("button", name="Done").click()
-    expect(panel.get_by_text("Attic", exact=True)).to_be_visible()
+    expect(panel.get_by_text("Attic", exact=True)).to_have_count(2)  # a node, and a device
 
 
 def test_devices_on_a_phone(open_page: OpenPage, gateway: GatewayProcess) -> None:
@@ -99,3 +100,17 @@ def test_devices_on_a_phone(open_page: OpenPage, gateway: GatewayProcess) -> Non
     body = panel.locator(".devices-body")
     assert body.evaluate("element => element.scrollWidth <= element.clientWidth")
     expect(panel.get_by_role("button", name="Approve A tablet")).to_be_visible()
+
+
+def test_a_node_asks_to_be_used(open_page: OpenPage, gateway: GatewayProcess) -> None:
+    page = open_page(gateway.page_link)
+    expect(page.get_by_role("button", name="Devices")).to_be_visible()
+    with NodeDevice(gateway, "system.which", "system.run") as node:
+        page.get_by_role("button", name="Devices, 1 waiting").click()
+        panel = page.get_by_role("dialog", name="Devices")
+        expect(panel.get_by_text("waits for approval")).to_be_visible()
+        panel.get_by_role("button", name="Use test node for what it asks").click()
+        expect(panel.get_by_text("May be used for")).to_be_visible()
+        assert node.wait_event("node.pair.resolved")["payload"]["decision"] == "approved"
+        expect(panel.get_by_text("here now").first).to_be_visible()
+    expect(panel.get_by_text("approved · seen just now")).to_be_visible()

@@ -13,6 +13,7 @@ import { forgetSecret, loadSecret, saveSecret, takeTokenFromAddress, type Places
 import { Devices } from './devices'
 import { Gateway } from './gateway'
 import { Health } from './health'
+import { Nodes } from './nodes'
 import { Sessions } from './sessions'
 
 const LAST_SESSION = 'portico.session'
@@ -37,6 +38,7 @@ export class Store {
   readonly chats: Chats
   readonly approvals: Approvals
   readonly devices: Devices
+  readonly nodes: Nodes
   /** The id this browser is paired under. */
   readonly deviceId: string
   private readonly client: GatewayClient
@@ -67,6 +69,8 @@ export class Store {
     this.approvals.onNews = (text) => this.announce(text)
     this.devices = new Devices(gateway)
     this.devices.onNews = (text) => this.announce(text)
+    this.nodes = new Nodes(gateway)
+    this.nodes.onNews = (text) => this.announce(text)
     this.chats.onReplyEnd = (key, text, failed) => this.replyEnded(key, text, failed)
   }
 
@@ -174,6 +178,7 @@ export class Store {
     void this.sessions.connected()
     void this.approvals.connected(hello)
     void this.devices.connected(hello)
+    void this.nodes.connected(hello)
     if (again) this.announce('Connected again')
   }
 
@@ -184,6 +189,7 @@ export class Store {
     else if (name === 'exec.approval.requested') this.approvals.requested(payload)
     else if (name === 'exec.approval.resolved') this.approvals.resolved(payload)
     else if (name.startsWith('device.pair.')) this.devices.heard(name, payload)
+    else if (name.startsWith('node.p') || name === 'presence') this.nodes.heard(name, payload)
     else if (name === 'health') this.health.changed(payload)
     else if (name === 'config.changed') this.configChanged()
   }
@@ -200,6 +206,7 @@ export class Store {
     if (hello === undefined) return
     void this.approvals.connected(hello)
     void this.devices.connected(hello)
+    void this.nodes.connected(hello)
   }
 
   private sessionChanged(payload: JsonObject): void {

@@ -11,6 +11,7 @@ import { useNow } from './clock'
 import { Confirm, type Question } from './confirm'
 import { useStore } from './context'
 import { Icon } from './icons'
+import { NodesSection } from './nodes-section'
 import { PairDevice } from './pair-device'
 
 type Ask = (question: Question) => void
@@ -50,6 +51,7 @@ export function DevicesPanel({ onClose }: { onClose: () => void }): JSX.Element 
             <ul>{pending.map((one) => <Waiting key={one.requestId} request={one} />)}</ul>
           </section>
         )}
+        <NodesSection />
         <section aria-labelledby="devices-paired">
           <h3 id="devices-paired">Paired</h3>
           {paired.length === 0 && <p class="quiet">No device is paired.</p>}

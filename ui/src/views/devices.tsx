@@ -14,6 +14,7 @@ export function DevicesButton(): JSX.Element | null {
   const [Panel, setPanel] = useState<Panel | undefined>(undefined)
   const pending = store.devices.pending.value
   if (pending === undefined) return null
+  const waiting = pending.length + store.nodes.rows.value.filter((one) => one.request !== undefined).length
   const show = async (): Promise<void> => {
     try {
       const { DevicesPanel } = await import('./devices-panel')
@@ -23,12 +24,12 @@ export function DevicesButton(): JSX.Element | null {
       store.announce('The Devices view could not be fetched. Is the gateway there?')
     }
   }
-  const label = pending.length === 0 ? 'Devices' : `Devices, ${pending.length} waiting`
+  const label = waiting === 0 ? 'Devices' : `Devices, ${waiting} waiting`
   return (
     <>
       <button type="button" class="icon-button has-count" aria-label={label} title={label} aria-haspopup="dialog" onClick={() => void show()}>
         <Icon name="devices" />
-        {pending.length > 0 && <span class="count" aria-hidden="true">{pending.length}</span>}
+        {waiting > 0 && <span class="count" aria-hidden="true">{waiting}</span>}
       </button>
       {open && Panel !== undefined && <Panel onClose={() => setOpen(false)} />}
     </>
