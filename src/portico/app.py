@@ -388,6 +388,16 @@ class Gateway:
             started_ms=self.started_ms,
             channels=self.channels.health,
         )
+        self.node_parts = NodeParts(
+            self.live,
+            audit=self.audit,
+            clock=self.clock,
+            close=lambda conn_id, why: self.plane.close_one(conn_id, code=1008, reason=why),
+            devices=self.devices,
+            hub=self.hub,
+            store=self.store,
+            tasks=self.tasks,
+        )
         self.housekeeping = build_housekeeping(
             self.config,
             approvals=self.approvals,
@@ -400,20 +410,11 @@ class Gateway:
             devices=self.devices,
             inbox=self.inbox,
             media_files=self.media.files,
+            nodes=self.node_parts.nodes,
             outbox=self.outbox,
             store=self.store,
             tasks=self.tasks,
             turns=self.turns,
-        )
-        self.node_parts = NodeParts(
-            self.live,
-            audit=self.audit,
-            clock=self.clock,
-            close=lambda conn_id, why: self.plane.close_one(conn_id, code=1008, reason=why),
-            devices=self.devices,
-            hub=self.hub,
-            store=self.store,
-            tasks=self.tasks,
         )
         self.device_parts = DeviceParts(
             self.live,

@@ -267,6 +267,12 @@ def test_rename_reject_remove(gateway: GatewayProcess, operator: Operator) -> No
         operator.call("node.rename", nodeId=node.node_id, displayName="attic")
         entry = operator.call("node.describe", nodeId=node.node_id)
         assert entry["displayName"] == "attic"
+        labels = {one.get("label") for one in operator.call("device.pair.list")["paired"]}
+        assert "attic" in labels
+        asked = operator.call("node.pair.request", nodeId=node.node_id, platform="linux")
+        assert asked["request"]["requestId"] == entry["pendingRequestId"]
+        verified = operator.call("node.pair.verify", nodeId=node.node_id, token="no")
+        assert verified == {"ok": False}
         rejected = operator.call("node.pair.reject", requestId=entry["pendingRequestId"])
         assert rejected["nodeId"] == node.node_id
         operator.call("node.pair.remove", nodeId=node.node_id)

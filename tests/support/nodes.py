@@ -46,8 +46,7 @@ class NodeHouse:
             publish=lambda name, payload: self.published.append((name, payload)),
             tell=self._tell,
             close=lambda conn_id, _why: self.closed.append(conn_id),
-            forget_device=self._forget_device,
-            came_by_code=self._came_by_code,
+            devices=self,
             settings=lambda: self.settings,
         )
 
@@ -58,11 +57,17 @@ class NodeHouse:
         self.told.append((conn_id, name, payload))
         return True
 
-    async def _forget_device(self, device_id: str, by: Principal) -> bool:
+    async def forget(self, device_id: str, by: Principal) -> bool:
         return True
 
-    async def _came_by_code(self, device_id: str) -> bool:
+    async def came_by_code(self, device_id: str) -> bool:
         return device_id in self.by_code
+
+    async def rename(self, device_id: str, name: str, by: Principal) -> None:
+        return
+
+    async def has_token(self, device_id: str, token: str) -> bool:
+        return token == f"token of {device_id}"
 
     async def connect(
         self,

@@ -19,7 +19,7 @@ from portico.nodes.service import Nodes
 from portico.nodes.system_run import SystemRuns
 from portico.protocol.errors import InvalidRequest, Outcome
 from portico.protocol.scopes import Scope
-from portico.protocol.validation import Empty, Params, Result
+from portico.protocol.validation import Empty, OpenParams, Params, Result
 from portico.rpc.call import Call
 from portico.rpc.method import method
 
@@ -38,6 +38,19 @@ class RequestId(Params, frozen=True):
     """`{requestId}`."""
 
     request_id: NonEmpty
+
+
+class OldRequest(OpenParams, frozen=True):
+    """`{nodeId, …}`: what it says of the node is not believed."""
+
+    node_id: NonEmpty
+
+
+class OldVerify(Params, frozen=True):
+    """`{nodeId, token}`."""
+
+    node_id: NonEmpty
+    token: NonEmpty
 
 
 class Rename(Params, frozen=True):
@@ -164,6 +177,26 @@ class NodeMethods:
             [one for one in pending if one["nodeId"] == mine],
             [one for one in paired if one["nodeId"] == mine],
         )
+
+    @method("node.pair.request", scope=Scope.PAIRING, advertised=False)
+    async def request(self, call: Call, params: OldRequest) -> dict[str, Any]:
+        """Say how a node's request stands (protocol 3). Nodes make requests by connecting."""
+        row = await self._nodes.find(params.node_id.strip())
+        await self._check_own(call, row.node_id, "request")
+        if row.asked is None:
+            state = "approved" if row.approved is not None else "rejected"
+            return {"status": state, "created": False}
+        return {
+            "status": "pending",
+            "request": shapes.pending(row, row.asked),
+            "created": False,
+        }
+
+    @method("node.pair.verify", scope=Scope.PAIRING, advertised=False)
+    async def verify(self, call: Call, params: OldVerify) -> dict[str, Any]:
+        """Say whether a token is an approved node's (protocol 3)."""
+        row = await self._nodes.verified(params.node_id.strip(), params.token)
+        return {"ok": False} if row is None else {"ok": True, "node": shapes.paired(row)}
 
     @method("node.pair.approve", scope=Scope.PAIRING)
     async def approve(self, call: Call, params: RequestId) -> Approved:

@@ -15,10 +15,10 @@ Source: OpenClaw gateway protocol, "Nodes", "Node approval".
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -66,14 +66,33 @@ class Arrival:
     session: Session
 
 
+class NodeDevices(Protocol):
+    """The devices, as far as nodes need them."""
+
+    async def came_by_code(self, device_id: str) -> bool:
+        """Whether a device was let in by a setup code."""
+        ...
+
+    async def forget(self, device_id: str, by: Principal) -> bool:
+        """Take the role of a node from a device; `False`: it did not have it."""
+        ...
+
+    async def rename(self, device_id: str, name: str, by: Principal) -> None:
+        """Call a device something else, too."""
+        ...
+
+    async def has_token(self, device_id: str, token: str) -> bool:
+        """Whether a token is the one with which a device may be a node."""
+        ...
+
+
 class Nodes:
     """Every node this gateway knows.
 
     Args:
         tell: sends an event to one connection; says whether that could be done.
         close: ends a connection.
-        forget_device: takes the role of a node from a device.
-        came_by_code: whether a device was let in by a setup code.
+        devices: the devices nodes are.
         settings: returns what is configured now.
     """
 
@@ -87,8 +106,7 @@ class Nodes:
         publish: Publish,
         tell: Callable[[ConnId, str, Any], bool],
         close: Callable[[ConnId, str], None],
-        forget_device: Callable[[str, Principal], Awaitable[bool]],
-        came_by_code: Callable[[str], Awaitable[bool]],
+        devices: NodeDevices,
         settings: Callable[[], NodeSettings] = NodeSettings,
     ) -> None:
         self._audit = audit
@@ -98,8 +116,7 @@ class Nodes:
         self._publish = publish
         self._tell = tell
         self._close = close
-        self._forget_device = forget_device
-        self._came_by_code = came_by_code
+        self._devices = devices
         self.settings = settings
         self._sessions: dict[str, Session] = {}
         self.invokes = Invokes(
@@ -128,7 +145,7 @@ class Nodes:
             request_id=new_uuid(),
             now=now,
             silent=principal.local,
-            is_preapproved=is_new and await self._came_by_code(node_id),
+            is_preapproved=is_new and await self._devices.came_by_code(node_id),
         )
         before, row = await self._store.write(node_store.change, node_id, decide)
         assert row is not None  # noqa: S101 - it was just written
@@ -269,6 +286,13 @@ class Nodes:
         paired = [(row.approved_at or 0, shapes.paired(row)) for row in rows if row.approved]
         return _newest_first(pending), _newest_first(paired)
 
+    async def verified(self, node_id: str, token: str) -> NodeRow | None:
+        """Return an approved node whose token this is; `None`: it is not."""
+        row = await self._store.read(node_store.find, node_id)
+        if row is None or row.approved is None:
+            return None
+        return row if await self._devices.has_token(node_id, token) else None
+
     # -- approving -------------------------------------------------------------------------------
 
     async def approve(self, request_id: str, by: Principal) -> NodeRow:
@@ -344,7 +368,7 @@ class Nodes:
         Raises:
             InvalidRequest: there is no such node.
         """
-        is_device = await self._forget_device(node_id, by)
+        is_device = await self._devices.forget(node_id, by)
         if not await self._forget(node_id) and not is_device:
             raise InvalidRequest("unknown nodeId", outcome=Outcome.NOT_STARTED)
         await self._audit.record("node.removed", actor=by.subject, target=node_id)
@@ -356,6 +380,7 @@ class Nodes:
             InvalidRequest: there is no such node.
         """
         row = await self._rename(node_id, name)
+        await self._devices.rename(node_id, name, by)
         if row is None:
             raise InvalidRequest("unknown nodeId", outcome=Outcome.NOT_STARTED)
         called = {"name": name}

@@ -15,6 +15,7 @@ from portico.clock import Clock
 from portico.inbox.service import Inbox
 from portico.media.files import MediaFiles
 from portico.media.store.service import MediaStore
+from portico.nodes.service import Nodes
 from portico.outbox.service import Outbox
 from portico.store import Store
 from portico.system.housekeeping import Housekeeping
@@ -41,6 +42,7 @@ def build_housekeeping(
     devices: Devices,
     inbox: Inbox,
     media_files: MediaFiles,
+    nodes: Nodes,
     outbox: Outbox,
     store: Store,
     tasks: Tasks,
@@ -62,6 +64,7 @@ def build_housekeeping(
             "channel events": lambda: channels.accounts.forget(before_ms=before_ms()),
             "approvals": lambda: approvals.forget(before_ms=before_ms()),
             "acp sessions": lambda: store.write(acp_store.forget, before_ms=before_ms()),
+            "node commands": lambda: nodes.forget(before_ms=before_ms()),
             "cron.runs": lambda: cron.retention.forget_runs(before_ms=before_ms()),
             "cron.sessions": cron.retention.forget_sessions,
             "media": lambda: asyncio.to_thread(media_files.forget),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import TYPE_CHECKING, Any
 
+from portico.auth.tokens import hash_token
 from portico.nodes.foreground import Foreground
 from portico.nodes.incoming import NodeEvents
 from portico.nodes.invoking import InvokeLimits
@@ -26,13 +28,21 @@ if TYPE_CHECKING:
     from portico.automation.assembly import Automation
     from portico.channels.registry import ChannelRegistry
     from portico.clock import Clock
-    from portico.config.live import LiveConfig
+    from portico.config import LoadedConfig
+    from portico.config.live import Commit, LiveConfig
     from portico.config.model import PorticoConfig
     from portico.events.hub import Hub
     from portico.ids import ConnId
     from portico.inbox.service import Inbox
     from portico.store import Store
     from portico.tasks import Tasks
+
+
+_FOLLOWED = (
+    "gateway.nodes.commands",
+    "gateway.nodes.invoke",
+    "gateway.nodes.pluginTools",
+)
 
 
 def node_settings(config: PorticoConfig) -> NodeSettings:
@@ -74,8 +84,8 @@ class NodeParts:
     ) -> None:
         self._clock = clock
         self._live = live
-        self._read, self._settings = live.loaded, node_settings(live.loaded.require())
-        self._devices = devices
+        self._settings = node_settings(live.loaded.require())
+        live.follow(*_FOLLOWED, stage=self._stage)
         self._hub = hub
         self._store = store
         self.nodes = Nodes(
@@ -86,30 +96,17 @@ class NodeParts:
             publish=hub.publish,
             tell=hub.tell,
             close=close,
-            forget_device=self._forget_device,
-            came_by_code=self._came_by_code,
-            settings=self._now,
+            devices=_Devices(devices),
+            settings=lambda: self._settings,
         )
 
-    def _now(self) -> NodeSettings:
-        if self._live.loaded is not self._read:
-            self._read = self._live.loaded
-            self._settings = node_settings(self._read.require())
-        return self._settings
+    def _stage(self, loaded: LoadedConfig) -> Commit:
+        settings = node_settings(loaded.require())
 
-    async def _forget_device(self, device_id: str, by: Principal) -> bool:
-        known = await self._devices.find(device_id)
-        if known is None or known.token("node") is None:
-            return False
-        if any(one.role != "node" and one.revoked_at is None for one in known.tokens):
-            await self._devices.revoke(device_id, "node", by=by)
-        else:
-            await self._devices.remove(device_id, by=by)
-        return True
+        def commit() -> None:
+            self._settings = settings
 
-    async def _came_by_code(self, device_id: str) -> bool:
-        known = await self._devices.find(device_id)
-        return known is not None and known.device.approved_via == "bootstrap"
+        return commit
 
     def methods(
         self,
@@ -157,3 +154,36 @@ class NodeParts:
         subscription: Any = self._hub.find(conn_id)
         if subscription is not None:
             subscription.confide(session_key, following=following)
+
+
+class _Devices:
+    """The device book, as the nodes need it."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+
+    async def came_by_code(self, device_id: str) -> bool:
+        """Whether a device was let in by a setup code."""
+        known = await self._devices.find(device_id)
+        return known is not None and known.device.approved_via == "bootstrap"
+
+    async def forget(self, device_id: str, by: Principal) -> bool:
+        """Take the role of a node from a device, and forget one that has no other."""
+        known = await self._devices.find(device_id)
+        if known is None or known.token("node") is None:
+            return False
+        if any(one.role != "node" and one.revoked_at is None for one in known.tokens):
+            await self._devices.revoke(device_id, "node", by=by)
+        else:
+            await self._devices.remove(device_id, by=by)
+        return True
+
+    async def rename(self, device_id: str, name: str, by: Principal) -> None:
+        """Call a device something else, too."""
+        await self._devices.rename(device_id, name, by=by)
+
+    async def has_token(self, device_id: str, token: str) -> bool:
+        """Whether a token is the one with which a device may be a node."""
+        known = await self._devices.find(device_id)
+        held = known.token("node") if known is not None else None
+        return held is not None and hmac.compare_digest(hash_token(token), held.token_hash)

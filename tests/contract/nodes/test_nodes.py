@@ -68,6 +68,15 @@ async def test_changes_are_on_record(house: NodeHouse) -> None:
     ]
 
 
+async def test_a_token_is_good_for_an_approved_node(house: NodeHouse) -> None:
+    await house.connect("n1", WHICH)
+    assert await house.nodes.verified("n1", "token of n1") is None
+    await house.approved("n1", WHICH)
+    assert await house.nodes.verified("n1", "token of n1") is not None
+    assert await house.nodes.verified("n1", "another") is None
+    assert await house.nodes.verified("n2", "token of n2") is None
+
+
 async def test_rejected_node_asks_again_when_it_comes_back(house: NodeHouse) -> None:
     session = await house.connect("n1", WHICH)
     assert session.row.asked is not None
