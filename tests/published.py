@@ -43,6 +43,7 @@ NOT_TAKEN: dict[str, dict[str, str]] = {
         ".payload": "no jobs that run commands or scripts without an agent",
         ".delivery.threadId": "a text or a whole number",
     },
+    "exec.approvals.node.set": {"": "which of two members is required stands beside the object"},
     "cron.update": {
         ".patch.schedule": "as above",
         ".patch.payload": "as above",
