@@ -66,6 +66,7 @@ from portico.wiring.housekeeping import build_housekeeping
 from portico.wiring.lanes import ConfiguredLanes
 from portico.wiring.methods import build_methods
 from portico.wiring.nodes import NodeParts
+from portico.wiring.push import build_push
 from portico.wiring.settings import (
     Vouching,
     approval_settings,
@@ -450,6 +451,15 @@ class Gateway:
             nodes=self.node_parts,
             outbox=self.outbox,
             presence=self.presence,
+            push=build_push(
+                self._loaded,
+                clock=self.clock,
+                devices=self.devices,
+                hub=self.hub,
+                senders=self.senders,
+                store=self.store,
+                tasks=self.tasks,
+            ),
             senders=self.senders,
             sessions=self.sessions,
             settings=self.settings,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.gateway import GatewayProcess, Operator, Refused
+from tests.fakes.push_service import Browser
 from tests.published import needs_schema, problems
 
 pytestmark = [pytest.mark.node, needs_schema]
@@ -192,3 +193,31 @@ def test_plugins_and_providers(operator: Operator) -> None:
         operator.call("models.probe", provider="nobody")
     probed = operator.call("models.probe", provider="ollama", timeoutMs=2_000)
     assert probed["status"] in {"ok", "unknown", "timeout", "no_model"}
+
+
+def test_notifications(operator: Operator) -> None:
+    key = operator.call("push.web.vapidPublicKey")["vapidPublicKey"]
+    assert len(key) == 87
+    named = {"endpoint": "https://127.0.0.1:9/push"}
+    browser = Browser(named["endpoint"])
+    with pytest.raises(Refused, match="no web push subscriptions"):
+        operator.call("push.web.test")
+    with pytest.raises(Refused, match="keys"):
+        operator.call("push.web.subscribe", **named, keys={"p256dh": "AA", "auth": "AA"})
+    with pytest.raises(Refused, match="not subscribed"):
+        operator.call("push.web.preferences.get", **named)
+    operator.call("push.web.subscribe", **named, keys=browser.keys)
+    with pytest.raises(Refused, match="not public"):
+        operator.call("push.web.test")
+    shown = operator.call("push.web.preferences.get", **named)
+    assert shown["effective"]["categories"]["approvalRequested"] is True
+    user = shown["user"] | {"detailLevel": "private"}
+    operator.call("push.web.preferences.set", **named, scope="user", preferences=user)
+    device = {"enabled": False, "label": "desk"}
+    operator.call("push.web.preferences.set", **named, scope="device", preferences=device)
+    shown = operator.call("push.web.preferences.get", **named)
+    assert (shown["device"], shown["effective"]["detailLevel"]) == (device, "private")
+    quiet = {**user, "quietHours": {**user["quietHours"], "timeZone": "Nowhere/Land"}}
+    with pytest.raises(Refused, match="unknown time zone"):
+        operator.call("push.web.preferences.set", **named, scope="user", preferences=quiet)
+    assert operator.call("push.web.unsubscribe", **named) == {"removed": True}

@@ -164,6 +164,7 @@ class Hub:
         self._log_bytes = 0
         self._offset = 0
         self._forward: Forward | None = None
+        self._listeners: dict[str, list[Callable[[str, Any], None]]] = {}
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -196,6 +197,10 @@ class Hub:
             subscription.wants(spec, session_key, tool=False)
             for subscription in self._subscriptions.values()
         )
+
+    def listen(self, name: str, heard: Callable[[str, Any], None]) -> None:
+        """Let a part of the gateway hear an event, whoever else does. It must not raise."""
+        self._listeners.setdefault(name, []).append(heard)
 
     def forward(self, to: Forward | None) -> None:
         """Give every event of the stream to another process, too: our clients are there now."""
@@ -234,6 +239,8 @@ class Hub:
         if spec is None:
             return
         self._published.inc(name)
+        for heard in self._listeners.get(name, ()):
+            heard(name, payload)
         if self._forward is not None and name in FORWARDED and only is None:
             self._forward(Forwarded(name, payload, session_key, tool, droppable))
         event = EncodedEvent(name, payload, state_version)

@@ -10,6 +10,7 @@ from portico.agents.rpc_probe import ProbeMethods
 from portico.channels.manifest import find_manifests
 from portico.channels.rpc_plugins import PluginMethods
 from portico.media.speech.rpc_talk import TalkSpeechMethods
+from portico.push.rpc import PushMethods
 from portico.sessions.rpc_find import SessionFindMethods
 from portico.sessions.rpc_groups import GroupMethods
 from portico.system.rpc_host import HostMethods
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from portico.config.live import LiveConfig
     from portico.events.hub import Hub
     from portico.media.speech.service import Speech
+    from portico.push.service import Push
     from portico.sessions.service import Sessions
     from portico.store import Store
     from portico.wiring.nodes import NodeParts
@@ -43,6 +45,7 @@ def family_methods(
     env: Mapping[str, str],
     hub: Hub,
     nodes: NodeParts,
+    push: Push,
     sessions: Sessions,
     speech: Speech,
     started_ms: int,
@@ -87,6 +90,7 @@ def family_methods(
             listeners=lambda: _listeners(live),
             main_key=config.session.main_key,
         ),
+        PushMethods(push, audit),
         build_wizard_methods(live, audit=audit, env=env, clock=clock),
     )
 

@@ -40,6 +40,7 @@ from portico.outbox.direct import DirectSends
 from portico.outbox.rpc import SendMethods
 from portico.outbox.rpc_actions import ActionMethods
 from portico.outbox.service import Outbox
+from portico.push.service import Push
 from portico.rpc.method import Registry
 from portico.sessions.rpc import SessionMethods
 from portico.sessions.rpc_read import SessionReadMethods
@@ -86,6 +87,7 @@ def build_methods(
     nodes: NodeParts,
     outbox: Outbox,
     presence: Presence,
+    push: Push,
     senders: ChannelRegistry,
     sessions: Sessions,
     settings: Settings,
@@ -170,6 +172,7 @@ def build_methods(
             env=env,
             hub=hub,
             nodes=nodes,
+            push=push,
             sessions=sessions,
             speech=speech,
             started_ms=started_ms,

@@ -404,6 +404,23 @@ class Nodes(Section):
     invoke: NodeInvokes = group(NodeInvokes, "Limits of commands.")
 
 
+class PushSettings(Section):
+    """Notifications in browsers."""
+
+    not_used: ClassVar[frozenset[str]] = frozenset({"apns"})
+
+    contact: str = setting(
+        "https://localhost",
+        "Whom a push service may write to about this gateway: mailto:… or https://…. Some "
+        "services insist on a real one.",
+        pattern=r"^(mailto:.+@.+|https://.+)$",
+    )
+    ttl_seconds: int = setting(
+        86_400, "How long a push service keeps what a browser cannot take.", ge=0, le=2_419_200
+    )
+    max_subscriptions: int = setting(50, "Browsers that may be notified.", ge=0, le=1_000)
+
+
 class RemoteGateway(Section):
     """The gateway that commands talk to when `gateway.mode` is remote."""
 
@@ -454,7 +471,6 @@ class Gateway(Section):
             "roles",
             "cliAgents",
             "terminal",
-            "push",
             "portals",
             "channelHealthCheckMinutes",
         }
@@ -490,6 +506,7 @@ class Gateway(Section):
     shutdown: Shutdown = group(Shutdown, "Graceful stop.")
     restart: Restart = group(Restart, "Restarting without a gap.")
     nodes: Nodes = group(Nodes, "Device nodes.")
+    push: PushSettings = group(PushSettings, "Notifications in browsers.")
 
     @field_validator("custom_bind_host")
     @classmethod
