@@ -11,7 +11,7 @@ import json
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import http_ece  # type: ignore[import-untyped]  # it has no types
 import jwt
@@ -79,7 +79,7 @@ class PushService:
     taken: list[Taken] = field(default_factory=list)
     origin: str = ""
 
-    async def __aenter__(self) -> PushService:
+    async def __aenter__(self) -> Self:
         cert, key = write_pair(self.folder)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key)
@@ -103,8 +103,7 @@ class PushService:
         path = head[0].split(" ")[1]
         self.taken.append(Taken(path, headers, body))
         code = self.statuses.get(path, self.status)
-        writer.write(
-            f"HTTP/1.1 {code} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
-        )
+        told = f"HTTP/1.1 {code} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        writer.write(told.encode())
         await writer.drain()
         writer.close()
