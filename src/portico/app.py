@@ -581,6 +581,8 @@ class Gateway:
         await self.automation.start()
         await self.health.start()
         await self.plane.start()
+        if not self.alone:
+            self.tasks.start(self.device_parts.patrol.run(), name="devices.patrol")
         if self.certificate.is_on:
             self.tasks.start(self.certificate.watch(), name="tls.watch")
         self.accounts.start()

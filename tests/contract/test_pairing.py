@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from portico.audit.model import Wanted
+from portico.auth.devices import Devices
 from portico.auth.service import AuthSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane import TOKEN, Client, Device
@@ -208,6 +209,31 @@ async def test_what_is_taken_away_ends_at_once(tmp_path: Path, verb: str) -> Non
         assert repeated == (
             "device token revocation denied" if verb == "revoke" else "unknown deviceId"
         )
+
+
+async def test_what_another_process_takes_away_ends_soon(tmp_path: Path) -> None:
+    async with pairing_plane(tmp_path) as plane:
+        device, auth = await paired(plane, READ_PAIRING)
+        other, other_auth = await paired(plane, READ_PAIRING)
+        elsewhere = Devices(plane.plane.store, plane.plane.clock, _nobody, secret=TOKEN)
+        async with (
+            plane.device(device, auth=auth, scopes=["operator.read"]) as reader,
+            plane.device(device, auth=auth, scopes=READ_PAIRING) as clerk,
+            plane.device(other, auth=other_auth, scopes=READ_PAIRING) as stays,
+        ):
+            await plane.patrol.look()
+            assert (await clerk.request("test.echo", {"text": "x"}))["ok"]
+            await elsewhere.rotate(device.id, "operator", ("operator.read",))
+            await plane.patrol.look()
+            assert await clerk.closed() == REMOVED
+            await elsewhere.remove(device.id)
+            await plane.patrol.look()
+            assert await reader.closed() == REMOVED
+            assert (await stays.request("test.echo", {"text": "x"}))["ok"]
+
+
+def _nobody(_name: str, _payload: Any) -> None:
+    return None
 
 
 async def test_a_device_may_end_itself(tmp_path: Path) -> None:

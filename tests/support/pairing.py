@@ -9,6 +9,7 @@ from typing import Any
 
 from portico.audit.service import Audit
 from portico.auth.rows import ApprovedVia
+from portico.devices.patrol import Patrol
 from portico.devices.rpc import DeviceMethods, ScopeMethods
 from portico.devices.rpc_setup import SetupMethods
 from portico.devices.service import Aftermath
@@ -59,6 +60,7 @@ class PairingPlane:
             secret_kind=lambda: plane.authenticator.settings.secret_kind,
             has_tls=lambda: True,
         )
+        self.patrol = Patrol(devices=plane.devices, connections=connections)
         for feature in (
             DeviceMethods(devices=plane.devices, connections=connections),
             ScopeMethods(upgrades),

@@ -46,6 +46,10 @@ class Connections(Protocol):
         """Return the devices that are connected."""
         ...
 
+    def principals(self) -> Collection[Principal]:
+        """Return who is connected."""
+        ...
+
     def close_device(
         self, device_id: str, *, role: str | None, keep: Principal | None = None
     ) -> None:

@@ -213,10 +213,13 @@ class ControlPlane:
             socket.close(code, reason)
         return len(chosen)
 
+    def principals(self) -> list[Principal]:
+        """Return who is connected here, once for each connection."""
+        return [s.principal for s in self._sockets if s.principal is not None]
+
     def connected_devices(self) -> set[str]:
         """Return the devices that are connected here."""
-        principals = [s.principal for s in self._sockets]
-        return {p.device_id for p in principals if p is not None and p.device_id is not None}
+        return {p.device_id for p in self.principals() if p.device_id is not None}
 
     def close_one(self, conn_id: ConnId, *, code: int, reason: str) -> None:
         """Close one connection, if it is still open."""

@@ -20,6 +20,7 @@ from portico.certificate import served_fingerprint
 from portico.clock import Clock
 from portico.config.live import LiveConfig
 from portico.devices.model import Connections, NodeBook
+from portico.devices.patrol import Patrol
 from portico.devices.rpc import DeviceMethods, ScopeMethods
 from portico.devices.rpc_setup import SetupMethods
 from portico.devices.service import Aftermath
@@ -100,6 +101,7 @@ class DeviceParts:
             has_tls=lambda: live.loaded.require().gateway.tls.enabled,
         )
         self.connections: Connections = connections
+        self.patrol = Patrol(devices=devices, connections=connections)
         self.methods: tuple[object, ...] = (
             DeviceMethods(devices=devices, connections=connections),
             ScopeMethods(upgrades),
@@ -116,6 +118,10 @@ class PlaneConnections:
     def connected_devices(self) -> Collection[str]:
         """Return the devices that are connected."""
         return self._plane().connected_devices()
+
+    def principals(self) -> Collection[Principal]:
+        """Return who is connected."""
+        return self._plane().principals()
 
     def close_device(
         self, device_id: str, *, role: str | None, keep: Principal | None = None

@@ -182,6 +182,7 @@ async def test_renaming_seeing_and_removing(book: Book):
     assert not await book.devices.rename("x", "Desk")
     known = await book.devices.find("d")
     assert known is not None
+    book.clock.advance(60_000)
     await book.devices.seen(known, "operator")
     known = await book.devices.find("d")
     assert known is not None
