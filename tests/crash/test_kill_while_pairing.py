@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import WebSocketException
 
 from portico.devices.setup_code import decode
-from tests.e2e.comers import NODE, comes
+from tests.e2e.comers import BEHIND_A_PROXY, NODE, comes
 from tests.e2e.gateway import GatewayProcess, Operator
 from tests.fakes.control_plane import Device
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
-    running = GatewayProcess(tmp_path / "state").start()
+    running = GatewayProcess(tmp_path / "state", config=BEHIND_A_PROXY).start()
     yield running
     running.stop()
     assert running.tracebacks() == []

@@ -1,4 +1,7 @@
-"""Devices that come to a gateway's door, from elsewhere unless they say otherwise."""
+"""Devices that come to a gateway's door, from elsewhere unless they say otherwise.
+
+The gateway has to be started with `BEHIND_A_PROXY`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from websockets.sync.client import connect
 from tests.e2e.gateway import GatewayProcess
 from tests.fakes.control_plane import Device
 
-ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}  # not direct, so not local
+# A proxy of this machine that is believed, and what it says of somebody.
+BEHIND_A_PROXY = {"gateway": {"trustedProxies": ["127.0.0.1"]}}
+ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}
 NODE = {"id": "node-host", "version": "1", "platform": "linux", "mode": "node"}
 
 

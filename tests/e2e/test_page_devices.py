@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 
+import pytest
 import zxingcpp
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from portico.devices.setup_code import decode
-from tests.e2e.comers import NODE, comes
+from tests.e2e.comers import BEHIND_A_PROXY, NODE, comes
+from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import GatewayProcess, Operator
 from tests.e2e.node_device import NodeDevice
 from tests.e2e.pages import PHONE, OpenPage, needs_browser
 from tests.fakes.control_plane import Device
 
 pytestmark = needs_browser
+
+
+@pytest.fixture
+def gateway(start_gateway: StartGateway) -> GatewayProcess:
+    return start_gateway(BEHIND_A_PROXY)
 
 
 def photographed(picture: Locator) -> str:

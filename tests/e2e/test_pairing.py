@@ -12,7 +12,8 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from portico.devices.setup_code import decode
-from tests.e2e.comers import NODE, comes
+from tests.e2e.comers import BEHIND_A_PROXY, NODE, comes
+from tests.e2e.conftest import StartGateway
 from tests.e2e.gateway import GatewayProcess, Operator, Refused
 from tests.fakes.control_plane import Device
 from tests.published import needs_schema, problems
@@ -22,6 +23,11 @@ EVENTS = {
     "device.pair.resolved": "DevicePairResolvedEvent",
     "device.pair.setup.completed": "DevicePairSetupCompletedEvent",
 }
+
+
+@pytest.fixture
+def gateway(start_gateway: StartGateway) -> GatewayProcess:
+    return start_gateway(BEHIND_A_PROXY)
 
 
 class Phone:
