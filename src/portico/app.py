@@ -460,6 +460,7 @@ class Gateway:
                 store=self.store,
                 tasks=self.tasks,
             ),
+            restarts=self.restarts,
             senders=self.senders,
             sessions=self.sessions,
             settings=self.settings,

@@ -115,6 +115,11 @@ class GatewayProcess:
         """Ask it to stop; return its exit code. Safe when it does not run."""
         return self._end(signal.SIGTERM)
 
+    def exit_code(self) -> int:
+        """Wait until the process that was started ends by itself."""
+        assert self._process is not None
+        return self._process.wait(STOP_TIMEOUT_S)
+
     def kill(self) -> None:
         """Kill -9."""
         self._end(signal.SIGKILL)

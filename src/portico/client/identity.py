@@ -28,6 +28,11 @@ class DeviceIdentity:
         """Lowercase hex SHA-256 of the raw public key."""
         return hashlib.sha256(self.public_key).hexdigest()
 
+    @property
+    def encoded_public_key(self) -> str:
+        """The raw public key in base64url, as the wire has it."""
+        return _encode(self.public_key)
+
     def prove(
         self,
         *,

@@ -60,6 +60,11 @@ class ConfigPaths:
         return self.state_dir / "gateway.lock"
 
     @property
+    def gateway_identity(self) -> Path:
+        """The key that says which gateway this is."""
+        return self.state_dir / "gateway" / "identity.json"
+
+    @property
     def exec_approvals(self) -> Path:
         """What agents may run on this machine without asking."""
         return self.state_dir / "exec-approvals.json"

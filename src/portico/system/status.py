@@ -39,9 +39,14 @@ _TASK_STATUS = {
 _COUNTS = statement(select(turns.c.state, func.count().label("n")).group_by(turns.c.state))
 
 
+def turn_counts() -> Work[dict[str, int]]:
+    """Return how many turns are in each state."""
+    return {row["state"]: row["n"] for row in (yield _COUNTS())}
+
+
 def read_status() -> Work[tuple[dict[str, int], dict[str, int], dict[str, int], Page]]:
     """Count turns and deliveries by state and sessions by agent; read the newest sessions."""
-    runs = {row["state"]: row["n"] for row in (yield _COUNTS())}
+    runs = yield from turn_counts()
     deliveries = yield from outbox_store.counts()
     sessions = yield from listing.counts_by_agent()
     page = yield from listing.list_sessions(Filter(archived=None), limit=RECENT)

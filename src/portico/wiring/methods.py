@@ -50,7 +50,9 @@ from portico.settings.rpc_audit import AuditMethods
 from portico.settings.service import Settings
 from portico.store import Store
 from portico.system.health import HealthService
+from portico.system.restarts import Restarts
 from portico.system.rpc import SystemMethods, SystemSettings
+from portico.system.rpc_gateway import GatewayMethods
 from portico.turns.rpc import LaneMethods
 from portico.turns.service import Turns
 from portico.wiring.agents import http_tools
@@ -88,6 +90,7 @@ def build_methods(
     outbox: Outbox,
     presence: Presence,
     push: Push,
+    restarts: Restarts,
     senders: ChannelRegistry,
     sessions: Sessions,
     settings: Settings,
@@ -153,6 +156,14 @@ def build_methods(
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),
         AuditMethods(audit),
+        GatewayMethods(
+            restarts=restarts,
+            turns=turns,
+            cron=automation.cron.scheduler,
+            store=store,
+            audit=audit,
+            identity_file=loaded.paths.gateway_identity,
+        ),
         ConfigMethods(settings, audit=audit, clock=clock),
         *automation.methods,
         *devices.methods,

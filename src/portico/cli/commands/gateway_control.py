@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from portico.cli.command import HERE, THERE, Local, Remote, command
 from portico.cli.exit import ExitCode, Failure
 from portico.cli.output import duration, print_fields, print_json
@@ -29,6 +31,8 @@ from portico.lock import LockInfo, read_lock
 
 _POLL_S: Final = 0.05
 _START_S: Final = 30.0
+RESTART_S: Final = 150.0
+"""Longer than `gateway.restart.readyMs` usually is, and the time the old one takes to give up."""
 
 
 def running(paths: ConfigPaths) -> LockInfo | None:
@@ -121,13 +125,15 @@ def restart(
     verbose: bool = False,
     wait: float = 30.0,
     force: bool = False,
+    hard: bool = False,
     here: Local = HERE,
 ) -> int:
-    """Stop the gateway and start it again.
+    """Restart the gateway without a gap.
 
-    It starts in the background, in a session of its own; what it prints goes to gateway.out in
-    the state directory's logs. When none runs, this starts one. Flags of the earlier
-    `portico run` are not remembered; give them again.
+    A new process with the same flags takes over when it is ready; if it does not become ready, the
+    old one goes on and this says why. With --hard, --port, --bind, --verbose or --force the old one
+    is stopped first, and the new one starts in the background, in a session of its own; what it
+    prints goes to gateway.out in the state directory's logs. When none runs, this starts one.
 
     Args:
         port: Listen here instead of the configured port; 0 picks a free one.
@@ -135,12 +141,18 @@ def restart(
         verbose: Log everything.
         wait: Seconds to wait for the old one to end. [default: 30]
         force: Kill the old one when it has not ended by then.
+        hard: Stop it first, and start another one.
 
     Examples:
         portico gateway restart
+        portico gateway restart --hard
         portico gateway restart --port 18790
     """
     paths = paths_of(here)
+    info = running(paths)
+    wants_other = hard or force or verbose or port is not None or bind is not None
+    if info is not None and info.restarts_on and not wants_other:
+        return _replace(paths, info, as_json=here.json)
     stopped = _stop(paths, wait_s=wait, force=force)
     flags = ["--port", str(port)] if port is not None else []
     flags += ["--bind", bind] if bind is not None else []
@@ -154,6 +166,46 @@ def restart(
         print(f"The gateway runs at {info.url} (pid {info.pid}).")
         print(f"Its output: {output}")
     return ExitCode.OK
+
+
+def _replace(paths: ConfigPaths, before: LockInfo, *, as_json: bool) -> int:
+    """Have the gateway hand over to a new process, and wait for the outcome."""
+    _signal(before.pid, signal.Signals[before.restarts_on])
+    now = _after_restart(paths, before)
+    if now.pid == before.pid:
+        why = now.last_restart.reason if now.last_restart else "it does not say why"
+        raise Failure(
+            f"The new process did not become ready, the old one goes on: {why}",
+            code="gateway.restart_rolled_back",
+            next_step="Mend that, or look with: portico doctor",
+        )
+    if as_json:
+        print_json({"pid": now.pid, "url": now.url, "stoppedPid": before.pid, "gap": False})
+    else:
+        print(f"The gateway runs at {now.url} (pid {now.pid}); no connection was refused.")
+    return ExitCode.OK
+
+
+def _after_restart(paths: ConfigPaths, before: LockInfo) -> LockInfo:
+    """Return what the lock says when the restart has gone one way or the other."""
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + RESTART_S
+    while clock.monotonic_s() < deadline:
+        now = running(paths)
+        if now is None:
+            raise Failure(
+                "The gateway ended while it restarted.",
+                code="gateway.restart_failed",
+                next_step="portico logs tail",
+            )
+        if now.last_restart is not None and now.last_restart != before.last_restart:
+            return now
+        time.sleep(_POLL_S)
+    raise Failure(
+        f"The gateway (pid {before.pid}) has not restarted after {RESTART_S:g} s.",
+        code="gateway.restart_timeout",
+        next_step="portico logs tail",
+    )
 
 
 def _start(paths: ConfigPaths, flags: list[str], output: Path) -> LockInfo:
@@ -227,6 +279,8 @@ async def status(*, to: Remote = THERE) -> int:
         uptime_s = max(0, SystemClock().now_ms() - info.started_at) / 1000
         found |= {"pid": info.pid, "port": info.port, "url": info.url, "uptimeS": round(uptime_s)}
         found |= {"addresses": list(info.addresses), "tlsSha256": own_fingerprint(target.paths)}
+        if info.last_restart is not None:
+            found["lastRestart"] = msgspec.to_builtins(info.last_restart)
     async with connected(to, target=target) as client:
         health = await client.request("health", {}, timeout_s=to.timeout_s)
         found |= {"version": client.hello.server.version, "health": health}
@@ -245,6 +299,13 @@ def _not_running(paths: ConfigPaths, *, as_json: bool) -> int:
     return ExitCode.UNREACHABLE
 
 
+def _restart_line(last: dict[str, Any] | None) -> str | None:
+    if last is None:
+        return None
+    age = duration(max(0, SystemClock().now_ms() - last["at"]) / 1000)
+    return f"{age} ago" if last["ok"] else f"rolled back {age} ago: {last.get('reason', '')}"
+
+
 def _print_status(found: dict[str, Any]) -> None:
     uptime = found.get("uptimeS")
     print_fields(
@@ -256,6 +317,7 @@ def _print_status(found: dict[str, Any]) -> None:
             ("Pid", found.get("pid")),
             ("Uptime", None if uptime is None else duration(uptime)),
             ("Version", found["version"]),
+            ("Restart", _restart_line(found.get("lastRestart"))),
             ("Health", "ok" if found["health"].get("ok") else "not ok: portico health"),
         )
     )

@@ -1,0 +1,1 @@
+"""The gateway as a service of the machine: what is written where, and what the manager is told."""

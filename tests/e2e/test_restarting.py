@@ -1,0 +1,118 @@
+"""A restart as others see it: the service manager, the command line, a client that asks for one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portico.lock import read_lock
+from tests.e2e.gateway import GatewayProcess, Operator, Refused
+from tests.support.waiting import eventually
+
+OWN = {"gateway": {"auth": {"mode": "token", "token": "restart-of-the-gateway-1"}}}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[GatewayProcess]:
+    gateway = GatewayProcess(tmp_path / "state", config=OWN)
+    yield gateway
+    gateway.kill()
+
+
+def portico(gateway: GatewayProcess, *words: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [*(sys.executable, "-m", "portico"), *words, "--json", "--state-dir", gateway.state_dir],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, json.loads(done.stdout or done.stderr)
+
+
+def last_restart(gateway: GatewayProcess) -> Any:
+    state = read_lock(gateway.state_dir / "gateway.lock")
+    assert state is not None
+    assert state.info is not None
+    return state.info.last_restart
+
+
+@pytest.mark.timeout(45)
+async def test_the_service_manager_follows_the_new_process(tmp_path: Path) -> None:
+    """With a listener in systemd's place: the order of words, and that nobody keeps a place."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"}
+        gateway = GatewayProcess(tmp_path / "state", config=OWN, env=env)
+        try:
+            gateway.start()
+            first = gateway.pid
+            assert manager.recv(1000).startswith(f"READY=1\nMAINPID={first}\n".encode())
+            assert manager.recv(1000) == b"WATCHDOG=1"
+            gateway.hand_over()
+            second = gateway.ready["pid"]
+            assert manager.recv(1000).startswith(b"RELOADING=1\n")
+            assert manager.recv(1000) == f"MAINPID={second}".encode()
+            assert manager.recv(1000).startswith(f"READY=1\nMAINPID={second}\n".encode())
+            assert manager.recv(1000) == b"WATCHDOG=1"
+            assert gateway.exit_code() == 0, "the first process ends by itself"
+            os.kill(second, signal.SIGTERM)
+            assert manager.recv(1000).startswith(b"STOPPING=1\n")
+            await eventually(lambda: not Path(f"/proc/{second}").exists())
+        finally:
+            gateway.kill()
+
+
+@pytest.mark.timeout(45)
+def test_the_command_line_says_how_it_went(own: GatewayProcess) -> None:
+    own.start()
+    before = own.ready["pid"]
+    code, said = portico(own, "gateway", "restart")
+    assert (code, said["stoppedPid"], said["gap"]) == (0, before, False)
+    assert said["url"] == own.url
+    code, status = portico(own, "gateway", "status")
+    assert (code, status["pid"], status["lastRestart"]["ok"]) == (0, said["pid"], True)
+    good = (own.state_dir / "portico.json").read_text()
+    (own.state_dir / "portico.json.last-good").unlink()
+    (own.state_dir / "portico.json").write_text(good.replace('"auth"', '"bind": 7, "auth"'))
+    code, failure = portico(own, "gateway", "restart")
+    assert code == 1
+    assert failure["error"]["code"] == "gateway.restart_rolled_back"
+    (own.state_dir / "portico.json").write_text(good)
+    own.ready["pid"] = said["pid"]
+    assert own.stop() == 0
+
+
+@pytest.mark.timeout(45)
+async def test_a_client_asks_for_a_restart(own: GatewayProcess) -> None:
+    own.start()
+    with Operator(own) as operator:
+        identity = operator.call("gateway.identity.get")
+        assert len(identity["deviceId"]) == 64
+        assert operator.call("gateway.restart.preflight")["safe"] is True
+        with pytest.raises(Refused, match="no longer owns"):
+            operator.call("gateway.restart.request", target={"pid": 1})
+        answer = operator.call("gateway.restart.request", reason="a test")
+        assert (answer["status"], answer["pid"]) == ("scheduled", own.pid)
+        told = operator.wait_event("shutdown")
+        assert told["reason"] == "gateway restarting"
+    await eventually(lambda: last_restart(own) is not None, within_s=30)
+    own.ready = own._wait_ready()
+    with Operator(own) as operator:
+        assert operator.call("gateway.identity.get") == identity
+        changes = operator.call("audit.changes.list", action="gateway")["changes"]
+        assert [(one["action"], one["target"]) for one in changes] == [
+            ("gateway.restart_requested", "a test")
+        ]
+    with Operator(own, scopes=("operator.read",)) as reader, pytest.raises(Refused):
+        reader.call("gateway.restart.request")
