@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from portico.config.sections.base import Section
-from portico.config.sections.node_host import NodeCommand, NodeExec, NodeHost
+from portico.node_host.state import read_state
 from tests.fakes.gateway import FakeGateway, Peer, running_gateway
+from tests.published import needs_schema, problems
 from tests.support.node_hosts import Desk, NodeSaidNo, running_node
 from tests.support.waiting import eventually
 
@@ -258,6 +259,27 @@ async def test_host_with_an_operators_secret_asks_itself(
         assert asked["systemRunPlan"]["argv"][1:] == ["hi"]
 
 
+async def test_question_of_a_cancelled_run_is_withdrawn(tmp_path: Path) -> None:
+    async def keep_waiting(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
+        return
+
+    async with (
+        running_gateway(
+            methods={"exec.approval.request": keep_waiting},
+            answers={"exec.approval.resolve": {"ok": True}},
+        ) as gateway,
+        running_node(gateway, tmp_path, operator=True) as desk,
+    ):
+        invoke_id = await desk.send("system.run", {"command": ["echo", "hi"]})
+        await eventually(lambda: gateway.called("exec.approval.request"))
+        asked = gateway.called("exec.approval.request")[0]
+        await desk.say("node.invoke.cancel", {"invokeId": invoke_id, "nodeId": "n"})
+        await eventually(lambda: gateway.called("exec.approval.resolve"))
+        withdrawn = {"id": asked["id"], "decision": "deny"}
+        assert gateway.called("exec.approval.resolve") == [withdrawn]
+        assert not desk.heard("exec.started")
+
+
 async def test_repeated_request_is_not_run_twice(tmp_path: Path) -> None:
     let_all(tmp_path)
     async with (
@@ -382,8 +404,6 @@ async def test_nonsense_from_the_gateway_is_survived(tmp_path: Path) -> None:
 
 
 async def test_waiting_for_approval_is_said_once_and_ends_with_it(tmp_path: Path) -> None:
-    from portico.node_host.state import read_state
-
     async with running_gateway() as gateway:
         gateway.refusal = {
             "code": "NOT_PAIRED",
@@ -398,35 +418,52 @@ async def test_waiting_for_approval_is_said_once_and_ends_with_it(tmp_path: Path
         assert (state.standing, state.request_id) == ("waiting-for-approval", "req-7")
         gateway.refusal = None
         await entering
-        state = read_state(folder)
-        assert state is not None
-        assert state.standing == "connected"
         assert (folder / "status.json").stat().st_mode & 0o777 == 0o600
 
 
 async def _until_in(gateway: FakeGateway, home: Path) -> None:
+    def is_in() -> bool:
+        state = read_state(home / "node-host")
+        return state is not None and state.standing == "connected"
+
     async with running_node(gateway, home):
-        pass
+        await eventually(is_in)
 
 
-async def test_every_setting_of_a_node_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: set[str] = set()
-    get = Section.__getattribute__
+@pytest.mark.node
+@needs_schema
+async def test_what_it_sends_has_the_published_shapes(tmp_path: Path) -> None:
+    async def allow_it(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
+        await peer.answer(request, {"id": "a", "decision": "allow-once"})
 
-    def noting(self: Section, name: str) -> Any:
-        read.add(f"{type(self).__name__}.{name}")
-        return get(self, name)
-
-    monkeypatch.setattr(Section, "__getattribute__", noting)
-    settings = {"commands": {"camera.list": {"run": ["true"]}}, "exec": {"cwd": str(tmp_path)}}
     async with (
-        running_gateway() as gateway,
-        running_node(gateway, tmp_path, operator=True, **settings) as desk,
+        running_gateway(methods={"exec.approval.request": allow_it}) as gateway,
+        running_node(gateway, tmp_path, operator=True) as desk,
     ):
-        await desk.invoke("camera.list", {})
-    sections = (NodeHost, NodeExec, NodeCommand)
-    declared = {f"{one.__name__}.{name}" for one in sections for name in one.model_fields}
-    by_the_command = {"NodeHost.display_name"}  # test_stopped_host_ends_its_programs_and_says_so
-    assert declared - read == by_the_command
+        asked = {"command": [sys.executable, "-c", "print(1)"], "sessionKey": "main"}
+        invoke_id = await desk.send("system.run", asked)
+        await desk.result(invoke_id)
+        await desk.result(await desk.send("no.such.command"))
+        shapes = {
+            "node.invoke.result": "NodeInvokeResultParams",
+            "node.invoke.progress": "NodeInvokeProgressParams",
+            "node.event": "NodeEventParams",
+            "exec.approval.request": "ExecApprovalRequestParams",
+        }
+        called = {method: gateway.called(method) for method in shapes}
+        assert all(called.values())
+        wrong = [
+            problem
+            for method, sent in called.items()
+            for params in sent
+            for problem in problems(shapes[method], params)
+        ]
+        connect = msgspec.to_builtins(gateway.connects[0])
+        wrong += problems("ConnectParams", _without_none(connect))
+        assert wrong == []
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(one) for name, one in value.items() if one is not None}
+    return value

@@ -12,7 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.gateway import ROOT
+import pytest
+
+from portico.client import Event, GatewayClient, Outcome, Refused, connect
+from tests.e2e.gateway import ROOT, GatewayProcess
 from tests.fakes.gateway import TOKEN, running_gateway
 from tests.support.node_hosts import Desk
 from tests.support.waiting import eventually
@@ -125,3 +128,120 @@ async def test_host_keeps_its_identity_and_tells_why_it_may_not_come_in(tmp_path
         assert len(ids) == 1
     key = home / "node-host" / "identity" / "device.json"
     assert key.stat().st_mode & 0o777 == 0o600
+
+
+class Boss:
+    """An operator of a real gateway, and one of its nodes."""
+
+    def __init__(self, client: GatewayClient) -> None:
+        self.client = client
+        self.node_id = ""
+        self._number = 0
+
+    async def came(self) -> dict[str, Any]:
+        """Wait until a node that can be used is connected."""
+
+        async def found() -> dict[str, Any] | None:
+            listed = (await self.client.call("node.list", {}))["nodes"]
+            usable = [one for one in listed if one["connected"] and one["commands"]]
+            return usable[0] if usable else None
+
+        node: dict[str, Any] = await eventually(found)
+        self.node_id = node["nodeId"]
+        return node
+
+    async def invoke(self, command: str, params: Any, *, timeout_s: float = 30) -> Any:
+        self._number += 1
+        asked = {"nodeId": self.node_id, "command": command, "params": params}
+        key = f"{command}-{self._number}"
+        answer = await self.client.call(
+            "node.invoke", asked, idempotency_key=key, timeout_s=timeout_s
+        )
+        return answer["payload"]
+
+
+def boss_of(gateway: GatewayProcess) -> GatewayClient:
+    return connect(gateway.ws_url, token=gateway.token, backoff_first_s=0.05, backoff_most_s=0.5)
+
+
+async def code_of(boss: Boss, gateway: GatewayProcess) -> str:
+    asked = {"publicUrl": gateway.ws_url.rstrip("/"), "bootstrapProfile": "node"}
+    return str((await boss.client.call("device.pair.setupCode", asked))["setupCode"])
+
+
+async def test_setup_code_brings_a_node_in_that_survives_both_ends(
+    gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    prepare(home, {"exec": {"mode": "full"}})
+    async with boss_of(gateway) as client:
+        boss = Boss(client)
+        code = await code_of(boss, gateway)
+        async with node_process(home, "run", "--pair", code) as process:
+            node = await boss.came()
+            assert node["approvalState"] == "approved"
+            result = await boss.invoke("system.run", {"command": ["echo", "hi"]})
+            assert result["stdout"] == "hi\n"
+            await asyncio.to_thread(gateway.kill)
+            await asyncio.to_thread(gateway.start)
+            await boss.came()
+            assert (await boss.invoke("system.which", {"bins": ["sh"]}))["bins"]
+            slow = {"command": ["sh", "-c", "echo $$ > pid; sleep 600"], "cwd": str(home)}
+            running = asyncio.ensure_future(boss.invoke("system.run", slow))
+            file = home / "pid"
+            await eventually(lambda: file.exists() and file.read_text().strip())
+            process.kill()
+            with pytest.raises(Refused) as lost:
+                await running
+            assert lost.value.outcome is Outcome.UNCERTAIN
+            await eventually(lambda: not is_alive(int(file.read_text())))
+        async with node_process(home, "run"):  # its gateway and its token are known by now
+            await boss.came()
+            assert (await boss.invoke("system.which", {"bins": ["sh"]}))["bins"]
+
+
+async def test_node_is_approved_by_hand_and_its_programs_by_a_person(
+    gateway: GatewayProcess, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    prepare(home)
+    words = ("run", "--url", gateway.ws_url, "--token", gateway.token)
+    async with (
+        boss_of(gateway) as client,
+        boss_of(gateway) as reviewer,  # nobody decides what they ask for themselves
+        node_process(home, *words),
+    ):
+        boss = Boss(client)
+
+        async def asks() -> Any:
+            return (await client.call("node.pair.list", {}))["pending"]
+
+        (pending,) = await eventually(asks)
+        await client.call("node.pair.approve", {"requestId": pending["requestId"]})
+        await boss.came()
+        asked = {"command": ["echo", "one"], "sessionKey": "agent:main:main"}
+        plan = (await boss.invoke("system.run.prepare", asked))["plan"]
+        question = {"id": "apr-1", "host": "node", "nodeId": boss.node_id, "systemRunPlan": plan}
+        decided = asyncio.ensure_future(client.call("exec.approval.request", question))
+        requested = reviewer.events("exec.approval.requested")
+        await anext(requested)
+        await reviewer.call("exec.approval.resolve", {"id": "apr-1", "decision": "allow-once"})
+        assert (await decided)["decision"] == "allow-once"
+        run = {
+            "command": plan["argv"],
+            "systemRunPlan": plan,
+            "sessionKey": "agent:main:main",
+            "runId": "apr-1",
+            "approved": True,
+            "approvalDecision": "allow-once",
+        }
+        assert (await boss.invoke("system.run", run))["stdout"] == "one\n"
+        with pytest.raises(Refused, match="approval required"):
+            await boss.invoke("system.run", run)  # a yes for one time
+        unasked = asyncio.ensure_future(boss.invoke("system.run", {"command": ["echo", "two"]}))
+        event = await anext(requested)  # this host holds an operator's token: it asks by itself
+        assert isinstance(event, Event)
+        decision = {"id": event.payload["id"], "decision": "deny"}
+        await reviewer.call("exec.approval.resolve", decision)
+        with pytest.raises(Refused, match="a person denied it"):
+            await unasked

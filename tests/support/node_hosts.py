@@ -64,7 +64,9 @@ class Desk:
         return invoke_id
 
     async def say(self, name: str, payload: dict[str, Any]) -> None:
-        await self.gateway.peers[-1].send({"type": "event", "event": name, "payload": payload})
+        """Send an event to the node, over the connection it has now."""
+        node = next(one for one in reversed(self.gateway.peers) if one.connect.role == "node")
+        await node.send({"type": "event", "event": name, "payload": payload})
 
     async def result(self, invoke_id: str) -> dict[str, Any]:
         """Wait for what the node answers."""

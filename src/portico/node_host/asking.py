@@ -4,12 +4,15 @@ A node itself may not ask: `exec.approval.request` belongs to operators. A host 
 operator's secret, or the operator's token of its setup code, asks over a connection of its own,
 which it opens for the question and closes after it.
 
-Guarantees: no answer is a no; what is asked is the plan that will run.
+Guarantees: no answer is a no; what is asked is the plan that will run; a question whose run was
+cancelled is withdrawn.
 Source: OpenClaw gateway protocol, `exec.approval.request`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any, Literal, Protocol, cast
 
 import structlog
@@ -62,11 +65,20 @@ class GatewayAsker:
         }
         try:
             async with GatewayClient(self._settings) as client:
-                wait_s = self._timeout_s + GRACE_S
-                answer = await client.call("exec.approval.request", asked, timeout_s=wait_s)
+                answer = await self._asked(client, asked)
         except (ClientError, OSError) as error:
             log.warning("node_host.cannot_ask", run_id=run_id, error=str(error))
             return None
         decision = answer.get("decision") if isinstance(answer, dict) else None
         is_known = decision in {"allow-once", "allow-always", "deny"}
         return cast("Decision", decision) if is_known else None
+
+    async def _asked(self, client: GatewayClient, asked: dict[str, Any]) -> Any:
+        try:
+            wait_s = self._timeout_s + GRACE_S
+            return await client.call("exec.approval.request", asked, timeout_s=wait_s)
+        except asyncio.CancelledError:  # nobody waits for the answer any more
+            with contextlib.suppress(ClientError):
+                withdrawn = {"id": asked["id"], "decision": "deny"}
+                await client.call("exec.approval.resolve", withdrawn, timeout_s=GRACE_S)
+            raise
