@@ -16,6 +16,7 @@ from portico import __version__
 from portico.agents.mcp.servers import McpServers
 from portico.agents.skills.configured import build_skills
 from portico.agents.workspace.starting import start_workspaces
+from portico.approvals.questions.service import Questions
 from portico.approvals.service import Approvals
 from portico.audit.service import Audit
 from portico.auth.service import Authenticator
@@ -191,6 +192,7 @@ class Gateway:
             alone=self.alone,
             settings=approval_settings(config),
         )
+        self.questions = Questions(store=store, clock=clock, hub=self.hub, tasks=self.tasks)
         self.toolbox = build_toolbox(config)
         self.mcp_servers = McpServers(mcp_servers(config), tasks=self.tasks)
         self.toolbox.registry.add_source(self.mcp_servers)
@@ -347,6 +349,7 @@ class Gateway:
             inbox=self.inbox,
             nodes=self.node_parts.nodes,
             outbox=self.outbox,
+            questions=self.questions,
             senders=self.senders,
             sessions=self.sessions,
             skills=self.skills,
@@ -413,6 +416,7 @@ class Gateway:
             media_files=self.media.files,
             nodes=self.node_parts.nodes,
             outbox=self.outbox,
+            questions=self.questions,
             store=self.store,
             tasks=self.tasks,
             turns=self.turns,
@@ -461,6 +465,7 @@ class Gateway:
                 tasks=self.tasks,
             ),
             restarts=self.restarts,
+            questions=self.questions,
             senders=self.senders,
             sessions=self.sessions,
             settings=self.settings,
@@ -578,6 +583,7 @@ class Gateway:
         self.readiness.add_check("store", self._store_answers)
         await self.outbox.start()
         await self.approvals.start()
+        await self.questions.start()
         await self.turns.start()
         await self.automation.start()
         await self.health.start()

@@ -221,3 +221,31 @@ def test_notifications(operator: Operator) -> None:
     with pytest.raises(Refused, match="unknown time zone"):
         operator.call("push.web.preferences.set", **named, scope="user", preferences=quiet)
     assert operator.call("push.web.unsubscribe", **named) == {"removed": True}
+
+
+def test_questions(gateway: GatewayProcess) -> None:
+    scopes = ("operator.questions", "operator.read")
+    with Operator(gateway, scopes=scopes) as asker, Operator(gateway, scopes=scopes) as person:
+        question = {"questionId": "q", "header": "Tea", "question": "Milk?", "options": []}
+        asked = asker.call("question.request", questions=[question], agentId="main")
+        waiting = asker.send("question.waitAnswer", id=asked["id"])
+        told = person.wait_event("question.requested", id=asked["id"])
+        assert problems("QuestionRecord", told) == []
+        assert person.call("question.list")["questions"] == [told]
+        with pytest.raises(Refused, match="an answer is needed"):
+            person.call("question.resolve", id=asked["id"], answers={"answers": {}})
+        answers = {"answers": {"q": ["Please"]}}
+        person.call("question.resolve", id=asked["id"], answers=answers)
+        assert asker.answer(waiting) == {"status": "answered", "answers": answers}
+        over = asker.wait_event("question.resolved", id=asked["id"])
+        assert problems("QuestionResolvedEvent", over) == []
+        assert person.call("question.get", id=asked["id"])["question"]["answers"] == answers
+        other = asker.call("question.request", questions=[question], timeoutMs=60_000)
+        pending = asker.call("question.waitAnswer", id=other["id"], timeoutMs=1)
+        assert pending == {"status": "pending"}
+        assert person.call("question.resolve", id=other["id"], cancel=True)["status"] == "cancelled"
+        with pytest.raises(Refused, match="is over"):
+            person.call("question.resolve", id=other["id"], cancel=True)
+        secret = {**question, "isSecret": True}
+        with pytest.raises(Refused, match="secrets are not asked"):
+            asker.call("question.request", questions=[secret])

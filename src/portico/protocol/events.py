@@ -62,6 +62,8 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("exec.approval.resolved", Scope.APPROVALS),
         EventSpec("config.changed", Scope.READ),
         EventSpec("cron", Scope.READ),
+        EventSpec("question.requested", Scope.QUESTIONS, droppable=False),
+        EventSpec("question.resolved", Scope.QUESTIONS, droppable=False),
         EventSpec("talk.mode", Scope.TALK, replayed=False),
         EventSpec("users.prefs.changed", Scope.READ, droppable=False),
         EventSpec("voicewake.changed", None),  # nodes listen for the words

@@ -12,7 +12,7 @@ from portico.events.hub import Hub
 from portico.protocol import keys
 from portico.push.model import Notice
 
-EVENTS = ("exec.approval.requested", "chat", "cron")
+EVENTS = ("exec.approval.requested", "question.requested", "chat", "cron")
 MAX_TEXT = 500
 
 
@@ -40,8 +40,12 @@ class Notices:
         """Take an event."""
         if not isinstance(payload, Mapping):
             return
-        make = {"exec.approval.requested": _approval, "chat": self._answer, "cron": _job}[name]
-        notice = make(payload)
+        notice = {
+            "exec.approval.requested": _approval,
+            "question.requested": _question,
+            "chat": self._answer,
+            "cron": _job,
+        }[name](payload)
         if notice is not None:
             self._send(notice)
 
@@ -90,6 +94,22 @@ def _approval(payload: Mapping[str, Any]) -> Notice | None:
         agent_id=agent or None,
         session_key=request.get("sessionKey"),
         tag=f"approval:{payload.get('id')}",
+    )
+
+
+def _question(payload: Mapping[str, Any]) -> Notice | None:
+    questions = payload.get("questions")
+    first = questions[0] if isinstance(questions, list) and questions else None
+    agent = payload.get("agentId")
+    return Notice(
+        topic="agent_question",
+        title="A question",
+        body="An agent asks something.",
+        subject=str(agent or ""),
+        text=str(first.get("question", ""))[:MAX_TEXT] if isinstance(first, Mapping) else "",
+        agent_id=agent,
+        session_key=payload.get("sessionKey"),
+        tag=f"question:{payload.get('id')}",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.agents.rpc_probe import ProbeMethods
+from portico.approvals.questions.rpc import QuestionMethods
 from portico.channels.manifest import find_manifests
 from portico.channels.rpc_plugins import PluginMethods
 from portico.media.speech.rpc_talk import TalkSpeechMethods
@@ -22,6 +23,7 @@ from portico.wiring.setup import build_wizard_methods
 
 if TYPE_CHECKING:
     from portico.agents.service import Agents
+    from portico.approvals.questions.service import Questions
     from portico.audit.service import Audit
     from portico.clock import Clock
     from portico.config.live import LiveConfig
@@ -46,6 +48,7 @@ def family_methods(
     hub: Hub,
     nodes: NodeParts,
     push: Push,
+    questions: Questions,
     sessions: Sessions,
     speech: Speech,
     started_ms: int,
@@ -91,6 +94,7 @@ def family_methods(
             main_key=config.session.main_key,
         ),
         PushMethods(push, audit),
+        QuestionMethods(questions),
         build_wizard_methods(live, audit=audit, env=env, clock=clock),
     )
 

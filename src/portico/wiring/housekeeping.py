@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from portico.agents.acp import store as acp_store
+from portico.approvals.questions.service import Questions
 from portico.approvals.service import Approvals
 from portico.audit.service import Audit
 from portico.auth.devices import Devices
@@ -44,6 +45,7 @@ def build_housekeeping(
     media_files: MediaFiles,
     nodes: Nodes,
     outbox: Outbox,
+    questions: Questions,
     store: Store,
     tasks: Tasks,
     turns: Turns,
@@ -63,6 +65,7 @@ def build_housekeeping(
             "budgets": lambda: budgets.forget(before_ms=before_ms()),
             "channel events": lambda: channels.accounts.forget(before_ms=before_ms()),
             "approvals": lambda: approvals.forget(before_ms=before_ms()),
+            "questions": questions.forget,
             "acp sessions": lambda: store.write(acp_store.forget, before_ms=before_ms()),
             "node commands": lambda: nodes.forget(before_ms=before_ms()),
             "cron.runs": lambda: cron.retention.forget_runs(before_ms=before_ms()),

@@ -14,6 +14,7 @@ from portico.agents.skills.configured import build_skill_methods
 from portico.agents.skills.service import Skills
 from portico.agents.tools.rpc import ToolMethods
 from portico.agents.tools.toolbox import Toolbox
+from portico.approvals.questions.service import Questions
 from portico.approvals.rpc import ApprovalMethods
 from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals
@@ -91,6 +92,7 @@ def build_methods(
     presence: Presence,
     push: Push,
     restarts: Restarts,
+    questions: Questions,
     senders: ChannelRegistry,
     sessions: Sessions,
     settings: Settings,
@@ -184,6 +186,7 @@ def build_methods(
             hub=hub,
             nodes=nodes,
             push=push,
+            questions=questions,
             sessions=sessions,
             speech=speech,
             started_ms=started_ms,

@@ -23,6 +23,7 @@ from portico.agents.tools.media import MediaTools
 from portico.agents.tools.memory.tools import MemoryTools
 from portico.agents.tools.roster import RosterTools
 from portico.agents.tools.web import WebLimits, WebTools
+from portico.approvals.questions.tools import QuestionTools
 from portico.channels.tools import AccountShown, ChannelTools
 from portico.channels.webchat import CHANNEL as WEBCHAT
 from portico.chat.tools import AgentTalk
@@ -38,6 +39,7 @@ from portico.wiring.agents import exec_rules
 if TYPE_CHECKING:
     from portico.agents.service import Agents
     from portico.agents.skills.service import Skills
+    from portico.approvals.questions.service import Questions
     from portico.approvals.service import Approvals
     from portico.canvas.tools import CanvasTools
     from portico.channels.accounts.service import Accounts
@@ -67,6 +69,7 @@ def built_in_tools(
     inbox: Inbox,
     nodes: Nodes,
     outbox: Outbox,
+    questions: Questions,
     senders: ChannelRegistry,
     sessions: Sessions,
     skills: Skills,
@@ -136,6 +139,7 @@ def built_in_tools(
         ChannelTools(lambda: channel_accounts(accounts)),
         MessageTools(outbox=outbox, senders=senders, reach=reach, actions=MessageActions(senders)),
         web,
+        QuestionTools(questions),
         NodeTools(nodes, approvals, patience_s=config.approvals.timeout_seconds),
         canvas,
         FileTools(workspaces),
