@@ -312,3 +312,60 @@ def test_scopes(gateway: GatewayProcess, operator: Operator) -> None:
         approve(operator, node)
         error = refused(writer, ask(writer, node, "fs.listDir", idempotencyKey="ls"))
         assert error["details"]["missingScope"] == "operator.admin"
+
+
+def test_a_node_of_protocol_3(gateway: GatewayProcess, operator: Operator) -> None:
+    with NodeDevice(gateway, WHICH, minProtocol=3, maxProtocol=3) as node:
+        assert node.hello["protocol"] == 4
+        approve(operator, node)
+        asked = ask(operator, node, idempotencyKey="v3")
+        node.answer(node.wait_event("node.invoke.request")["payload"], ok=True, payload=3)
+        assert operator.answer(asked)["payload"] == 3
+
+
+def test_lists_of_commands_count_at_once(gateway: GatewayProcess, operator: Operator) -> None:
+    def configure(**commands: list[str]) -> None:
+        read = operator.call("config.get")
+        patch = json.dumps({"gateway": {"nodes": {"commands": commands}}})
+        lists = ["gateway.nodes.commands.deny", "gateway.nodes.commands.allow"]
+        operator.call("config.patch", raw=patch, baseHash=read["hash"], replacePaths=lists)
+
+    with NodeDevice(gateway, WHICH, "camera.snap") as node:
+        approve(operator, node)
+        error = refused(operator, ask(operator, node, "camera.snap", idempotencyKey="snap-1"))
+        assert "gateway.nodes.commands.allow" in error["message"]
+        configure(allow=["camera.snap"], deny=[WHICH])
+        assert operator.call("node.describe", nodeId=node.node_id)["commands"] == ["camera.snap"]
+        error = refused(operator, ask(operator, node, idempotencyKey="which-1"))
+        assert "gateway.nodes.commands.deny" in error["message"]
+        snap = ask(operator, node, "camera.snap", idempotencyKey="snap-1")
+        node.answer(node.wait_event("node.invoke.request")["payload"], ok=True, payload={})
+        operator.answer(snap)
+        configure(allow=[], deny=[])
+
+
+def test_the_tool_of_agents(gateway: GatewayProcess, operator: Operator) -> None:
+    with NodeDevice(gateway, "system.notify", RUN) as node:
+        approve(operator, node)
+
+        def use(**args: Any) -> str:
+            return operator.send(
+                "tools.invoke", name="nodes", args=args, sessionKey="agent:main:main"
+            )
+
+        shown = operator.answer(use(action="status"))
+        assert node.node_id in json.dumps(shown)
+        told = use(action="notify", node=node.node_id, title="tea")
+        request = node.wait_event("node.invoke.request")["payload"]
+        assert json.loads(request["paramsJSON"]) == {"title": "tea", "body": ""}
+        node.answer(request, ok=True)
+        assert operator.answer(told)["ok"] is True
+        with Operator(gateway) as reviewer:
+            run = use(action="run", node=node.node_id, command=["/bin/true"])
+            asked = reviewer.wait_event("exec.approval.requested")
+            assert asked["request"]["nodeId"] == node.node_id
+            reviewer.call("exec.approval.resolve", id=asked["id"], decision="allow-once")
+            request = node.wait_event("node.invoke.request")["payload"]
+            assert json.loads(request["paramsJSON"])["command"] == ["/bin/true"]
+            node.answer(request, ok=True, payload={"exitCode": 0})
+            assert operator.answer(run)["ok"] is True
