@@ -16,7 +16,9 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 import structlog
 
+from portico.channels.model import Attachment
 from portico.clock import Clock
+from portico.filetypes import kind_of
 from portico.ids import ConnId, new_id
 from portico.nodes import store as node_store
 from portico.nodes.session import Session
@@ -27,6 +29,7 @@ from portico.store import Store
 log = structlog.get_logger()
 
 MAX_TEXT_CHARS = 20_000
+MAX_FILES = 8
 MAX_NOTICE_CHARS = 120
 MAX_OUTPUT_CHARS = 180
 MAX_STATS_BYTES = 16_384
@@ -201,8 +204,8 @@ class NodeEvents:
         return is_twice
 
     async def _on_request(self, session: Session, payload: Payload) -> EventTaken:
-        text = _text(payload, "message")
-        if text is None or len(text) > MAX_TEXT_CHARS:
+        text, files = _text(payload, "message"), _files(payload)
+        if (text is None and not files) or len(text or "") > MAX_TEXT_CHARS:
             return INVALID
         key = self._talk.key(_text(payload, "sessionKey") or f"node-{session.node_id}")
         wants = payload.get("deliver") is True
@@ -211,7 +214,8 @@ class NodeEvents:
         said = Said(
             node_id=session.node_id,
             name=session.row.shown_name,
-            text=text,
+            text=text or "",
+            files=files,
             session_key=key,
             once=_text(payload, "key") or new_id("evt"),
             answer_to=route if wants else None,
@@ -297,6 +301,22 @@ class NodeEvents:
     async def _tell(self, payload: Payload, text: str) -> None:
         given = _text(payload, "sessionKey")
         await self._talk.tell(self._talk.key(given) if given else self._talk.main, text)
+
+
+def _files(payload: Payload) -> tuple[Attachment, ...]:
+    """Return what a node attached; the inbox looks at the bytes."""
+    given = payload.get("attachments")
+    found = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+    return tuple(
+        Attachment(
+            type=kind_of(_text(one, "mimeType") or ""),
+            mime_type=_text(one, "mimeType"),
+            file_name=_text(one, "fileName"),
+            content=content,
+        )
+        for one in found[:MAX_FILES]
+        if (content := _text(one, "content")) is not None
+    )
 
 
 def _text(payload: Payload, name: str) -> str | None:

@@ -63,6 +63,7 @@ def _live(session: Session, *, is_active: bool) -> dict[str, Any]:
         "computerUse": session.computer_use,
         "pathEnv": session.path_env,
         "nodePluginTools": list(session.tools) or None,
+        "desktopAvailability": {"state": session.desktop} if session.desktop else None,
         "lastActiveAtMs": session.last_active_at,
         "presenceUpdatedAtMs": session.presence_updated_at,
         "gatewayLocal": True if session.is_local else None,

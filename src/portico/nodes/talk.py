@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portico.agents.runtime import TurnRequest
-from portico.channels.model import InboundMessage, Peer, ReplyRoute
+from portico.channels.model import Attachment, InboundMessage, Peer, ReplyRoute
 from portico.inbox.model import Routing
 from portico.inbox.service import Inbox
 from portico.protocol import keys
@@ -38,6 +38,7 @@ class Said:
     text: str
     session_key: str
     once: str
+    files: tuple[Attachment, ...] = ()
     answer_to: ReplyRoute | None = None
     thinking: str | None = None
     timeout_s: float | None = None
@@ -100,6 +101,7 @@ class NodeTalk:
             sender=said.node_id,
             sender_name=said.name,
             text=said.text,
+            attachments=said.files,
             session_key=said.session_key,
             agent_id=agent_id,
             is_untrusted=True,

@@ -1,0 +1,221 @@
+"""Events of nodes: what becomes of each, and what is not believed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from portico.ids import ConnId
+from portico.nodes.foreground import TTL_MS, Foreground, is_for_foreground
+from portico.nodes.incoming import MAX_FOLLOWED, NodeEvents
+from portico.nodes.invoking import NodeFailed, Order
+from portico.nodes.life import InvokeState
+from portico.nodes.model import About
+from portico.nodes.session import Session
+from portico.nodes.talk import NodeTalk, Said
+from portico.nodes.work import WaitingWork
+from portico.protocol.errors import InvalidRequest
+from portico.store import Store
+from tests.support.clock import FakeClock
+from tests.support.nodes import NodeHouse
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+
+class Talk(NodeTalk):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[Said] = []
+        self.told: list[tuple[str, str]] = []
+
+    def key(self, given: str) -> str:
+        if given == "bad":
+            raise InvalidRequest("malformed", details={"code": "BAD_KEY"})
+        return f"agent:main:{given}"
+
+    @property
+    def main(self) -> str:
+        return "agent:main:main"
+
+    def route(self, channel: str | None, to: str | None) -> None:
+        return None
+
+    async def say(self, said: Said) -> str | None:
+        self.said.append(said)
+        return "run"
+
+    async def tell(self, session_key: str, text: str) -> None:
+        self.told.append((session_key, text))
+
+
+class Room:
+    """The events of one node."""
+
+    def __init__(self, house: NodeHouse, session: Session, clock: FakeClock) -> None:
+        self.house, self.session, self.clock = house, session, clock
+        self.talk = Talk()
+        self.follows: list[tuple[ConnId, str, bool]] = []
+        self.events = NodeEvents(
+            store=house.store,
+            clock=clock,
+            publish=lambda name, payload: house.published.append((name, payload)),
+            talk=self.talk,
+            follow=self._follow,
+        )
+
+    def _follow(self, conn_id: ConnId, session_key: str, *, following: bool) -> None:
+        self.follows.append((conn_id, session_key, following))
+
+    async def take(self, event: str, **payload: Any) -> tuple[bool, str | None]:
+        return await self.events.take(self.session, event, payload)
+
+
+@pytest.fixture
+async def room(sqlite_store: Store) -> Any:
+    clock = FakeClock()
+    house = NodeHouse(sqlite_store, clock)
+    session = await house.approved("n1", "system.run")
+    yield Room(house, session, clock)
+    await house.tasks.stop()
+
+
+async def test_the_same_sentence_twice_is_one(room: Room) -> None:
+    assert await room.take("voice.transcript", text=" tea ") == (True, None)
+    assert await room.take("voice.transcript", text="tea") == (True, "duplicate")
+    assert await room.take("voice.transcript", text="tea", sessionKey="x") == (True, None)
+    room.clock.advance(2)
+    assert await room.take("voice.transcript", text="tea") == (True, None)
+    assert [one.text for one in room.talk.said] == ["tea", "tea", "tea"]
+    assert await room.take("voice.transcript", text="x" * 20_001) == (False, "invalid_payload")
+    assert await room.take("voice.transcript", text="tea", sessionKey="bad") == (False, "BAD_KEY")
+
+
+async def test_a_request_with_a_picture(room: Room) -> None:
+    content = base64.b64encode(b"png").decode()
+    files = [{"mimeType": "image/png", "fileName": "a.png", "content": content}, "junk", {}]
+    assert await room.take("agent.request", attachments=files, key="k") == (True, None)
+    (said,) = room.talk.said
+    assert (said.once, said.session_key) == ("k", "agent:main:node-n1")
+    assert [(one.type, one.read()) for one in said.files] == [("image", b"png")]
+    assert await room.take("agent.request", message="hi", deliver=True, channel="c", to="t") == (
+        True,
+        "no_route",
+    )
+    assert await room.take("agent.request", message=" ") == (False, "invalid_payload")
+
+
+async def test_only_programs_the_gateway_asked_for_are_told_of(room: Room) -> None:
+    finished = {"runId": "r1", "exitCode": 1, "output": "no\n  such file"}
+    assert await room.take("exec.finished", **finished) == (False, "unmatched_exec_event")
+    room.session.asked_to_run("r1")
+    assert await room.take("exec.finished", **finished) == (True, None)
+    assert room.talk.told == [
+        ("agent:main:main", "Exec finished (node=a node id=r1, code 1)\nno such file")
+    ]
+    assert await room.take("exec.finished", **finished, suppressNotifyOnExit=True) == (True, None)
+    assert await room.take("exec.finished", runId="r1", exitCode=0) == (True, None)
+    assert await room.take("exec.denied", runId="r1", reason="x") == (True, None)
+    assert len(room.talk.told) == 1
+
+
+async def test_notifications_are_cut(room: Room) -> None:
+    posted = {"change": "posted", "key": "k", "title": "t" * 500, "text": "x\ny"}
+    assert await room.take("notifications.changed", **posted) == (True, None)
+    ((_, text),) = room.talk.told
+    assert len(text) < 300
+    assert text.endswith("… - x y")
+    assert await room.take("notifications.changed", change="seen", key="k") == (
+        False,
+        "invalid_payload",
+    )
+
+
+async def test_a_node_follows_so_many_sessions(room: Room) -> None:
+    for number in range(MAX_FOLLOWED):
+        assert (await room.take("chat.subscribe", sessionKey=f"s{number}"))[0]
+    assert await room.take("chat.subscribe", sessionKey="more") == (False, "too_many_sessions")
+    assert await room.take("chat.unsubscribe", sessionKey="s0") == (True, None)
+    assert (await room.take("chat.subscribe", sessionKey="more"))[0]
+    assert room.follows[-1] == (room.session.conn_id, "agent:main:more", True)
+
+
+async def test_presence_needs_the_permission(room: Room) -> None:
+    assert await room.take("node.presence.activity", idleSeconds=1) == (
+        False,
+        "permission_required",
+    )
+    assert await room.take("node.presence.activity", idleSeconds=True) == (
+        False,
+        "invalid_payload",
+    )
+    app = {"idleSeconds": 60, "source": "app"}
+    assert await room.take("node.presence.activity", **app) == (True, "updated")
+    assert room.session.last_active_at == room.clock.now_ms() - 60_000
+    assert await room.take("node.presence.activity", action="clear") == (True, "cleared")
+    assert await room.take("node.presence.activity", action="clear") == (True, "already_clear")
+    last = room.house.events("node.presence")[-1]
+    assert last == {"nodeId": "n1", "lastActiveAtMs": None, "presenceUpdatedAtMs": None}
+
+
+async def test_stats_are_bounded_and_outlive_the_connection(room: Room) -> None:
+    assert await room.take("node.host.stats", junk="x" * 20_000) == (False, "invalid_payload")
+    assert await room.take("node.host.stats", cpuCount=2) == (True, "updated")
+    assert await room.take("node.desktop.availability", state="locked") == (True, "updated")
+    assert await room.take("node.desktop.availability", state="asleep") == (
+        False,
+        "invalid_payload",
+    )
+    shown = await room.house.nodes.describe("n1")
+    assert shown["desktopAvailability"] == {"state": "locked"}
+    room.house.nodes.gone(room.session.conn_id)
+    await eventually(lambda: len(room.house.tasks) == 0)
+    assert (await room.house.nodes.describe("n1"))["hostStats"]["cpuCount"] == 2
+
+
+async def test_junk_is_no_accident(room: Room) -> None:
+    events = [*room.events._handlers, *room.events._approved_only]
+    junk: list[Any] = [None, 1, "x", [], {}, {"sessionKey": 5, "text": {}, "key": []}]
+    for event in events:
+        for payload in junk:
+            taken = await room.events.take(room.session, event, payload)
+            msgspec.json.encode(taken.reason)
+
+
+def test_commands_wait_for_the_foreground() -> None:
+    clock = FakeClock()
+    waiting = Foreground(clock)
+    phone = About(platform="iOS 26.1", device_family="iPhone")
+    failed = NodeFailed("NODE_BACKGROUND_UNAVAILABLE", "not now", state=InvokeState.FAILED)
+    assert is_for_foreground(phone, "camera.snap", failed)
+    assert not is_for_foreground(phone, "location.get", failed)
+    assert not is_for_foreground(About(platform="linux"), "camera.snap", failed)
+    order = Order(command="camera.snap", params={"x": 1}, key="k")
+    told = waiting.queued("n", order, failed)
+    assert told.details["code"] == "QUEUED_UNTIL_FOREGROUND"
+    assert waiting.queued("n", order, failed).details == told.details  # it waits once
+    assert waiting.waiting("n", usable=()) == []  # not allowed any more
+    (action,) = waiting.waiting("n", usable=("camera.snap",))
+    assert json.loads(action["paramsJSON"]) == {"x": 1}
+    assert waiting.ack("n", ["x"]) == ([], 1)
+    assert waiting.ack("n", [action["id"]]) == ([action["id"]], 0)
+    waiting.queued("n", order, failed)
+    clock.advance(TTL_MS / 1000 + 1)
+    assert waiting.waiting("n", usable=("camera.snap",)) == []
+
+
+def test_work_waits_in_order_and_not_for_ever() -> None:
+    clock = FakeClock()
+    work = WaitingWork(clock)
+    work.put("n", "status.request", priority="normal", ttl_ms=5_000)
+    work.put("n", "location.request", priority="high", ttl_ms=60_000)
+    items, has_more = work.take("n", 1)
+    assert ([one.type for one in items], has_more) == (["location.request"], True)
+    clock.advance(6)
+    assert work.take("n", 10) == ([], False)
+    assert work.revision("n") == 3
