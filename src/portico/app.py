@@ -530,6 +530,7 @@ class Gateway:
             fetcher=self.fetcher,
             hooks=self.automation.hooks,
             inbox=self.inbox,
+            join_links=self.device_parts.links,
             message_door=lambda: self.message_door,
             metrics=self.metrics,
             readiness=self.readiness,

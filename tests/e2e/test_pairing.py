@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from portico.devices.setup_code import decode
 from tests.e2e.comers import BEHIND_A_PROXY, NODE, comes
 from tests.e2e.conftest import StartGateway
-from tests.e2e.gateway import GatewayProcess, Operator, Refused
+from tests.e2e.gateway import GatewayProcess, Operator, Refused, http
 from tests.fakes.control_plane import Device
 from tests.published import needs_schema, problems
 
@@ -143,3 +143,23 @@ def test_what_was_decided_outlives_a_kill(gateway: GatewayProcess) -> None:
 def _listed(hello: dict[str, Any]) -> dict[str, Any]:
     auth = {name: value for name, value in hello["auth"].items() if name != "method"}
     return {**hello, "auth": auth}
+
+
+def test_a_link_gives_its_code_once(gateway: GatewayProcess) -> None:
+    with Operator(gateway) as owner, http(gateway) as anybody:
+        made = owner.call("device.pair.setupCode", publicUrl=gateway.url, joinUrl=True)
+        assert made["access"] == "node"
+        assert made["joinUrl"].startswith(f"{gateway.url}/j/")
+        assert anybody.get(f"{made['joinUrl']}?again").status_code == 404
+        given = anybody.get(made["joinUrl"])
+        assert given.headers["cache-control"] == "no-store"
+        code = decode(made["setupCode"], now_ms=0)
+        assert given.json()["bootstrapToken"] == code.bootstrap_token
+        assert given.json()["url"] == gateway.ws_url.rstrip("/")
+        assert anybody.get(made["joinUrl"]).json() == {"error": "not_found"}
+        for params in ({"bootstrapProfile": "limited"}, {"publicUrl": "ws://192.168.1.5"}):
+            with pytest.raises(Refused, match="Join URLs require"):
+                owner.call("device.pair.setupCode", joinUrl=True, **params)
+        for _ in range(10):
+            anybody.get("/j/guess")
+        assert anybody.get("/j/guess").status_code == 429

@@ -9,6 +9,7 @@ from typing import Any
 
 from portico.audit.service import Audit
 from portico.auth.rows import ApprovedVia
+from portico.devices.join import JoinLinks
 from portico.devices.patrol import Patrol
 from portico.devices.rpc import DeviceMethods, ScopeMethods
 from portico.devices.rpc_setup import SetupMethods
@@ -54,8 +55,10 @@ class PairingPlane:
         upgrades = ScopeUpgrades(devices=plane.devices, clock=plane.clock)
         plane.devices.listen(aftermath.heard)
         plane.devices.listen(upgrades.heard)
+        self.links = JoinLinks(plane.clock)
         desk = SetupDesk(
             bootstrap=plane.devices.bootstrap,
+            links=self.links,
             reach=lambda _remote: self.reach,
             secret_kind=lambda: plane.authenticator.settings.secret_kind,
             has_tls=lambda: True,

@@ -15,7 +15,7 @@ from typing import Literal
 
 from portico.clock import Clock
 
-AuthScope = Literal["shared-secret", "device-token", "bootstrap-token", "hook-auth"]
+AuthScope = Literal["shared-secret", "device-token", "bootstrap-token", "device-join", "hook-auth"]
 FIRST_DELAY_MS = 250
 LONGEST_DELAY_MS = 5_000
 MAX_ENTRIES = 10_000

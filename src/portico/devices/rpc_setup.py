@@ -22,7 +22,10 @@ NonEmpty = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 
 
 class SetupCodeWish(Params, frozen=True, kw_only=True):
-    """`{publicUrl?, preferRemoteUrl?, includeQr?, bootstrapProfile?}`; without profile: full."""
+    """`{publicUrl?, preferRemoteUrl?, includeQr?, bootstrapProfile?, joinUrl?}`.
+
+    Without profile: full; with a join link: node.
+    """
 
     public_url: NonEmpty | None = None
     prefer_remote_url: bool = False
@@ -48,6 +51,7 @@ class SetupCodeMade(Result, frozen=True, kw_only=True):
     url_source: str
     gateway_urls: tuple[str, ...] | None = None
     access: str
+    join_url: str | None = None
     qr_data_url: str | None = None
     access_downgraded: bool | None = None
 
@@ -65,16 +69,18 @@ class SetupMethods:
         """Make a setup code, with which one device is let in without being asked.
 
         It works once, for ten minutes. Without a profile its device becomes a node and an
-        administrator, or something less where the address is not encrypted.
+        administrator, or something less where the address is not encrypted. With `joinUrl` there
+        is also a link that gives the code to the first who opens it.
         """
-        if params.join_url:
-            raise InvalidRequest("Join URLs are not offered; use the setup code.")
+        if params.join_url and params.bootstrap_profile not in {None, "node"}:
+            raise InvalidRequest("Join URLs require bootstrapProfile=node.")
         kind = self._desk.secret_kind
         made = await self._desk.make(
-            params.bootstrap_profile or "full",
+            params.bootstrap_profile or ("node" if params.join_url else "full"),
             public_url=params.public_url,
             prefer_remote=params.prefer_remote_url,
             with_qr=params.include_qr,
+            with_link=bool(params.join_url),
         )
         await self._audit.record(
             "device.setup_code_made",
@@ -91,6 +97,7 @@ class SetupMethods:
             auth=kind,
             url_source=made.source,
             access=made.access,
+            join_url=made.join_url,
             qr_data_url=made.qr_data_url,
             access_downgraded=made.is_downgraded or None,
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from portico.auth.bootstrap import PROFILES, Bootstrap
+from portico.devices.join import JoinLinks, link_base
 from portico.devices.qr import png_data_url
 from portico.devices.setup_code import (
     SetupCode,
@@ -58,6 +59,7 @@ class Made:
     access: str
     is_downgraded: bool
     qr_data_url: str | None
+    join_url: str | None = None
 
 
 class SetupDesk:
@@ -71,11 +73,13 @@ class SetupDesk:
         self,
         *,
         bootstrap: Bootstrap,
+        links: JoinLinks,
         reach: ReachOf,
         secret_kind: Callable[[], SecretKind | None],
         has_tls: Callable[[], bool],
     ) -> None:
         self._bootstrap = bootstrap
+        self._links = links
         self._reach = reach
         self._secret_kind = secret_kind
         self._has_tls = has_tls
@@ -93,7 +97,13 @@ class SetupDesk:
         return kind
 
     async def make(
-        self, profile: str, *, public_url: str | None, prefer_remote: bool, with_qr: bool
+        self,
+        profile: str,
+        *,
+        public_url: str | None = None,
+        prefer_remote: bool = False,
+        with_qr: bool = True,
+        with_link: bool = False,
     ) -> Made:
         """Make a code.
 
@@ -106,13 +116,18 @@ class SetupDesk:
             Unavailable: too many codes wait for a device.
         """
         reach = self._reach_by(public_url, prefer_remote=prefer_remote)
+        if with_link:
+            link_base(SetupCode(reach.url or "", "", urls=reach.urls or None))  # or refuse
         url, urls = reach.url or "", reach.urls if len(reach.urls) > 1 else None
         is_downgraded = profile == "full" and not all(map(is_confidential, urls or (url,)))
         chosen = PROFILES["limited" if is_downgraded else profile]
         issued = await self._bootstrap.issue(chosen)
         code = SetupCode(url, issued.token, issued.expires_at_ms, reach.tls_fingerprint, urls)
+        link = self._links.make(code) if with_link else None
         picture = await asyncio.to_thread(png_data_url, code.encode()) if with_qr else None
-        return Made(code, issued.setup_id, reach.source, chosen.access, is_downgraded, picture)
+        return Made(
+            code, issued.setup_id, reach.source, chosen.access, is_downgraded, picture, link
+        )
 
     def _reach_by(self, public_url: str | None, *, prefer_remote: bool) -> Reach:
         if public_url is not None:

@@ -19,6 +19,7 @@ from portico.auth.service import Authenticator
 from portico.certificate import served_fingerprint
 from portico.clock import Clock
 from portico.config.live import LiveConfig
+from portico.devices.join import JoinLinks
 from portico.devices.model import Connections, NodeBook
 from portico.devices.patrol import Patrol
 from portico.devices.rpc import DeviceMethods, ScopeMethods
@@ -94,8 +95,10 @@ class DeviceParts:
         upgrades = ScopeUpgrades(devices=devices, clock=clock)
         devices.listen(aftermath.heard)
         devices.listen(upgrades.heard)
+        self.links = JoinLinks(clock)
         desk = SetupDesk(
             bootstrap=devices.bootstrap,
+            links=self.links,
             reach=GatewayReach(live, lock_file),
             secret_kind=lambda: authenticator.settings.secret_kind,
             has_tls=lambda: live.loaded.require().gateway.tls.enabled,

@@ -17,6 +17,7 @@ from portico.budgets.service import Budgets
 from portico.channels.doors import Doors
 from portico.channels.registry import ChannelRegistry
 from portico.clock import Clock
+from portico.devices.join import JoinLinks
 from portico.fetch import Fetcher
 from portico.inbox.policy import DoorPolicy
 from portico.inbox.service import Inbox
@@ -32,6 +33,7 @@ from portico.web.channels import ChannelDoors
 from portico.web.endpoint import Endpoint
 from portico.web.gate import Gate
 from portico.web.hooks import HookDoor
+from portico.web.join import JoinDoor
 from portico.web.media import media_endpoint
 from portico.web.messages.http import message_endpoints
 from portico.web.messages.service import MessageService, MessageSettings
@@ -46,7 +48,7 @@ from portico.wiring.settings import openai_settings
 if TYPE_CHECKING:
     from portico.config.live import Commit
     from portico.config.model import PorticoConfig
-    from portico.web.mcp import McpDoor
+from portico.web.mcp import McpDoor
 
 
 class DoorParts:
@@ -67,6 +69,7 @@ class DoorParts:
         fetcher: Fetcher,
         hooks: Hooks,
         inbox: Inbox,
+        join_links: JoinLinks,
         message_door: Callable[[], DoorPolicy],
         metrics: Metrics,
         readiness: Readiness,
@@ -108,6 +111,7 @@ class DoorParts:
         self._below: dict[str, ASGIApp] = {
             "/integrations/": ChannelDoors(channel_doors, gate=gate, is_channel=senders.is_known),
             **hook_door.below,
+            **JoinDoor(join_links, gate=gate, clock=clock).below,
             **canvas.door(gate).below,
         }
         self.current = self._build(config, self.mcp)

@@ -24,6 +24,7 @@ async def qr(
     public_url: Annotated[str | None, Parameter(name=("--public-url", "--address"))] = None,
     prefer_remote: bool = False,
     code_only: bool = False,
+    link: bool = False,
     to: Remote = THERE,
 ) -> int:
     """Show a setup code, by which one device is paired without being asked.
@@ -37,20 +38,24 @@ async def qr(
         public_url: The address at which the device finds the gateway.
         prefer_remote: The address of gateway.remote.url.
         code_only: Print the code without a picture.
+        link: Print a link in its place, which gives the code of a node to the first who opens it.
 
     Examples:
         portico qr
         portico qr --node --public-url wss://gateway.example.com
         portico qr --limited --json
+        portico qr --link --public-url wss://gateway.example.com
     """
-    if node and limited:
+    if limited and (node or link):
         raise Failure(
-            "A device is a node, or has limited access: --node or --limited.",
+            "A device is a node, or has limited access: --node (or --link), or --limited.",
             code="usage.profile",
             next_step="Leave one of them out.",
             exit_code=ExitCode.USAGE,
         )
     params: dict[str, Any] = {"includeQr": False, "preferRemoteUrl": prefer_remote}
+    if link:
+        params["joinUrl"] = True
     if node or limited:
         params["bootstrapProfile"] = "node" if node else "limited"
     told = public_url or (to.url if to.url and not is_loopback(websocket_url(to.url)) else None)
@@ -60,6 +65,8 @@ async def qr(
         made = await client.request("device.pair.setupCode", params, timeout_s=to.timeout_s)
     if to.json:
         print_json(made)
+    elif link:
+        print(made["joinUrl"])
     elif code_only:
         print(made["setupCode"])
     else:
