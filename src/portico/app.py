@@ -60,6 +60,7 @@ from portico.wiring.budgets import build_budgets
 from portico.wiring.canvas import CanvasParts
 from portico.wiring.channels import ChannelParts, ConnectedAccounts, retry_policy
 from portico.wiring.devices import DeviceParts, build_device_book
+from portico.wiring.discovery import build_discovery
 from portico.wiring.doors import DoorParts
 from portico.wiring.following import Parts, follow_settings
 from portico.wiring.hello import HelloSnapshot, hello_settings
@@ -390,7 +391,7 @@ class Gateway:
             heartbeat_of=self.automation.heartbeats.shown,
             store_path=shown_store(self.store_url),
             started_ms=self.started_ms,
-            channels=self.channels.health,
+            channels=lambda: self.channels.health() | self.discovery.health(),
         )
         self.node_parts = NodeParts(
             self.live,
@@ -541,6 +542,15 @@ class Gateway:
             turns=self.turns,
         )
         self.web = self.doors.web
+        self.discovery = build_discovery(
+            self._loaded,
+            env=self._env,
+            tasks=self.tasks,
+            app=self.web.asgi,
+            websocket=self.websocket,
+            entered=self._tailscale_entered,
+        )
+        self.certificate.listen(self.discovery.changed)
 
     def _followers(self) -> Parts:
         return Parts(
@@ -612,6 +622,8 @@ class Gateway:
     def open(self) -> None:
         """Let clients in."""
         self.mcp_servers.start()
+        if not self._has_company:  # else the predecessor is still the one that is told of
+            self.discovery.start()
         self.readiness.open()
         self.plane.open()
         self.tasks.start(self.agents.warm_up(), name="agents.warm_up")
@@ -622,6 +634,9 @@ class Gateway:
             limit=self.config.gateway.limits.agent_file_max_bytes,
         )
         self.tasks.start(first, name="agents.workspaces")
+
+    def _tailscale_entered(self, port: int) -> None:
+        self.authenticator.tailscale_port = port
 
     def _ask_for_restart(self, reason: str) -> None:
         if self.restarts.supported:
@@ -650,6 +665,8 @@ class Gateway:
         self.accounts.keep_company(alone=alone)
         self.approvals.keep_company(alone=alone)
         self.automation.keep_company(alone=alone)
+        if not has_company:
+            self.discovery.start()
 
     async def outlive(self, owner: str) -> None:
         """Take over from a process that is gone for certain, without waiting for its leases."""
@@ -685,6 +702,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop every service and close the database. Safe to call twice."""
+        await self.discovery.stop()
         await self.plane.stop()
         if self.doors.canvas_host is not None:
             await self.doors.canvas_host.stop()

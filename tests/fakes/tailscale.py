@@ -52,7 +52,9 @@ elif words[0] in ("serve", "funnel"):
         routes.pop(port, None)
     else:
         routes[port] = {{"how": words[0], "target": words[-1]}}
-    (home / "state.json").write_text(json.dumps(state))
+    new = home / f"state.{{os.getpid()}}"
+    new.write_text(json.dumps(state))
+    new.replace(home / "state.json")
 else:
     sys.exit("unknown command")
 """
@@ -85,7 +87,9 @@ class TailscaleProgram:
     def change(self, **state: Any) -> None:
         file = self.home / "state.json"
         before = self.state if file.exists() else {}
-        file.write_text(json.dumps({**before, **state}))
+        new = self.home / "state.new"
+        new.write_text(json.dumps({**before, **state}))
+        new.replace(file)
 
 
 class LocalApi:

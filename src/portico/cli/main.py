@@ -41,6 +41,12 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("service", "restart", "service:restart", "Restart the service, without a gap where it runs."),
     ("service", "status", "service:status", "Say what the service manager knows."),
     ("service", "logs", "service:logs", "Print the end of what the service wrote."),
+    (
+        "gateway",
+        "discover",
+        "discover:discover_",
+        "List the gateways that tell of themselves on the local network.",
+    ),
     ("", "onboard", "onboard:onboard", "Set the gateway up, step by step."),
     ("", "chat", "chat:chat", "Chat with an agent in the terminal."),
     ("", "agent", "agent:agent", "Send one message to an agent and print its answer."),

@@ -30,6 +30,7 @@ from portico.config.sections.budgets import Budgets
 from portico.config.sections.canvas import CanvasHost
 from portico.config.sections.channels import AccountConfig, ChannelDefaults, Channels
 from portico.config.sections.conversation import Messages, QueueSettings, SessionSettings
+from portico.config.sections.discovery import DiscoverySettings
 from portico.config.sections.gateway import (
     Auth,
     ControlUi,
@@ -54,7 +55,7 @@ OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp
     worktreeRoot worktreeAcceleration security broadcast attachments commands
-    transcripts discovery talk cloudWorkers desktop memory
+    transcripts talk cloudWorkers desktop memory
     plugins surfaces proxy
     """.split()
 )
@@ -70,6 +71,7 @@ class PorticoConfig(Section):
         None, "Where an editor finds the schema of this file.", reload="none", alias="$schema"
     )
     gateway: Gateway = group(Gateway, "The port and everything behind its door.")
+    discovery: DiscoverySettings = group(DiscoverySettings, "How others find the gateway.")
     agents: Agents = group(Agents, "Who answers.")
     bindings: tuple[Binding, ...] = setting(
         (), "Which agent answers what, by channel, account, conversation.", reload="hot"
@@ -127,6 +129,7 @@ __all__ = [
     "Channels",
     "ControlUi",
     "Cron",
+    "DiscoverySettings",
     "Gateway",
     "GatewayMessages",
     "Heartbeat",

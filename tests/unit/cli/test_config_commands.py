@@ -95,7 +95,7 @@ def test_import_of_nothing_names_the_next_step(portico) -> None:
 
 def test_setting_what_is_not_used_says_so(portico) -> None:
     for path, said in (
-        ("gateway.reload.mode", "note: gateway.reload: accepted, but not used"),
+        ("gateway.portals.ingress", "note: gateway.portals: accepted, but not used"),
         ("gateway.prot", "did you mean gateway.port?"),
     ):
         shown = portico("config", "set", path, "off")

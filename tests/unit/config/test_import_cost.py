@@ -20,7 +20,7 @@ print(len(loaded.warnings), "json5" in sys.modules)
 
 def test_importing_is_light_and_loading_needs_no_editor(tmp_path: Path) -> None:
     config = tmp_path / "c.json"
-    config.write_text('{gateway: {auth: {token: "abc"}}, discovery: {}}')
+    config.write_text('{gateway: {auth: {token: "abc"}}, telemetry: {}}')
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(heavy=HEAVY), str(config)],
         capture_output=True,

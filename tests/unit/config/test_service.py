@@ -70,7 +70,7 @@ def test_environment_secrets_and_flags_take_part(write: Write, env: dict[str, st
 
 
 def test_unknown_and_unused_keys_never_stop(load_text: Load) -> None:
-    loaded = load_text('{gatewey: {}, discovery: {jobs: {token: "${UNSET}"}}}')
+    loaded = load_text('{gatewey: {}, telemetry: {jobs: {token: "${UNSET}"}}}')
     assert loaded.valid
     assert {(issue.code, str(issue.severity)) for issue in loaded.warnings} == {
         ("key.unknown", "warning"),

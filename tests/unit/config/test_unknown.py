@@ -26,7 +26,7 @@ def test_a_key_like_nothing_lists_what_is_known() -> None:
 
 
 def test_keys_for_later_are_noted() -> None:
-    (found,) = unread_keys({"discovery": {"jobs": {"anything": 1}}}, PorticoConfig)
+    (found,) = unread_keys({"telemetry": {"jobs": {"anything": 1}}}, PorticoConfig)
     assert found[1].severity is Severity.NOTE
     assert found[1].code == "key.unused"
     assert issues_of({"gateway": {"portals": {}}})["gateway.portals"][0] == "key.unused"

@@ -319,5 +319,9 @@ def _print_status(found: dict[str, Any]) -> None:
             ("Version", found["version"]),
             ("Restart", _restart_line(found.get("lastRestart"))),
             ("Health", "ok" if found["health"].get("ok") else "not ok: portico health"),
+            *(
+                (name.capitalize(), way.get("url") or way.get("name") or way.get("problem"))
+                for name, way in (found["health"].get("reach") or {}).items()
+            ),
         )
     )

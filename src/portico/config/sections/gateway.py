@@ -291,16 +291,22 @@ class Tls(Section):
 class Tailscale(Section):
     """Tailscale Serve (the tailnet) and Funnel (the internet), driven by the gateway."""
 
-    not_used: ClassVar[frozenset[str]] = frozenset({"preserveFunnel", "resetOnExit"})
+    not_used: ClassVar[frozenset[str]] = frozenset({"preserveFunnel"})
 
     mode: Literal["off", "serve", "funnel"] = setting(
         "off", "serve: for the machines of the tailnet; funnel: for everybody, by password."
     )
+    reset_on_exit: bool = setting(True, "Take the route away when the gateway stops.")
+    https_port: Literal[443, 8443, 10000] = setting(443, "Port others connect to.")
     socket: str = setting(
         "/var/run/tailscale/tailscaled.sock", "tailscaled's local API, asked who somebody is."
     )
     program: str = setting("tailscale", "The tailscale program.")
     timeout_ms: int = setting(3_000, "Time it has to say who somebody is.", ge=1)
+    command_timeout_ms: int = setting(30_000, "Time one of its commands may take.", ge=1)
+    retry_ms: int = setting(
+        15_000, "How often the route is looked at, and tried again when it failed.", ge=100
+    )
 
 
 class Shutdown(Section):
