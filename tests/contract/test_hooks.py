@@ -119,6 +119,39 @@ async def test_a_sender_can_wait_for_the_end(sender: Sender) -> None:
     assert done.json()["completion"] == {"status": "ok", "replyDisposition": "visible"}
 
 
+async def test_the_same_event_wakes_once(sender: Sender) -> None:
+    body = {"text": "It rains.", "mode": "now"}
+    first = await sender.post("/hooks/wake", body, Idempotency_Key="w1")
+    again = await sender.post("/hooks/wake", {**body, "idempotencyKey": "w1"})
+    assert first.json() == again.json()
+    other = await sender.post("/hooks/wake", {"text": "It snows."}, Idempotency_Key="w1")
+    assert other.status_code == 409
+    long = await sender.post("/hooks/wake", body, Idempotency_Key="x" * 300)
+    assert long.status_code == 400
+    await sender.asked(1)
+    await sender.post("/hooks/wake", body, Idempotency_Key="w2")
+    await sender.asked(2)
+
+
+async def test_sessions_of_deliveries_are_forgotten(tmp_path: Path) -> None:
+    async with sending(tmp_path, sessionRetention="1h", defaultSessionKey=None) as sender:
+        await sender.post("/hooks/agent", {"message": "x", "waitForCompletion": True})
+        await sender.post(
+            "/hooks/agent",
+            {"message": "x", "sessionMode": "persistent", "waitForCompletion": True},
+        )
+        gateway = sender.inside.gateway
+        retention = gateway.automation.hook_retention
+        assert await retention.forget_sessions() == 0
+        retention.keep_ms = -1_000
+        assert await retention.forget_sessions() == 1
+        assert await retention.forget_sessions() == 0
+        main = await gateway.sessions.find("agent:main:main")
+        assert main is not None
+        retention.keep_ms = None
+        assert await retention.forget_sessions() == 0
+
+
 async def test_an_agent_is_woken(sender: Sender) -> None:
     done = await sender.post("/hooks/wake", {"text": "It rains.", "mode": "now"})
     assert done.json() == {"ok": True, "mode": "now", "eventOutcome": "queued"}

@@ -180,3 +180,18 @@ def test_a_gateway_that_runs_takes_the_settings_over(tmp_path: Path) -> None:
         assert gateway.stop() == 0
     assert gateway.tracebacks() == []
     assert KEY not in gateway.log()
+
+
+def test_a_service_is_installed_where_something_keeps_services(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    manager = programs / ("launchctl" if sys.platform == "darwin" else "systemctl")
+    manager.write_text('#!/bin/sh\necho "$@" >> "$HOME/asked"\n')
+    manager.chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    state = tmp_path / "state"
+    done = onboard(state, "--non-interactive", "--install-service", PATH=path)
+    assert done.returncode == 0, done.stderr
+    assert "is a service of this machine now" in done.stdout
+    assert (tmp_path / "asked").exists()
+    assert list(tmp_path.rglob("portico*.service")) or list(tmp_path.rglob("*portico*.plist"))

@@ -18,6 +18,7 @@ from portico.automation.heartbeat.model import HeartbeatSettings
 from portico.channels.contract import Channel
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
+from portico.rpc.idempotency import StoredIdempotency
 from portico.sessions.changes import SessionChanges
 from portico.sessions.service import Sessions
 from portico.store import Store
@@ -88,6 +89,7 @@ class CronPath:
             inbox=path.inbox,
             turns=path.turns,
             outbox=path.outbox,
+            once=StoredIdempotency(store, path.clock),
             boot_id=owner,
             alone=alone,
             settings=AutomationSettings(settings or CronSettings(), heartbeats or {}),

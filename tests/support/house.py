@@ -227,6 +227,7 @@ class House:
             inbox=self.inbox,
             turns=self.turns,
             outbox=self.outbox,
+            once=self.idempotency,
             boot_id="boot_test",
             alone=True,
             settings=AutomationSettings(

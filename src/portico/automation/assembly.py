@@ -13,12 +13,14 @@ from portico.automation.heartbeat.rpc import HeartbeatMethods
 from portico.automation.heartbeat.service import Heartbeats
 from portico.automation.heartbeat.waking import Waker
 from portico.automation.hooks.model import HookSettings
+from portico.automation.hooks.retention import HookRetention
 from portico.automation.hooks.service import Hooks
 from portico.channels.registry import ChannelRegistry
 from portico.clock import Clock
 from portico.events.hub import Hub
 from portico.inbox.service import Inbox
 from portico.outbox.service import Outbox
+from portico.rpc.dispatch import Idempotency
 from portico.sessions.service import Sessions
 from portico.store import Store
 from portico.tasks import Tasks
@@ -50,6 +52,7 @@ class Automation:
         inbox: Inbox,
         turns: Turns,
         outbox: Outbox,
+        once: Idempotency,
         boot_id: str,
         alone: bool,
         settings: AutomationSettings,
@@ -100,7 +103,14 @@ class Automation:
             turns=turns,
             waker=self.waker,
             main_key=sessions.main_key,
+            once=once,
             settings=settings.hooks,
+        )
+        self.hook_retention = HookRetention(
+            store=store,
+            clock=clock,
+            sessions=sessions,
+            keep_ms=settings.hooks.keep_sessions_ms,
         )
         self.methods = (
             self.cron.methods,
@@ -125,6 +135,11 @@ class Automation:
         """Let hearts beat as another configuration says."""
         self.heartbeats.settings = heartbeats
         self._tasks.start(self._reconcile(), name="heartbeats.reconcile")
+
+    def configure_hooks(self, settings: HookSettings) -> None:
+        """Do what another configuration says when bodies are posted, and keep so much of it."""
+        self.hooks.configure(settings)
+        self.hook_retention.keep_ms = settings.keep_sessions_ms
 
     def configure_jobs(self, settings: CronSettings) -> None:
         """Run jobs as another configuration says."""

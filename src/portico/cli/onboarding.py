@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -73,6 +76,9 @@ def _wizards(paths: ConfigPaths, env: Mapping[str, str]) -> Wizards:
     from portico.setup.service import Wizards
     from portico.setup.writing import FileWriter
 
+    async def install() -> str:
+        return await asyncio.to_thread(_install, paths)
+
     clock = SystemClock()
     return Wizards(
         writer=FileWriter(paths, env=env),
@@ -81,7 +87,25 @@ def _wizards(paths: ConfigPaths, env: Mapping[str, str]) -> Wizards:
         env=env,
         clock=clock,
         new_token=random_token,
+        install=install if _has_manager(env) else None,
     )
+
+
+def _has_manager(env: Mapping[str, str]) -> bool:
+    """Whether something on this machine keeps services."""
+    program = "launchctl" if sys.platform == "darwin" else "systemctl"
+    return shutil.which(program, path=env.get("PATH")) is not None
+
+
+def _install(paths: ConfigPaths) -> str:
+    from portico.cli.commands.service import Which, put_in_place
+
+    which = Which(config=str(paths.config_file), state_dir=str(paths.state_dir))
+    try:
+        put_in_place(which)
+    except Failure as error:
+        raise RuntimeError(error.message) from None
+    return "The gateway is a service of this machine now: portico service status"
 
 
 class _GatewayWizard:

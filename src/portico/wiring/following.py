@@ -90,7 +90,7 @@ def follow_settings(live: LiveConfig, parts: Parts) -> None:
     follow("logging.level", read=lambda c: c.logging.level, take=set_level)
     follow("audit", read=audit_retention, take=p.audit.configure)
     follow("agents", read=heartbeat_settings, take=p.automation.configure)
-    follow("hooks", read=hook_settings, take=p.automation.hooks.configure)
+    follow("hooks", read=hook_settings, take=p.automation.configure_hooks)
     follow("cron", read=lambda c: automation_settings(c).cron, take=p.automation.configure_jobs)
     follow("approvals", read=approval_settings, take=p.approvals.configure)
     follow("messages.queue", read=lambda c: c.messages.queue, take=p.lanes.configure)

@@ -29,6 +29,7 @@ def hook_settings(config: PorticoConfig) -> HookSettings:
         agent_ids=None
         if ids is None or "*" in ids
         else frozenset(map(keys.normalize_agent_id, ids)),
+        keep_sessions_ms=given.session_retention_ms,
         wait_s=given.wait_seconds,
     )
 

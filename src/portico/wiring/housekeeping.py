@@ -11,6 +11,7 @@ from portico.approvals.service import Approvals
 from portico.audit.service import Audit
 from portico.auth.devices import Devices
 from portico.automation.cron.assembly import Cron
+from portico.automation.hooks.retention import HookRetention
 from portico.budgets.service import Budgets
 from portico.clock import Clock
 from portico.inbox.service import Inbox
@@ -40,6 +41,7 @@ def build_housekeeping(
     channels: ChannelParts,
     clock: Clock,
     cron: Cron,
+    hook_retention: HookRetention,
     devices: Devices,
     inbox: Inbox,
     media_files: MediaFiles,
@@ -70,6 +72,7 @@ def build_housekeeping(
             "node commands": lambda: nodes.forget(before_ms=before_ms()),
             "cron.runs": lambda: cron.retention.forget_runs(before_ms=before_ms()),
             "cron.sessions": cron.retention.forget_sessions,
+            "hook sessions": hook_retention.forget_sessions,
             "media": lambda: asyncio.to_thread(media_files.forget),
             "attached files": attached.sweep,
             "audit": audit.forget,

@@ -84,6 +84,7 @@ class HookSettings:
         may_name_session: whether a body may.
         session_prefixes: what the sessions hooks go to begin with; empty: anything.
         agent_ids: whom hooks may ask; `None`: every agent.
+        keep_sessions_ms: the sessions of deliveries that named none, after their last use.
         wait_s: how long an answer is waited for, where a sender wants that.
     """
 
@@ -94,6 +95,7 @@ class HookSettings:
     may_name_session: bool = False
     session_prefixes: tuple[str, ...] = ()
     agent_ids: frozenset[str] | None = None
+    keep_sessions_ms: int | None = None
     wait_s: float = 30.0
 
 
@@ -104,6 +106,7 @@ class WakeBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     mode: WakeMode = "now"
     agent_id: Name | None = None
     session_key: Name | None = None
+    idempotency_key: Name | None = None
 
 
 class AgentBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

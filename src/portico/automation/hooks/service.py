@@ -42,6 +42,7 @@ from portico.ids import new_id
 from portico.inbox.model import Accepted, Routing
 from portico.inbox.service import Inbox
 from portico.protocol.errors import Forbidden, IdempotencyMismatch, InvalidRequest
+from portico.rpc.dispatch import Idempotency, Key
 from portico.store import Store
 from portico.turns.life import TurnState
 from portico.turns.service import Turns
@@ -82,12 +83,14 @@ class Hooks:
         turns: Turns,
         waker: Waker,
         main_key: str,
+        once: Idempotency,
         settings: HookSettings,
     ) -> None:
         self._clock = clock
         self._inbox = inbox
         self._turns = turns
         self._waker = waker
+        self._once = once
         self._places = Places(
             store=store, agents=agents, senders=senders, main_key=main_key, settings=settings
         )
@@ -137,10 +140,29 @@ class Hooks:
             IdempotencyMismatch: the key was used for something else.
         """
         if has_token and request.path == "wake":
-            return await self._wake(_decoded(request.body, WakeBody))
+            return await self._wake_once(request, _decoded(request.body, WakeBody))
         if has_token and request.path == "agent":
             return await self._agent(request, _decoded(request.body, AgentBody))
         return await self._mapped(request, allowed)
+
+    async def _wake_once(self, request: HookRequest, body: WakeBody) -> HookAnswer:
+        once = _key_of(request, body.idempotency_key)
+        if once is None:
+            return await self._wake(body)
+
+        async def work() -> Any:
+            answer = await self._wake(body)
+            return [answer.status, answer.body]
+
+        said = await self._once.run(
+            Key("hooks.wake", CHANNEL, once),
+            msgspec.json.encode(msgspec.structs.replace(body, idempotency_key=None)),
+            work,
+        )
+        if isinstance(said, msgspec.Raw):
+            said = msgspec.json.decode(said)
+        status, answered = said
+        return HookAnswer(status, answered)
 
     async def _wake(self, body: WakeBody) -> HookAnswer:
         agent_id = self._places.agent_id(body.agent_id)
@@ -167,12 +189,7 @@ class Hooks:
         return HookAnswer(200, {"ok": True, "mode": mode, "eventOutcome": said})
 
     async def _agent(self, request: HookRequest, body: AgentBody) -> HookAnswer:
-        header = next(
-            (value for name in IDEMPOTENCY_HEADERS if (value := request.headers.get(name))), None
-        )
-        once = header or body.idempotency_key
-        if once is not None and len(once) > MAX_KEY_CHARS:
-            raise InvalidRequest(f"idempotency key is longer than {MAX_KEY_CHARS} characters")
+        once = _key_of(request, body.idempotency_key)
         agent_id = self._places.agent_id(body.agent_id)
         key = self._places.named_session(body.session_key, agent_id)
         if key is None and body.session_mode == "persistent":
@@ -259,6 +276,15 @@ class Hooks:
                     "replyDisposition": "silent" if is_silent else "visible" if text else "empty",
                 }
         return HookAnswer(200, answer)
+
+
+def _key_of(request: HookRequest, given: str | None) -> str | None:
+    """Return the key the sender has given its delivery: in a header, or in the body."""
+    headers = (value for name in IDEMPOTENCY_HEADERS if (value := request.headers.get(name)))
+    once = next(headers, given)
+    if once is not None and len(once) > MAX_KEY_CHARS:
+        raise InvalidRequest(f"idempotency key is longer than {MAX_KEY_CHARS} characters")
+    return once
 
 
 def _request_of(body: AgentBody) -> TurnRequest:

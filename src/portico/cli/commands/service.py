@@ -109,13 +109,24 @@ def install(*, dry_run: bool = False, start: bool = True, which: Which = _PORTIC
     commands = manager.commands("install", service) if start else ()
     if dry_run:
         return _show(which, [(str(one.path), one.text, one.mode) for one in files], commands)
+    changed = put_in_place(which, start=start)
+    return _said(which, "installed", service, written=[str(path) for path in changed])
+
+
+def put_in_place(which: Which, *, start: bool = True) -> list[Path]:
+    """Install the service, and start it; return the files that were written.
+
+    Raises:
+        Failure: the manager refuses.
+    """
+    service, manager = _service(which), _manager(which)
     _for_root(which)
     service.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    changed = write(files)
+    changed = list(write(manager.files(service)))
     _give(which, service)
-    if changed or not _is_running(manager, service):
-        run(commands)
-    return _said(which, "installed", service, written=[str(path) for path in changed])
+    if start and (changed or not _is_running(manager, service)):
+        run(manager.commands("install", service))
+    return changed
 
 
 @command("uninstall")

@@ -6,10 +6,11 @@ Source: OpenClaw configuration reference, `hooks`; `verify`, `match.has`, `match
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
+from portico.config.durations import parse_duration_ms
 from portico.config.sections.base import Section, group, setting
 
 
@@ -118,10 +119,29 @@ class Hooks(Section):
     allowed_agent_ids: tuple[str, ...] | None = setting(
         None, "Which agents hooks may ask; unset or *: every one.", reload="hot"
     )
+    session_retention: str | Literal[False] = setting(
+        "7d",
+        "How long the sessions of deliveries that named none are kept after they were last used; "
+        "false: for ever.",
+        reload="hot",
+    )
     presets: tuple[str, ...] = setting((), "Mappings that come with Portico: gmail.", reload="hot")
     mappings: tuple[HookMapping, ...] = setting(
         (), "What becomes of bodies; the first that fits.", reload="hot"
     )
+
+    @field_validator("session_retention")
+    @classmethod
+    def _readable(cls, value: Any) -> Any:
+        if value is not False:
+            parse_duration_ms(value, unit="h")
+        return value
+
+    @property
+    def session_retention_ms(self) -> int | None:
+        """How long sessions of deliveries are kept; `None`: for ever."""
+        kept = self.session_retention
+        return None if kept is False else parse_duration_ms(kept, unit="h") or None
 
     @field_validator("path")
     @classmethod
