@@ -11,6 +11,7 @@ import pytest
 from portico.audit.model import Wanted
 from portico.auth.devices import Devices
 from portico.auth.service import AuthSettings
+from portico.devices.setup_code import decode
 from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane import TOKEN, Client, Device
 from tests.support.pairing import NODE, PairingPlane, pairing_plane
@@ -438,6 +439,8 @@ class TestSetupCodes:
             assert lan["gatewayUrl"] == "ws://192.168.1.5:18789"
             assert (lan["access"], lan["accessDowngraded"]) == ("limited", True)
             assert lan["urlSource"] == "request.publicUrl"
+            own = await ok(owner, "device.pair.setupCode", publicUrl="https://192.168.1.5:18789/")
+            assert decode(own["setupCode"], now_ms=0).tls_fingerprint == "ab" * 32
             for url in (
                 "ws://gateway.example",
                 "http://100.64.1.2",
@@ -508,6 +511,4 @@ async def test_a_new_node_of_a_trusted_network_is_let_in(tmp_path: Path) -> None
 
 
 def bootstrap_token(made: dict[str, Any]) -> str:
-    from portico.devices.setup_code import decode
-
     return decode(made["setupCode"], now_ms=0).bootstrap_token

@@ -48,7 +48,6 @@ class PairingPlane:
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
         self.nodes = Nodes()
-        self.reach = Reach("wss://gateway.example", "test")
         self.audit = Audit(plane.store, clock=plane.clock)
         connections = PlaneConnections(lambda: plane.plane)
         aftermath = Aftermath(connections=connections, audit=self.audit, nodes=self.nodes)
@@ -59,7 +58,7 @@ class PairingPlane:
         desk = SetupDesk(
             bootstrap=plane.devices.bootstrap,
             links=self.links,
-            reach=lambda _remote: self.reach,
+            whereabouts=self,
             secret_kind=lambda: plane.authenticator.settings.secret_kind,
             has_tls=lambda: True,
         )
@@ -70,6 +69,12 @@ class PairingPlane:
             SetupMethods(desk=desk, bootstrap=plane.devices.bootstrap, audit=self.audit),
         ):
             plane.registry.add(feature)
+
+    def reach(self, *, prefer_remote: bool) -> Reach:
+        return Reach("wss://gateway.example", "test")
+
+    def fingerprint_at(self, url: str) -> str | None:
+        return "ab" * 32 if url == "wss://192.168.1.5:18789" else None
 
     async def try_in(self, device: Device, *, remote: bool = True, **changes: Any) -> Any:
         """Connect once; return `hello.auth`, or the error."""

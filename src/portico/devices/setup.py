@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from portico.auth.bootstrap import PROFILES, Bootstrap
 from portico.devices.join import JoinLinks, link_base
@@ -45,8 +45,20 @@ class Reach:
     urls: tuple[str, ...] = ()
 
 
-ReachOf = Callable[[bool], Reach]
-"""Returns where the gateway is reached; the argument: by the address of `gateway.remote`."""
+class Whereabouts(Protocol):
+    """Knows where others find the gateway."""
+
+    def reach(self, *, prefer_remote: bool) -> Reach:
+        """Return where.
+
+        Args:
+            prefer_remote: by the address of `gateway.remote`, where there is one.
+        """
+        ...
+
+    def fingerprint_at(self, url: str) -> str | None:
+        """Return what the gateway's certificate is known by, if the address is its very own."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +86,13 @@ class SetupDesk:
         *,
         bootstrap: Bootstrap,
         links: JoinLinks,
-        reach: ReachOf,
+        whereabouts: Whereabouts,
         secret_kind: Callable[[], SecretKind | None],
         has_tls: Callable[[], bool],
     ) -> None:
         self._bootstrap = bootstrap
         self._links = links
-        self._reach = reach
+        self._whereabouts = whereabouts
         self._secret_kind = secret_kind
         self._has_tls = has_tls
 
@@ -133,9 +145,14 @@ class SetupDesk:
         if public_url is not None:
             scheme = "wss" if self._has_tls() else "ws"
             url = websocket_url(public_url, default_scheme=scheme)
-            reach = Reach(url, "request.publicUrl", problem="publicUrl is not a gateway's address.")
+            reach = Reach(
+                url,
+                "request.publicUrl",
+                self._whereabouts.fingerprint_at(url) if url else None,
+                problem="publicUrl is not a gateway's address.",
+            )
         else:
-            reach = self._reach(prefer_remote)
+            reach = self._whereabouts.reach(prefer_remote=prefer_remote)
         if reach.url is None:
             raise InvalidRequest(reach.problem)
         if not is_private_enough(reach.url):

@@ -17,6 +17,7 @@ from portico.auth.peer import is_loopback
 from portico.auth.pending import PendingLimits
 from portico.auth.service import Authenticator
 from portico.certificate import served_fingerprint
+from portico.client.pinning import normal_fingerprint
 from portico.clock import Clock
 from portico.config.live import LiveConfig
 from portico.devices.join import JoinLinks
@@ -76,6 +77,7 @@ class DeviceParts:
     Args:
         lock_file: says where this gateway listens.
         nodes: hears of devices of role `node`.
+        published: the address somebody else serves this gateway under, such as Tailscale.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class DeviceParts:
         plane: Callable[[], ControlPlane],
         lock_file: Path,
         nodes: NodeBook | None = None,
+        published: Callable[[], str | None] = lambda: None,
     ) -> None:
         connections = PlaneConnections(plane)
         aftermath = Aftermath(connections=connections, audit=audit, nodes=nodes)
@@ -99,7 +102,7 @@ class DeviceParts:
         desk = SetupDesk(
             bootstrap=devices.bootstrap,
             links=self.links,
-            reach=GatewayReach(live, lock_file),
+            whereabouts=GatewayWhereabouts(live, lock_file, published),
             secret_kind=lambda: authenticator.settings.secret_kind,
             has_tls=lambda: live.loaded.require().gateway.tls.enabled,
         )
@@ -140,32 +143,67 @@ class PlaneConnections:
         self._plane().close_where(applies, code=code, reason=reason)
 
 
-class GatewayReach:
-    """Where others find this gateway."""
+class GatewayWhereabouts:
+    """Where others find this gateway.
 
-    def __init__(self, live: LiveConfig, lock_file: Path) -> None:
+    Args:
+        lock_file: says where it listens.
+        published: the address somebody else serves it under, such as Tailscale.
+    """
+
+    def __init__(
+        self,
+        live: LiveConfig,
+        lock_file: Path,
+        published: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._live = live
         self._lock_file = lock_file
+        self._published = published
 
-    def __call__(self, prefer_remote: bool) -> Reach:  # noqa: FBT001 - the only argument
-        """Return the address for a setup code."""
+    def reach(self, *, prefer_remote: bool) -> Reach:
+        """Return where."""
         gateway = self._live.loaded.require().gateway
-        remote = gateway.remote.url
-        if remote and (prefer_remote or not self._urls()):
-            url = websocket_url(remote)
-            problem = "Configured gateway.remote.url is invalid."
-            return Reach(url, "gateway.remote.url", gateway.remote.tls_fingerprint, problem)
-        urls = self._urls()
-        if not urls:
-            return Reach(None, problem=_ONLY_HERE)
-        loaded = self._live.loaded
-        fingerprint = served_fingerprint(loaded.require(), loaded.paths)
-        return Reach(urls[0], f"gateway.bind={gateway.bind}", fingerprint, urls=urls)
+        remote, own = gateway.remote.url, self._others()
+        if remote and prefer_remote:
+            return self._remote(remote)
+        if published := self._published():
+            return Reach(
+                websocket_url(published), f"gateway.tailscale.mode={gateway.tailscale.mode}"
+            )
+        if own:
+            return Reach(
+                own[0], f"gateway.bind={gateway.bind}", self.fingerprint_at(own[0]), urls=own
+            )
+        return self._remote(remote) if remote else Reach(None, problem=_ONLY_HERE)
 
-    def _urls(self) -> tuple[str, ...]:
-        """The addresses others may use, those of IPv4 first."""
+    def fingerprint_at(self, url: str) -> str | None:
+        """Return what the gateway's certificate is known by, if the address is its very own."""
+        if not url.startswith("wss://") or url not in self._own():
+            return None
+        loaded = self._live.loaded
+        return served_fingerprint(loaded.require(), loaded.paths)
+
+    def _remote(self, url: str) -> Reach:
+        pin = self._live.loaded.require().gateway.remote.tls_fingerprint
+        return Reach(
+            websocket_url(url),
+            "gateway.remote.url",
+            normal_fingerprint(pin) if pin else None,
+            problem="Configured gateway.remote.url is invalid.",
+        )
+
+    def _own(self) -> list[str]:
+        """Every address the gateway listens on."""
         state = read_lock(self._lock_file)
         listed = state.info.addresses if state is not None and state.info is not None else ()
-        urls = [url for url in map(websocket_url, listed) if url and is_private_enough(url)]
-        others = [url for url in urls if not is_loopback(urlsplit(url).hostname or "")]
-        return tuple(sorted(others, key=lambda url: "[" in url)[:MOST_URLS])
+        return [url for url in map(websocket_url, listed) if url]
+
+    def _others(self) -> tuple[str, ...]:
+        """The addresses others may use, those of IPv4 first."""
+        urls = [
+            url
+            for url in self._own()
+            if is_private_enough(url) and not is_loopback(urlsplit(url).hostname or "")
+        ]
+        return tuple(sorted(urls, key=lambda url: "[" in url)[:MOST_URLS])
