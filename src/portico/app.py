@@ -56,6 +56,7 @@ from portico.web.control_plane import ControlPlane
 from portico.web.ws import websocket_protocol
 from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp_servers
 from portico.wiring.automation import automation_settings
+from portico.wiring.browser import BrowserParts
 from portico.wiring.budgets import build_budgets
 from portico.wiring.canvas import CanvasParts
 from portico.wiring.channels import ChannelParts, ConnectedAccounts, retry_policy
@@ -344,6 +345,7 @@ class Gateway:
             accounts=self.accounts,
             agents=self.agents,
             approvals=self.approvals,
+            browser=self.browser.tools(),
             canvas=self.canvas.tools(self.node_parts.nodes),
             clock=self.clock,
             fetcher=self.web_fetcher,
@@ -404,6 +406,13 @@ class Gateway:
             store=self.store,
             tasks=self.tasks,
         )
+        self.browser = BrowserParts(
+            self._loaded,
+            audit=self.audit,
+            clock=self.clock,
+            env=self._env,
+            nodes=self.node_parts.nodes,
+        )
         self.housekeeping = build_housekeeping(
             self.config,
             approvals=self.approvals,
@@ -443,6 +452,7 @@ class Gateway:
             automation=self.automation,
             boot_id=self.boot_id,
             budgets=self.budgets,
+            browser=self.browser.methods,
             canvas=self.canvas.methods,
             channels=self.channels,
             chat=self.chat,
@@ -687,6 +697,7 @@ class Gateway:
             self.plane.shut_down(reason="gateway restarting", restart_expected_ms=0), name="leave"
         )
         await self.outbox.drain(OUTBOX_DRAIN_S)
+        await self.browser.service.close()
         await self.accounts.stop()
         await leaving
 

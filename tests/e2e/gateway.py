@@ -219,7 +219,7 @@ class Operator:
     def close(self) -> None:
         self._open.close()
 
-    def call(self, method: str, **params: Any) -> Any:
+    def call(self, method: str, /, **params: Any) -> Any:
         """Call, and return the payload of the first answer.
 
         Raises:
@@ -228,7 +228,7 @@ class Operator:
         request_id = self.send(method, **params)
         return self.answer(request_id)
 
-    def send(self, method: str, **params: Any) -> str:
+    def send(self, method: str, /, **params: Any) -> str:
         """Send a request and return its id."""
         self._next_id += 1
         request_id = str(self._next_id)

@@ -336,6 +336,12 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "audit:list_changes",
         "List who changed what on the gateway, the latest first.",
     ),
+    (
+        "browser",
+        "serve",
+        "browser:serve",
+        "Run the browser service that the gateway starts when it needs it.",
+    ),
     ("mcp", "list", "mcp:list_servers", "List the MCP servers whose tools agents may use."),
     (
         "mcp",
@@ -383,6 +389,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("config", "Read and change the configuration.", "portico config get gateway.port"),
     ("audit", "Who changed what.", "portico audit list"),
     ("node", "This machine as a node of a gateway.", "portico node status"),
+    ("browser", "The browser that agents drive.", "portico browser serve"),
     ("mcp", "The Model Context Protocol, both ways.", "portico mcp list"),
     ("import", "Take over the configuration of another program.", "portico import openclaw"),
     ("protocol", "The wire protocol, for other programs.", "portico protocol export"),

@@ -26,6 +26,7 @@ from portico.config.sections.audit import Audit
 from portico.config.sections.automation import ActiveHours, Cron, Heartbeat, RunLog
 from portico.config.sections.base import Section, group, setting
 from portico.config.sections.bindings import Binding, BindingMatch, BindingPeer
+from portico.config.sections.browser import Browser
 from portico.config.sections.budgets import Budgets
 from portico.config.sections.canvas import CanvasHost
 from portico.config.sections.channels import AccountConfig, ChannelDefaults, Channels
@@ -53,7 +54,7 @@ from portico.config.sections.tts import Tts
 
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
-    meta env wizard diagnostics update telemetry browser ui secrets auth accessGroups acp
+    meta env wizard diagnostics update telemetry ui secrets auth accessGroups acp
     worktreeRoot worktreeAcceleration security broadcast attachments commands
     transcripts talk cloudWorkers desktop memory
     plugins surfaces proxy
@@ -83,6 +84,7 @@ class PorticoConfig(Section):
     media: Media = group(Media, "The files that people attach.")
     tts: Tts = group(Tts, "Text to speech.")
     canvas_host: CanvasHost = group(CanvasHost, "The pages that agents write.")
+    browser: Browser = group(Browser, "The browser that operators and agents drive.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
     channels: Channels = group(Channels, "The doors people write through.")
@@ -125,6 +127,7 @@ __all__ = [
     "Binding",
     "BindingMatch",
     "BindingPeer",
+    "Browser",
     "ChannelDefaults",
     "Channels",
     "ControlUi",

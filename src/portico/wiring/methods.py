@@ -20,6 +20,7 @@ from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals
 from portico.audit.service import Audit
 from portico.automation.assembly import Automation
+from portico.browser.rpc import BrowserMethods
 from portico.budgets.rpc import BudgetMethods
 from portico.budgets.service import Budgets
 from portico.canvas.rpc import CanvasMethods
@@ -75,6 +76,7 @@ def build_methods(
     automation: Automation,
     boot_id: str,
     budgets: Budgets,
+    browser: BrowserMethods,
     canvas: CanvasMethods,
     channels: ChannelParts,
     chat: ChatService,
@@ -155,6 +157,7 @@ def build_methods(
         ),
         *channels.methods(),
         canvas,
+        browser,
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),
         AuditMethods(audit),

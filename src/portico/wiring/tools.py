@@ -6,7 +6,7 @@ Not here: what the tools do, who may use them (`agents/tools/policy.py`), tools 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from portico.agents.skills.service import Skills
     from portico.approvals.questions.service import Questions
     from portico.approvals.service import Approvals
+    from portico.browser.tools import BrowserTools
     from portico.canvas.tools import CanvasTools
     from portico.channels.accounts.service import Accounts
     from portico.channels.registry import ChannelRegistry
@@ -63,6 +64,7 @@ def built_in_tools(
     accounts: Accounts,
     agents: Agents,
     approvals: Approvals,
+    browser: Sequence[BrowserTools],
     canvas: CanvasTools,
     clock: Clock,
     fetcher: Fetcher,
@@ -142,6 +144,7 @@ def built_in_tools(
         QuestionTools(questions),
         NodeTools(nodes, approvals, patience_s=config.approvals.timeout_seconds),
         canvas,
+        *browser,
         FileTools(workspaces),
         MemoryTools(workspaces, clock),
         media,

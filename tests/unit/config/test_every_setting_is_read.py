@@ -141,6 +141,7 @@ def everything_on(directory: Path) -> dict[str, Any]:
             },
             "personas": {"butler": {"providers": {"openai": {}}}},
         },
+        "browser": {"enabled": True},
         "canvasHost": {"enabled": True},
         "mcp": {"servers": {"far": {"url": "http://127.0.0.1:1/mcp"}, "near": {"command": "/no"}}},
         "tools": {
