@@ -6,12 +6,15 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from portico.audit.service import Audit
 from portico.browser.configured import browser_settings
 from portico.browser.process import BrowserProcess
 from portico.browser.rpc import BrowserMethods
 from portico.browser.service import BrowserService
 from portico.clock import Clock
+from portico.ids import new_secret
 from portico.nodes.service import Nodes
 from portico.wiring.canvas import NodeScreens
 
@@ -36,9 +39,10 @@ class BrowserParts:
     ) -> None:
         config, state_dir = loaded.require(), loaded.paths.state_dir
         self._is_enabled = config.browser.enabled
+        settings = browser_settings(config, state_dir)
         process = BrowserProcess(
             (sys.executable, "-m", "portico", "browser", "serve", "--piped"),
-            settings=lambda: browser_settings(config, state_dir),
+            settings=lambda: msgspec.structs.replace(settings, token=new_secret()),
             env=env,
             clock=clock,
         )
