@@ -32,6 +32,7 @@ UNLISTED: dict[str, dict[str, str]] = {
     "agents.files.get": {"hash": "the installed package is older than the protocol that has it"},
     "agents.files.list": {"hash": "as above"},
     "agents.files.set": {"hash": "as above"},
+    "update.status": {"lastRun": "as above", "activeRun": "as above"},
 }
 # Methods with more than one published result.
 ALTERNATIVES = {"cron.add": "CronDeclarativeAddResult"}

@@ -84,6 +84,7 @@ from portico.wiring.settings import (
     web_fetch_settings,
     whois,
 )
+from portico.wiring.updates import build_updates
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -444,6 +445,16 @@ class Gateway:
             nodes=self.node_parts.nodes,
         )
         self.toolbox.registry.add_source(PublishedTools(self.node_parts.nodes))
+        self.updates = build_updates(
+            self._loaded,
+            env=self._env,
+            clock=self.clock,
+            hub=self.hub,
+            restarts=self.restarts,
+            sessions=self.sessions,
+            tasks=self.tasks,
+            waker=self.automation.waker,
+        )
         self.registry = build_methods(
             self._loaded,
             agents=self.agents,
@@ -488,6 +499,7 @@ class Gateway:
             store=self.store,
             toolbox=self.toolbox,
             turns=self.turns,
+            updates=self.updates,
         )
         self.dispatcher = Dispatcher(self.registry, self.idempotency, self.clock, self.metrics)
         self.plane = ControlPlane(
@@ -636,6 +648,7 @@ class Gateway:
         self.mcp_servers.start()
         if not self._has_company:  # else the predecessor is still the one that is told of
             self.discovery.start()
+        self.updates.start()
         self.readiness.open()
         self.plane.open()
         self.tasks.start(self.agents.warm_up(), name="agents.warm_up")

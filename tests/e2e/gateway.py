@@ -41,6 +41,7 @@ class GatewayProcess:
         state_dir: where it keeps everything; the caller owns it.
         config: settings to write first; a token is generated where none is given.
         env: variables beside the necessary ones; nothing of the developer's own comes through.
+        python: of an environment with a Portico of its own, in place of this tree's.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class GatewayProcess:
         *,
         config: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
+        python: Path | None = None,
     ) -> None:
+        self._python = python
         self.state_dir = state_dir
         self.port = 0
         self.ready: dict[str, Any] = {}
@@ -92,7 +95,7 @@ class GatewayProcess:
         with (self.state_dir / "stderr.txt").open("a") as errors:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "portico", "run", "--json"),
+                    *(self._python or sys.executable, "-m", "portico", "run", "--json"),
                     *("--port", str(self.port), "--state-dir", str(self.state_dir)),
                 ],
                 cwd=self.state_dir,
@@ -150,7 +153,9 @@ class GatewayProcess:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-        kept |= {"HOME": str(self.state_dir), "PYTHONPATH": str(ROOT / "src"), "TZ": "UTC"}
+        kept |= {"HOME": str(self.state_dir), "TZ": "UTC"}
+        if self._python is None:
+            kept["PYTHONPATH"] = str(ROOT / "src")
         return kept | self._env
 
     def _wait_ready(self) -> dict[str, Any]:

@@ -116,3 +116,19 @@ async def test_a_client_asks_for_a_restart(own: GatewayProcess) -> None:
         ]
     with Operator(own, scopes=("operator.read",)) as reader, pytest.raises(Refused):
         reader.call("gateway.restart.request")
+
+
+@pytest.mark.timeout(45)
+def test_updates_are_off_until_somebody_allows_them(own: GatewayProcess) -> None:
+    own.start()
+    with Operator(own) as operator:
+        status = operator.call("update.status")
+        assert (status["updateAvailable"], status["sentinel"]) == (None, None)
+        with pytest.raises(Refused, match="not allowed"):
+            operator.call("update.run")
+        assert operator.call("update.runs.list", limit=5) == {"runs": []}
+        nobody = "00000000-0000-4000-8000-000000000000"
+        assert operator.call("update.runs.get", runId=nobody) == {"run": None}
+    with Operator(own, scopes=("operator.read",)) as reader, pytest.raises(Refused):
+        reader.call("update.status")
+    assert own.stop() == 0

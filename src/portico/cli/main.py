@@ -24,6 +24,12 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("gateway", "restart", "gateway_control:restart", "Restart the gateway without a gap."),
     ("gateway", "status", "gateway_control:status", "Say whether the gateway runs, and how."),
     ("gateway", "probe", "probe:probe", "Knock at a gateway and say what answers."),
+    (
+        "",
+        "update",
+        "update:update",
+        "Install the newest version and restart into it without a gap.",
+    ),
     ("service", "install", "service:install", "Install the gateway as a service, and start it."),
     (
         "service",

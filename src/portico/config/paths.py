@@ -65,6 +65,11 @@ class ConfigPaths:
         return self.state_dir / "gateway" / "identity.json"
 
     @property
+    def updates(self) -> Path:
+        """What is remembered of updates, and the files the last one replaced."""
+        return self.state_dir / "updates"
+
+    @property
     def exec_approvals(self) -> Path:
         """What agents may run on this machine without asking."""
         return self.state_dir / "exec-approvals.json"

@@ -64,6 +64,8 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec("cron", Scope.READ),
         EventSpec("question.requested", Scope.QUESTIONS, droppable=False),
         EventSpec("question.resolved", Scope.QUESTIONS, droppable=False),
+        EventSpec("update.available", None),
+        EventSpec("update.run.changed", Scope.ADMIN, droppable=False),
         EventSpec("talk.mode", Scope.TALK, replayed=False),
         EventSpec("users.prefs.changed", Scope.READ, droppable=False),
         EventSpec("voicewake.changed", None),  # nodes listen for the words

@@ -57,6 +57,8 @@ from portico.system.rpc import SystemMethods, SystemSettings
 from portico.system.rpc_gateway import GatewayMethods
 from portico.turns.rpc import LaneMethods
 from portico.turns.service import Turns
+from portico.updates.rpc import UpdateMethods
+from portico.updates.service import Updates
 from portico.wiring.agents import http_tools
 from portico.wiring.channels import ChannelParts
 from portico.wiring.devices import DeviceParts
@@ -104,6 +106,7 @@ def build_methods(
     store: Store,
     toolbox: Toolbox,
     turns: Turns,
+    updates: Updates,
 ) -> Registry:
     """Construct every feature with RPC methods and register what it declares."""
     config = loaded.require()
@@ -161,6 +164,7 @@ def build_methods(
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),
         AuditMethods(audit),
+        UpdateMethods(updates, audit=audit),
         GatewayMethods(
             restarts=restarts,
             turns=turns,
