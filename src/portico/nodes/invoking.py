@@ -206,7 +206,7 @@ class Invokes:
             now=self._clock.now_ms(),
         )
         if not is_first:
-            text = "this command was sent before, and its answer was lost with the gateway"
+            text = "this command was sent before, and its answer is not kept (any more)"
             raise NodeFailed("RESULT_LOST", text, state=InvokeState.LOST)
 
     async def _send(self, invoke: Invoke, *, timeout_ms: int) -> None:

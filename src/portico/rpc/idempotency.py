@@ -2,8 +2,9 @@
 
 Theory of operation: before a call runs, its key is written down; when it has ended, so is its
 answer. A repeat that finds the call running in this process joins it; one that finds the answer
-gets it; one that finds a key without an answer (the process died in the call) runs again. A handler
-that must not act twice even then makes its own effect idempotent, with the same key.
+gets it; one that finds a key without an answer (the process died in the call, or the answer was too
+large to keep) runs again. A handler that must not act twice even then makes its own effect
+idempotent, with the same key.
 
 Guarantees: one key, one set of params; answers are remembered for 24 hours and bounded in number;
 a refusal before anything happened (`outcome: not_started`) is not remembered.
@@ -41,6 +42,7 @@ log = structlog.get_logger()
 TTL_MS = 86_400_000
 PRUNE_EVERY_MS = 60_000
 MAX_ROWS = 100_000
+MAX_ANSWER_BYTES = 1 << 20
 
 _p = bindparam
 _c = idempotency.c
@@ -151,8 +153,11 @@ class StoredIdempotency:
         except GatewayError as error:
             await self._remember_error(scope, key.key, error)
             raise
-        encoded = msgspec.json.encode(result).decode()
-        await self._store.write(_end, scope, key.key, encoded, None)
+        encoded = msgspec.json.encode(result)
+        if len(encoded) > MAX_ANSWER_BYTES:
+            log.info("rpc.answer_not_kept", method=key.method, size_bytes=len(encoded))
+        else:
+            await self._store.write(_end, scope, key.key, encoded.decode(), None)
         return result
 
     async def _remember_error(self, scope: str, key: str, error: GatewayError) -> None:

@@ -15,7 +15,7 @@ from portico.protocol.errors import (
     Unavailable,
 )
 from portico.rpc.dispatch import Key
-from portico.rpc.idempotency import TTL_MS, StoredIdempotency
+from portico.rpc.idempotency import MAX_ANSWER_BYTES, TTL_MS, StoredIdempotency
 from portico.rpc.tables import idempotency
 from portico.store import Store, Work, statement
 from tests.fakes.clock import FakeClock
@@ -162,3 +162,10 @@ async def test_number_of_answers_is_bounded(store: Store):
         clock.advance(61_000)
         await keys.run(Key("m", "s", str(number)), b"p", Deed())
     assert await store.read(_all_rows) <= 6
+
+
+async def test_a_large_answer_is_given_and_not_kept(store: Store):
+    large = "x" * (MAX_ANSWER_BYTES + 1)
+    keys, work = StoredIdempotency(store, FakeClock()), Deed(large)
+    assert await keys.run(KEY, b"p", work) == large
+    assert await keys.run(KEY, b"p", work) == {"run": 2}

@@ -325,7 +325,13 @@ async def _approved(node_id: str, given: dict[str, Any], to: Remote) -> dict[str
     note(f"Waiting for a decision: portico approvals allow {approval_id}")
     decided = await _call(
         "exec.approval.request",
-        {"id": approval_id, "host": "node", "nodeId": node_id, "systemRunPlan": plan},
+        {
+            "id": approval_id,
+            "host": "node",
+            "nodeId": node_id,
+            "systemRunPlan": plan,
+            "requireDeliveryRoute": False,  # whoever reads the note can decide
+        },
         to,
         timeout_s=_DECISION_S,
     )
