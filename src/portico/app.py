@@ -216,7 +216,9 @@ class Gateway:
             tasks=self.tasks,
             acp=acp_runtimes(approvals=self.approvals, store=store, tasks=self.tasks, clock=clock),
         )
-        self.canvas = CanvasParts(config, agents=agents, clock=clock, tasks=self.tasks)
+        self.canvas = CanvasParts(
+            config, agents=agents, certificate=self.certificate, clock=clock, tasks=self.tasks
+        )
         self.main_key = config.session.main_key
         self.changes = SessionChanges(
             store=store,
@@ -441,6 +443,7 @@ class Gateway:
             audit=self.audit,
             clock=self.clock,
             plane=lambda: self.plane,
+            published=lambda: self.discovery.url,
             lock_file=self._loaded.paths.lock_file,
             nodes=self.node_parts.nodes,
         )

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -65,6 +65,7 @@ class Advertiser:
         self._where = where
         self._zeroconf: AsyncZeroconf | None = None
         self._info: ServiceInfo | None = None
+        self.tailnet_dns: str | None = None
         self.name: str | None = None
         self.problem: str | None = None
 
@@ -111,7 +112,7 @@ class Advertiser:
     def _described(self, name: str | None = None) -> ServiceInfo:
         from zeroconf import ServiceInfo
 
-        beacon = self._beacon()
+        beacon = replace(self._beacon(), tailnet_dns=self.tailnet_dns)
         return ServiceInfo(
             SERVICE,
             name or beacon.instance(),

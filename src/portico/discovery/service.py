@@ -23,6 +23,7 @@ class Entrance(Protocol):
         ...
 
 
+NameOf = Callable[[], Awaitable[str | None]]
 RouteTo = Callable[[int], TailscaleRoute]
 
 
@@ -33,6 +34,7 @@ class Discovery:
         advertiser: `None`: the local network is not told.
         entrance, route_to: of Tailscale; `None`: it is not used.
         entered: hears of the port that only Tailscale is told of; 0: it is closed.
+        tailnet_name: returns this machine's name in the tailnet; `None`: it is in none.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Discovery:
         entrance: Entrance | None,
         route_to: RouteTo | None,
         entered: Callable[[int], None],
+        tailnet_name: NameOf | None = None,
     ) -> None:
+        self._tailnet_name = tailnet_name
         self._tasks = tasks
         self._advertiser = advertiser
         self._entrance = entrance
@@ -53,16 +57,16 @@ class Discovery:
         self._running: list[asyncio.Task[Any]] = []
 
     @property
-    def is_on(self) -> bool:
-        """Whether there is anything to do."""
-        return self._advertiser is not None or self._route_to is not None
+    def url(self) -> str | None:
+        """Where Tailscale lets others in."""
+        return None if self._route is None else self._route.url
 
     def start(self) -> None:
         """Begin; what fails is shown in `health`. Safe to call twice."""
         if self._running:
             return
         if self._advertiser is not None:
-            self._begin(self._advertiser.start, "mdns")
+            self._begin(self._tell, "mdns")
         if self._route_to is not None:
             self._begin(self._keep_route, "tailscale")
 
@@ -103,6 +107,13 @@ class Discovery:
 
         self._running = [task for task in self._running if not task.done()]
         self._running.append(self._tasks.start(run(), name=f"discovery.{name}"))
+
+    async def _tell(self) -> None:
+        if self._advertiser is None:
+            return
+        if self._tailnet_name is not None:
+            self._advertiser.tailnet_dns = await self._tailnet_name()
+        await self._advertiser.start()
 
     async def _keep_route(self) -> None:
         if self._entrance is None or self._route_to is None:

@@ -114,6 +114,13 @@ class TailscaleRoute:
         except (RouteFailed, OSError) as error:
             log.warning("tailscale.route_left", problem=str(error))
 
+    async def name(self) -> str | None:
+        """Return this machine's name in the tailnet, if it has one."""
+        try:
+            return await self._own_name()
+        except RouteFailed:
+            return None
+
     async def _own_name(self) -> str:
         status = await self._ask("status", "--json")
         state = status.get("BackendState")

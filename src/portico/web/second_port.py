@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -30,13 +31,12 @@ class SecondPortSettings:
 
     Attributes:
         port: 0 picks a free one.
-        certificate, key: paths; `None`: without TLS.
+        tls: makes its TLS context; `None`: without TLS.
     """
 
     host: str
     port: int
-    certificate: str | None = None
-    key: str | None = None
+    tls: Callable[[], ssl.SSLContext] | None = None
 
 
 class _Server(uvicorn.Server):
@@ -108,6 +108,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _uvicorn_config(app: ASGIApp, settings: SecondPortSettings) -> uvicorn.Config:
+    tls = settings.tls
     return uvicorn.Config(
         app,
         ws="none",
@@ -120,6 +121,5 @@ def _uvicorn_config(app: ASGIApp, settings: SecondPortSettings) -> uvicorn.Confi
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=1,
-        ssl_certfile=settings.certificate,
-        ssl_keyfile=settings.key,
+        ssl_context_factory=None if tls is None else lambda *_: tls(),
     )

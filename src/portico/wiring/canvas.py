@@ -16,6 +16,7 @@ from portico.canvas.nodes import Screen
 from portico.canvas.rpc import CanvasMethods
 from portico.canvas.settings import CanvasSettings
 from portico.canvas.surfaces import Surfaces
+from portico.certificate import ServerCertificate
 from portico.clock import Clock
 from portico.nodes.invoking import Order
 from portico.nodes.service import Nodes
@@ -37,10 +38,17 @@ class CanvasParts:
     """Everything about the canvas that others are handed."""
 
     def __init__(
-        self, config: PorticoConfig, *, agents: Agents, clock: Clock, tasks: Tasks
+        self,
+        config: PorticoConfig,
+        *,
+        agents: Agents,
+        certificate: ServerCertificate,
+        clock: Clock,
+        tasks: Tasks,
     ) -> None:
         host = config.canvas_host
         self._config, self._clock, self._tasks = config, clock, tasks
+        self._certificate = certificate
         self._settings = canvas_settings(config)
         self._capabilities = Capabilities(clock=clock)
         self._changes = Changes(tasks=tasks, settings=self._settings)
@@ -86,7 +94,7 @@ class CanvasParts:
     def second_port(self, gate: Gate) -> SecondPort | None:
         """Return the canvas on a port of its own; `None`: it has none."""
         config = self._config
-        host, tls = config.canvas_host, config.gateway.tls
+        host = config.canvas_host
         if not host.enabled:
             return None
         door = self.door(gate, page_port=config.gateway.port)
@@ -97,8 +105,7 @@ class CanvasParts:
             settings=SecondPortSettings(
                 host=_bind_host(config),
                 port=host.port,
-                certificate=tls.cert_path if tls.enabled else None,
-                key=tls.key_path if tls.enabled else None,
+                tls=self._certificate.open if self._certificate.is_on else None,
             ),
         )
 

@@ -19,7 +19,7 @@ from portico.discovery.mdns import Advertiser, Where
 from portico.discovery.records import Beacon
 from portico.discovery.service import Discovery, RouteTo
 from portico.discovery.tailscale import RouteSettings, TailscaleRoute
-from portico.interfaces import is_container, own_addresses
+from portico.interfaces import is_container, own_addresses, tailnet_address
 from portico.lock import read_lock
 from portico.tasks import Tasks
 from portico.web.entrance import Entrance
@@ -56,7 +56,15 @@ def build_discovery(
         else None,
         route_to=route_to if is_served else None,
         entered=entered,
+        tailnet_name=lambda: _tailnet_name(route_to),
     )
+
+
+async def _tailnet_name(route_to: RouteTo) -> str | None:
+    """This machine's name in the tailnet; the program is asked only where there is one."""
+    if tailnet_address(own_addresses()) is None:
+        return None
+    return await route_to(0).name()
 
 
 def _advertiser(config: PorticoConfig, paths: ConfigPaths) -> Advertiser | None:
