@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -54,6 +55,7 @@ from portico.tasks import Tasks
 from portico.turns.service import TurnLimits, Turns
 from portico.web.control_plane import ControlPlane
 from portico.web.ws import websocket_protocol
+from portico.wiring import recovery
 from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp_servers
 from portico.wiring.automation import automation_settings
 from portico.wiring.browser import BrowserParts
@@ -504,6 +506,9 @@ class Gateway:
             turns=self.turns,
             updates=self.updates,
         )
+        if self._loaded.is_recovery:
+            self.registry.keep(recovery.METHODS)
+            self.readiness.add_check("config", self._is_broken)
         self.dispatcher = Dispatcher(self.registry, self.idempotency, self.clock, self.metrics)
         self.plane = ControlPlane(
             dispatcher=self.dispatcher,
@@ -569,6 +574,9 @@ class Gateway:
             turns=self.turns,
         )
         self.web = self.doors.web
+        if self._loaded.is_recovery:
+            door = recovery.RecoveryDoor(self.web.asgi, gate=self.doors.gate, loaded=self._loaded)
+            self.web = replace(self.web, asgi=door)
         self.discovery = build_discovery(
             self._loaded,
             env=self._env,
@@ -675,6 +683,10 @@ class Gateway:
     def _config_changed(self, loaded: LoadedConfig) -> None:
         path, now = str(loaded.paths.config_file), self.clock.now_ms()
         self.hub.publish("config.changed", {"path": path, "hash": loaded.hash, "ts": now})
+
+    async def _is_broken(self) -> str | None:
+        first = self._loaded.issues[0]
+        return f"recovery mode: {first.path}: {first.message}"
 
     async def _store_answers(self) -> str | None:
         try:

@@ -180,6 +180,15 @@ async def serve(
         (lock.leave if is_shared else lock.release)()
 
 
+def recovery_of(broken: LoadedConfig, *, env: Mapping[str, str]) -> LoadedConfig:
+    """Return what to run with while a file that cannot be used is mended."""
+    from portico.wiring.recovery import forget_database, recovery_config
+
+    loaded = recovery_config(broken, env=env)
+    forget_database(loaded)
+    return loaded
+
+
 def _open_log(loaded: LoadedConfig) -> Callable[[], None]:
     settings, auth = loaded.require().logging, loaded.require().gateway.auth
     file = Path(settings.file) if settings.file else loaded.paths.log_file

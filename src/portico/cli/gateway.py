@@ -100,8 +100,40 @@ def _run_gateway(run: Run, estate: Estate | None) -> Ended:
             note(f"note: made gateway.auth.token in {paths.config_file}: it had none")
             loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
         _report(loaded)
-        loaded.require_startable()
+        if _needs_recovery(loaded, run):
+            loaded = _recovery(loaded)
         return _serve(loaded, first, estate, as_json=run.json)
+
+
+def _needs_recovery(loaded: LoadedConfig, run: Run) -> bool:
+    """Whether the file cannot be used; what the command line asks for is refused instead.
+
+    Raises:
+        ConfigError: nothing is to be started here.
+    """
+    from portico.config import ConfigError
+
+    try:
+        loaded.require_startable()
+    except ConfigError as error:
+        is_for_clients = any(one.code == "mode.remote" for one in error.issues)
+        if is_for_clients or (loaded.config is not None and run.bind is not None):
+            raise
+        return True
+    return False
+
+
+def _recovery(broken: LoadedConfig) -> LoadedConfig:
+    from portico.observe.lean import import_structlog
+
+    import_structlog()
+    from portico.server import recovery_of
+
+    loaded = recovery_of(broken, env=os.environ)
+    for issue in loaded.issues:
+        note(f"error: {issue.render()}")
+    note("warning: recovery mode: nothing is answered until the configuration is mended")
+    return loaded
 
 
 @contextlib.contextmanager
@@ -143,7 +175,7 @@ def _serve(loaded: LoadedConfig, first: FirstRun, estate: Estate | None, *, as_j
         if not loaded.from_last_good:
             remember_good(loaded)
         if as_json:
-            print_json(_ready(server, loaded.paths), indent=None)
+            print_json(_ready(server, loaded.paths, is_recovery=loaded.is_recovery), indent=None)
         else:
             _banner(server, loaded, first)
 
@@ -184,7 +216,7 @@ def _no_such_address(host: str | None) -> Failure:
     )
 
 
-def _ready(server: ServerInfo, paths: ConfigPaths) -> dict[str, Any]:
+def _ready(server: ServerInfo, paths: ConfigPaths, *, is_recovery: bool = False) -> dict[str, Any]:
     return {
         "event": "ready",
         "version": __version__,
@@ -196,6 +228,7 @@ def _ready(server: ServerInfo, paths: ConfigPaths) -> dict[str, Any]:
         "config": str(paths.config_file),
         "stateDir": str(paths.state_dir),
         "log": str(paths.log_file),
+        **({"recovery": True} if is_recovery else {}),
     }
 
 

@@ -181,7 +181,8 @@ def _local_url(gateway: Mapping[str, Any]) -> str:
 def _local_credentials(loaded: LoadedConfig) -> Credentials:
     auth = _section(_section(loaded.resolved, "gateway"), "auth")
     token, password, mode = auth.get("token"), auth.get("password"), auth.get("mode")
-    if mode in {"device", "trusted-proxy"}:
+    is_unreadable = not (token or password) and not loaded.valid  # see: recovery mode
+    if is_unreadable or mode in {"device", "trusted-proxy"}:
         return Credentials(token=_local_secret(loaded.paths))
     return Credentials(
         token=token if isinstance(token, str) and mode != "password" else None,

@@ -38,6 +38,7 @@ class LoadedConfig:
 
     Attributes:
         overrides: settings of the command line, by path; they win over the file.
+        is_recovery: it stands in for a file that cannot be used; `issues` says why.
         included: the files that the config file includes, or would if they were there.
     """
 
@@ -58,6 +59,7 @@ class LoadedConfig:
     from_last_good: bool = False
     channel_accounts: tuple[AccountEntry, ...] = ()
     included: tuple[Path, ...] = ()
+    is_recovery: bool = False
 
     @property
     def valid(self) -> bool:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -136,6 +136,10 @@ class Registry:
             doc=inspect.cleandoc(function.__doc__),
             decoder=params_decoder(hints["params"]),
         )
+
+    def keep(self, names: Collection[str]) -> None:
+        """Offer only these methods."""
+        self._methods = {name: one for name, one in self._methods.items() if name in names}
 
     def find(self, name: str) -> Method | None:
         """Return the method, or `None` when there is no such method."""

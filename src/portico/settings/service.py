@@ -82,6 +82,8 @@ class Settings:
             debounce_s=lambda: self.reload.debounce_ms / 1000,
         )
         self._tasks.start(watch.run(), name="config.watch")
+        if self.live.loaded.is_recovery:
+            self.look_now()  # it may have been mended meanwhile
 
     def _files(self) -> Iterable[Path]:
         loaded = self.live.loaded
@@ -182,6 +184,7 @@ class Settings:
             "appliedHash": self.live.applied_hash,
             "needsRestart": self.live.waiting[:MAX_PATHS_SHOWN],
             "fromLastGood": loaded.from_last_good,
+            "recovery": loaded.is_recovery,
         }
         optional = {
             "restartAt": self._restart_due_ms,

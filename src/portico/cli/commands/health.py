@@ -106,7 +106,7 @@ def _reach(target: Target) -> dict[str, Any]:
 
 def _config(found: dict[str, Any]) -> str | None:
     """How the configuration stands, when it needs somebody's attention."""
-    told = []
+    told = ["recovery mode: mend the file"] if found.get("recovery") else []
     if rolled_back := found.get("rolledBack"):
         told.append(f"a change was taken back: {_first(rolled_back)}")
     if refused := found.get("refused"):
