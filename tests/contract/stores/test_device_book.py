@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
+from portico.auth.bootstrap import PROFILES
 from portico.auth.devices import DeviceChange, Devices
 from portico.auth.pending import PendingLimits
 from portico.auth.records import paired_record
@@ -15,7 +19,7 @@ from portico.auth.rows import PairingRow
 from portico.auth.tokens import hash_token
 from portico.protocol.connect import ConnectParams
 from portico.protocol.errors import InvalidRequest, Unavailable
-from portico.store import Store
+from portico.store import Store, open_store
 from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane import connect_params
 
@@ -195,3 +199,62 @@ async def test_renaming_seeing_and_removing(book: Book):
     assert not await book.devices.remove("d")
     assert await book.devices.find("d") is None
     assert await book.devices.list_pending() == []
+
+
+@pytest.fixture
+async def two_books(database_url: str) -> AsyncIterator[tuple[Book, Book]]:
+    """Two processes on one database."""
+    async with AsyncExitStack() as stack:
+        books = []
+        for _ in range(2):
+            store = open_store(database_url)
+            await store.start()
+            stack.push_async_callback(store.stop)
+            books.append(Book(store))
+        yield books[0], books[1]
+
+
+async def test_two_processes_answer_a_request_once(two_books: tuple[Book, Book]):
+    one, other = two_books
+    for _ in range(5):
+        request = await one.devices.request(one.wish(scopes=["operator.read"]))
+        answers = await asyncio.gather(
+            one.devices.approve(request.request_id),
+            other.devices.reject(request.request_id),
+            other.devices.approve(request.request_id),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(answer, InvalidRequest) for answer in answers) == 2
+        told = one.changes + other.changes
+        assert sum(change.request_id == request.request_id for change in told) == 1
+        await one.devices.remove("d")
+
+
+async def test_two_processes_use_a_setup_code_once(two_books: tuple[Book, Book]):
+    for _ in range(5):
+        issued = await two_books[0].devices.bootstrap.issue(PROFILES["node"])
+        comers = [
+            book.devices.redeem(issued.token, book.wish(f"d{number}", role="node"))
+            for number in range(3)
+            for book in two_books
+        ]
+        redeemed = [one for one in await asyncio.gather(*comers) if one is not None]
+        assert len({one.row.device_id for one in redeemed}) == 1
+        (known,) = await two_books[1].devices.list_approved()
+        assert known.device.device_id == redeemed[0].row.device_id
+        await two_books[0].devices.bootstrap.settle(issued.setup_id, delivered=True)
+        wish = two_books[0].wish(known.device.device_id, role="node")
+        assert await two_books[0].devices.redeem(issued.token, wish) is None
+        assert await two_books[1].devices.remove(known.device.device_id)
+
+
+async def test_two_processes_give_scopes_and_lose_none(two_books: tuple[Book, Book]):
+    one, other = two_books
+    await one.devices.let_in(one.wish(scopes=["operator.read"]), via="silent")
+    await asyncio.gather(
+        one.devices.let_in(one.wish(scopes=["operator.write"]), via="silent"),
+        other.devices.let_in(other.wish(scopes=["operator.pairing"]), via="silent"),
+    )
+    known = await one.devices.find("d")
+    assert known is not None
+    assert set(known.tokens[0].scopes) == {"operator.read", "operator.write", "operator.pairing"}
