@@ -98,6 +98,9 @@ def test_a_device_comes_with_a_code(open_page: OpenPage, gateway: GatewayProcess
 def test_devices_on_a_phone(open_page: OpenPage, gateway: GatewayProcess) -> None:
     page = open_page(gateway.page_link, viewport=PHONE, has_touch=True, is_mobile=True)
     comes(gateway, Device(), name="A tablet with a rather long name", scopes=["operator.read"])
+    expect(page.get_by_role("button", name="Devices, 1 waiting")).to_be_visible()
+    bar = page.get_by_role("banner")
+    assert bar.evaluate("element => element.scrollWidth <= element.clientWidth")
     page.get_by_role("button", name="Devices, 1 waiting").click()
     panel = page.get_by_role("dialog", name="Devices")
     panel.get_by_role("button", name="Pair a device").click()
