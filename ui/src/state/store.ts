@@ -13,6 +13,7 @@ import { forgetSecret, loadSecret, saveSecret, takeTokenFromAddress, type Places
 import { Devices } from './devices'
 import { Gateway } from './gateway'
 import { Health } from './health'
+import { Jobs } from './jobs'
 import { Nodes } from './nodes'
 import { Sessions } from './sessions'
 
@@ -39,6 +40,7 @@ export class Store {
   readonly approvals: Approvals
   readonly devices: Devices
   readonly nodes: Nodes
+  readonly jobs: Jobs
   /** The id this browser is paired under. */
   readonly deviceId: string
   private readonly client: GatewayClient
@@ -71,6 +73,7 @@ export class Store {
     this.devices.onNews = (text) => this.announce(text)
     this.nodes = new Nodes(gateway)
     this.nodes.onNews = (text) => this.announce(text)
+    this.jobs = new Jobs(gateway)
     this.chats.onReplyEnd = (key, text, failed) => this.replyEnded(key, text, failed)
   }
 
@@ -179,6 +182,7 @@ export class Store {
     void this.approvals.connected(hello)
     void this.devices.connected(hello)
     void this.nodes.connected(hello)
+    this.jobs.connected(hello)
     if (again) this.announce('Connected again')
   }
 
@@ -190,6 +194,7 @@ export class Store {
     else if (name === 'exec.approval.resolved') this.approvals.resolved(payload)
     else if (name.startsWith('device.pair.')) this.devices.heard(name, payload)
     else if (name.startsWith('node.p') || name === 'presence') this.nodes.heard(name, payload)
+    else if (name === 'cron') this.jobs.heard(payload)
     else if (name === 'health') this.health.changed(payload)
     else if (name === 'config.changed') this.configChanged()
   }
@@ -207,6 +212,7 @@ export class Store {
     void this.approvals.connected(hello)
     void this.devices.connected(hello)
     void this.nodes.connected(hello)
+    this.jobs.connected(hello)
   }
 
   private sessionChanged(payload: JsonObject): void {

@@ -8,6 +8,7 @@ import { useStore } from './context'
 import { DevicesButton } from './devices'
 import { HealthPanel } from './health'
 import { Icon, Mark } from './icons'
+import { JobsButton } from './jobs'
 
 export function Header(): JSX.Element {
   const store = useStore()
@@ -29,6 +30,7 @@ export function Header(): JSX.Element {
       <span class="bar-space" />
       <HealthPanel />
       <AgentsButton />
+      <JobsButton />
       <DevicesButton />
       <ThemeButton />
       <button type="button" class="icon-button" aria-label="Log out" title="Log out" onClick={() => store.logOut()}>

@@ -201,11 +201,10 @@ def _report(state: dict[str, Any], page: str | None, *, is_live: bool, here: Loc
     print(f"\nWritten: {paths.config_file}")
     for told in state.get("notes") or ():
         print(told)
-    print(
-        "Take changes of port and way in over: portico gateway restart"
-        if is_live
-        else "Start the gateway: portico run"
-    )
+    if is_live:
+        print("Take changes of port and way in over: portico gateway restart")
+    elif not state.get("notes"):
+        print("Start the gateway: portico run")
     if page is not None:
         # The token belongs on the owner's screen, not in whatever a pipe writes to.
         print(f"Then open: {page if sys.stdout.isatty() else page.partition('#')[0]}")
