@@ -83,7 +83,7 @@ class Terminal:
 def test_in_a_terminal_and_then_a_gateway_answers(tmp_path: Path) -> None:
     state = tmp_path / "state"
     words = [sys.executable, "-m", "portico", "onboard", "--state-dir", str(state)]
-    with Terminal(words, environment(tmp_path)) as terminal:
+    with Terminal(words, environment(tmp_path, PATH=str(tmp_path))) as terminal:
         for title, prompt, typed in (
             ("Workspace", "> [", "not/absolute"),
             ("Give the whole path", "> [", str(tmp_path / "work")),
@@ -127,7 +127,7 @@ def test_in_a_terminal_and_then_a_gateway_answers(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
     words = [sys.executable, "-m", "portico", "onboard", "--state-dir", str(state)]
-    with Terminal(words, environment(tmp_path)) as terminal:
+    with Terminal(words, environment(tmp_path, PATH=str(tmp_path))) as terminal:
         terminal.wait_for("Workspace")
         os.kill(terminal.process.pid, 2)
         assert terminal.end() == 130, terminal.shown
@@ -165,8 +165,8 @@ def test_a_gateway_that_runs_takes_the_settings_over(tmp_path: Path) -> None:
             done = onboard(state, "--flow", "channels", "--non-interactive", "--json", *given)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["running"] is True
-            accounts = operator.call("channels.status")["channelAccounts"]
-            assert [one["accountId"] for one in accounts["webhook"]] == ["default"]
+            plugins = {one["id"]: one for one in operator.call("plugins.list")["plugins"]}
+            assert plugins["webhook"]["state"] == "enabled"
             begun = operator.call("wizard.start", flow="channels", channel="webhook")
             answered = operator.call(
                 "wizard.next",
