@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from portico.config.sections.base import Section
+from portico.config.sections.node_host import NodeCommand, NodeExec, NodeHost
 from portico.node_host.state import read_state
 from tests.fakes.gateway import FakeGateway, Peer, running_gateway
 from tests.published import needs_schema, problems
@@ -428,6 +430,29 @@ async def _until_in(gateway: FakeGateway, home: Path) -> None:
 
     async with running_node(gateway, home):
         await eventually(is_in)
+
+
+async def test_every_setting_of_a_node_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: set[str] = set()
+    get = Section.__getattribute__
+
+    def noting(self: Section, name: str) -> Any:
+        read.add(f"{type(self).__name__}.{name}")
+        return get(self, name)
+
+    monkeypatch.setattr(Section, "__getattribute__", noting)
+    settings = {"commands": {"camera.list": {"run": ["true"]}}, "exec": {"cwd": str(tmp_path)}}
+    async with (
+        running_gateway() as gateway,
+        running_node(gateway, tmp_path, operator=True, **settings) as desk,
+    ):
+        await desk.invoke("camera.list", {})
+    sections = (NodeHost, NodeExec, NodeCommand)
+    declared = {f"{one.__name__}.{name}" for one in sections for name in one.model_fields}
+    by_the_command = {"NodeHost.display_name"}  # test_stopped_host_ends_its_programs_and_says_so
+    assert declared - read == by_the_command
 
 
 @pytest.mark.node
