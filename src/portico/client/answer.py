@@ -57,7 +57,8 @@ class Answer:
     """The answer to one message. Iterate it for its pieces, or await `whole()`.
 
     Attributes:
-        run_id: the run's id; also the idempotency key the message was sent with.
+        run_id: the run's id: the idempotency key the message was sent with, until the gateway says
+            that another run takes the message up.
         text: what is written so far, and at the end all of it.
         state: `waiting`, `running`, then `final`, `aborted` or `error`.
     """
@@ -112,6 +113,7 @@ class Answer:
             self.state = "final"
             return
         self.state = "running"
+        self.run_id = str(sent["runId"])
         if sent.get("status") == "in_flight":  # said before: its events may be over
             stream.put(Gap("the message was sent before"))
 

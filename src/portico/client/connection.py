@@ -96,6 +96,8 @@ class Connection:
             raise TimedOut(method, timeout_s or 0) from None
         finally:
             self._pending.pop(request_id, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # whoever asked was told already, by what sending raised
 
     async def _send(self, method: str, frame: dict[str, Any]) -> None:
         from websockets.exceptions import ConnectionClosed

@@ -70,7 +70,7 @@ class GatewayAsker:
             log.warning("node_host.cannot_ask", run_id=run_id, error=str(error))
             return None
         decision = answer.get("decision") if isinstance(answer, dict) else None
-        is_known = decision in {"allow-once", "allow-always", "deny"}
+        is_known = decision in ("allow-once", "allow-always", "deny")
         return cast("Decision", decision) if is_known else None
 
     async def _asked(self, client: GatewayClient, asked: dict[str, Any]) -> Any:

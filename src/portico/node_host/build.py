@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +29,16 @@ def build_commands(
     asker: Asker | None,
     env: Mapping[str, str],
     home: Path,
+    work: Path,
     clock: Clock,
 ) -> dict[str, Handler]:
     """Return what this machine can do for a gateway.
 
     Args:
         env: the environment of the host; programs get of it what `exec.envPass` names.
+        work: where programs of configured commands write; what a killed host left there is removed.
     """
+    shutil.rmtree(work, ignore_errors=True)
     passed = {name: env[name] for name in settings.exec.env_pass if name in env}
     policy = ExecPolicy(policy_file, search_path=passed.get("PATH", ""), clock=clock)
     run = None
@@ -47,6 +51,7 @@ def build_commands(
         system_run=run,
         configured=settings.commands,
         env=passed,
+        work=work,
     )
 
 
@@ -94,6 +99,7 @@ def build_host(
         asker=asker,
         env=env,
         home=home,
+        work=folder / "work",
         clock=clock,
     )
     first = State(

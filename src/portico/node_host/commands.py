@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from portico.approvals import matching
@@ -50,12 +51,14 @@ def handlers(
     system_run: SystemRun | None,
     configured: Mapping[str, NodeCommand],
     env: Mapping[str, str],
+    work: Path,
 ) -> dict[str, Handler]:
     """Return every command of this node by its name.
 
     Args:
         system_run: `None`: this machine runs no programs for the gateway.
         env: what programs of configured commands get.
+        work: where they may write.
     """
     approvals = ExecApprovals(policy)
     found: dict[str, Handler] = {
@@ -66,7 +69,7 @@ def handlers(
     if system_run is not None:
         found |= {"system.run": system_run.run, "system.run.prepare": system_run.prepare}
     for name, spec in configured.items():
-        found[name] = ConfiguredCommand(spec, children=children, env=env)
+        found[name] = ConfiguredCommand(spec, children=children, env=env, work=work)
     return found
 
 

@@ -44,12 +44,20 @@ _FORMATS: Final[Mapping[str, str]] = {
 
 
 class ConfiguredCommand:
-    """One such command. `env`: what its program gets."""
+    """One such command.
 
-    def __init__(self, spec: NodeCommand, *, children: Children, env: Mapping[str, str]) -> None:
+    Args:
+        env: what its program gets.
+        work: where its program may write; the folders in it are gone when they are not needed.
+    """
+
+    def __init__(
+        self, spec: NodeCommand, *, children: Children, env: Mapping[str, str], work: Path
+    ) -> None:
         self._spec = spec
         self._children = children
         self._env = env
+        self._work = work
 
     async def __call__(self, invoked: Invoked) -> Any:
         """Run the program and return what it says.
@@ -57,13 +65,17 @@ class ConfiguredCommand:
         Raises:
             CommandError: the parameters do not fit, or the program failed.
         """
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="portico-node-"))
+        folder = await asyncio.to_thread(self._folder)
         try:
             argv, file = fill(self._spec.run, invoked.params, folder)
             finished = await self._run(argv, invoked)
             return await asyncio.to_thread(self._answer, finished, file)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    def _folder(self) -> Path:
+        self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Path(tempfile.mkdtemp(dir=self._work))
 
     async def _run(self, argv: list[str], invoked: Invoked) -> Finished:
         own_s = self._spec.timeout_ms / 1000

@@ -26,7 +26,7 @@ class ExecApprovals:
     async def get(self, invoked: Invoked) -> dict[str, Any]:
         """Show the file; with `includeResolvedDefaults`, also what holds where it says nothing."""
         wants_defaults = invoked.params.get("includeResolvedDefaults")
-        if wants_defaults not in {None, True, False}:
+        if not isinstance(wants_defaults, bool | None):
             message = "INVALID_REQUEST: includeResolvedDefaults must be boolean"
             raise CommandError("INVALID_REQUEST", message)
         try:

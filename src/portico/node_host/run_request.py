@@ -21,7 +21,7 @@ MAX_WORDS: Final = 4_096
 MAX_COMMAND_BYTES: Final = 131_072
 MAX_ENV: Final = 64
 Approved = Literal["allow-once", "allow-always", "ask-fallback"]
-_DECISIONS: Final = frozenset({"allow-once", "allow-always"})
+_DECISIONS: Final = ("allow-once", "allow-always")  # compared, for anything may be asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from portico.node_host.configured import ConfiguredCommand, fill
 from portico.node_host.model import CommandError, Invoked
 from tests.support.pages import png
 
+Invoke = Callable[..., Awaitable[Any]]
 ENV = {"PATH": os.environ["PATH"]}
 
 
@@ -23,10 +25,18 @@ async def ignore(_name: str, _payload: dict[str, Any]) -> None:
     return
 
 
-async def invoke(run: list[str], params: dict[str, Any], **spec: Any) -> Any:
+@pytest.fixture
+def invoke(tmp_path: Path) -> Invoke:
+    async def carry_out(run: list[str], params: dict[str, Any], **spec: Any) -> Any:
+        return await _invoke(tmp_path / "work", run, params, spec)
+
+    return carry_out
+
+
+async def _invoke(work: Path, run: list[str], params: dict[str, Any], spec: Any) -> Any:
     children = Children()
     command = ConfiguredCommand(
-        NodeCommand.model_validate({"run": run, **spec}), children=children, env=ENV
+        NodeCommand.model_validate({"run": run, **spec}), children=children, env=ENV, work=work
     )
     invoked = Invoked("i", "camera.snap", params, None, None, lambda _chunk: None, ignore)
     try:
@@ -34,23 +44,24 @@ async def invoke(run: list[str], params: dict[str, Any], **spec: Any) -> Any:
             return await command(invoked)
     finally:
         await children.close()
+        assert list(work.iterdir()) == []
 
 
 def python(program: str, *words: str) -> list[str]:
     return [sys.executable, "-c", program, *words]
 
 
-async def test_parameters_come_as_json_and_the_answer_goes_back() -> None:
+async def test_parameters_come_as_json_and_the_answer_goes_back(invoke: Invoke) -> None:
     run = python("import json, sys; print(json.dumps({'got': json.load(sys.stdin)}))")
     assert await invoke(run, {"facing": "front"}) == {"got": {"facing": "front"}}
 
 
-async def test_values_stay_one_word_and_meet_no_shell() -> None:
+async def test_values_stay_one_word_and_meet_no_shell(invoke: Invoke) -> None:
     run = python("import json, sys; print(json.dumps(sys.argv[1:]))", "{name}", "--at={n:1}")
     assert await invoke(run, {"name": "$(id); 'x' y"}) == ["$(id); 'x' y", "--at=1"]
 
 
-async def test_file_is_answered_with_what_is_said_of_it() -> None:
+async def test_file_is_answered_with_what_is_said_of_it(invoke: Invoke) -> None:
     program = (
         "import sys, base64; open(sys.argv[1], 'wb').write(base64.b64decode(sys.argv[2]));"
         "print('{\"width\": 7}')"
@@ -62,7 +73,7 @@ async def test_file_is_answered_with_what_is_said_of_it() -> None:
     assert (answer["format"], answer["mimeType"], answer["width"]) == ("png", "image/png", 7)
 
 
-async def test_text_is_answered_as_text() -> None:
+async def test_text_is_answered_as_text(invoke: Invoke) -> None:
     assert await invoke(["echo", "hi"], {}, output="text") == {"text": "hi\n"}
 
 
@@ -77,7 +88,9 @@ async def test_text_is_answered_as_text() -> None:
         (["yes"], {"output": "text", "maxBytes": 1000}, "PAYLOAD_TOO_LARGE"),
     ],
 )
-async def test_failures_have_codes(run: list[str], spec: dict[str, Any], code: str) -> None:
+async def test_failures_have_codes(
+    invoke: Invoke, run: list[str], spec: dict[str, Any], code: str
+) -> None:
     with pytest.raises(CommandError) as caught:
         await invoke(run, {}, **spec)
     assert caught.value.code == code
