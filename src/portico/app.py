@@ -27,6 +27,7 @@ from portico.channels.webchat import WebchatChannel
 from portico.chat.service import ChatService, ChatSettings
 from portico.clock import SystemClock
 from portico.config.live import LiveConfig
+from portico.config.secret_store import SecretStore
 from portico.events.hub import Forward, Hub
 from portico.events.presence import Presence, StateVersion
 from portico.fetch import Fetcher, FetchSettings
@@ -150,7 +151,9 @@ class Gateway:
             started_ms=self.started_ms,
         )
         # These are read when they are used.
-        self.live.follow("gateway.reload", "gateway.nodes", stage=lambda _: _nothing_to_do)
+        self.live.follow(
+            "gateway.reload", "gateway.nodes", "secrets", stage=lambda _: _nothing_to_do
+        )
         self.hub = Hub(
             epoch=self.boot_id,
             window=limits.replay_events,
@@ -497,6 +500,7 @@ class Gateway:
             questions=self.questions,
             senders=self.senders,
             sessions=self.sessions,
+            secret_store=SecretStore(self._loaded.paths.state_dir, env=self._env),
             settings=self.settings,
             skills=self.skills,
             speech=self.media.speech,
@@ -509,7 +513,9 @@ class Gateway:
         if self._loaded.is_recovery:
             self.registry.keep(recovery.METHODS)
             self.readiness.add_check("config", self._is_broken)
-        self.dispatcher = Dispatcher(self.registry, self.idempotency, self.clock, self.metrics)
+        self.dispatcher = Dispatcher(
+            self.registry, self.idempotency, self.clock, self.metrics, recorder=self.audit
+        )
         self.plane = ControlPlane(
             dispatcher=self.dispatcher,
             authenticator=self.authenticator,

@@ -189,7 +189,7 @@ class AgentEditMethods:
         self._editor = editor
         self._bindings = bindings
 
-    @method("agents.create", scope=Scope.ADMIN)
+    @method("agents.create", scope=Scope.ADMIN, audit="agent.created")
     async def create(self, call: Call, params: Create) -> Created:
         """Add an agent with a directory of its own; it answers at once."""
         agent = await self._editor.create(
@@ -208,14 +208,14 @@ class AgentEditMethods:
             model=params.model,
         )
 
-    @method("agents.update", scope=Scope.ADMIN)
+    @method("agents.update", scope=Scope.ADMIN, audit="agent.updated")
     async def update(self, call: Call, params: Update) -> Updated:
         """Change an agent; turns that run finish as they began."""
         agent_id = keys.normalize_agent_id(params.agent_id)
         await self._editor.update(agent_id, _settings(params))
         return Updated(agent_id=agent_id)
 
-    @method("agents.delete", scope=Scope.ADMIN)
+    @method("agents.delete", scope=Scope.ADMIN, audit="agent.deleted")
     async def delete(self, call: Call, params: Delete) -> Deleted:
         """Remove an agent and the bindings to it; its directory goes to the trash."""
         agent_id = keys.normalize_agent_id(params.agent_id)
@@ -233,7 +233,7 @@ class AgentEditMethods:
             )
         )
 
-    @method("agents.bindings.add", scope=Scope.ADMIN)
+    @method("agents.bindings.add", scope=Scope.ADMIN, audit="agent.bound")
     async def bind(self, call: Call, params: Bind) -> Bound:
         """Let an agent answer what comes in through a channel, an account, a conversation."""
         agent_id = keys.normalize_agent_id(params.agent_id)
@@ -241,7 +241,7 @@ class AgentEditMethods:
         added = await self._bindings.add(agent_id, matches)
         return Bound(agent_id=agent_id, added=tuple(dict(match) for match in added))
 
-    @method("agents.bindings.remove", scope=Scope.ADMIN)
+    @method("agents.bindings.remove", scope=Scope.ADMIN, audit="agent.unbound")
     async def unbind(self, call: Call, params: Unbind) -> Unbound:
         """Take bindings away from an agent: some, or all."""
         agent_id = keys.normalize_agent_id(params.agent_id)

@@ -155,7 +155,7 @@ class ApprovalMethods:
             raise ApprovalNotFound("approval expired or not found") from None
         return _decided(await self._approvals.wait(params.id))
 
-    @method("exec.approval.resolve", scope=Scope.APPROVALS)
+    @method("exec.approval.resolve", scope=Scope.APPROVALS, audit="approval.resolved")
     async def resolve(self, call: Call, params: ExecApprovalResolve) -> Ok:
         """Decide an approval. The same decision again is fine, another one is refused."""
         if params.decision not in DECISIONS:
@@ -192,7 +192,7 @@ class ApprovalMethods:
             raise ApprovalNotFound("approval not found") from None
         return ApprovalShown(approval=self._snapshot(approval))
 
-    @method("approval.resolve", scope=Scope.APPROVALS)
+    @method("approval.resolve", scope=Scope.APPROVALS, audit="approval.resolved")
     async def resolve_any(self, call: Call, params: ApprovalResolve) -> ApprovalResolved:
         """Decide an approval, and say how it ended, whoever ended it."""
         if params.kind != "exec":

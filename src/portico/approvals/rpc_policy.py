@@ -55,7 +55,7 @@ class PolicyMethods:
                 outcome=Outcome.NOT_STARTED,
             ) from error
 
-    @method("exec.approvals.set", scope=Scope.ADMIN)
+    @method("exec.approvals.set", scope=Scope.ADMIN, audit="approvals.policy_set")
     async def set(self, call: Call, params: ExecApprovalsSet) -> ExecApprovals:
         """Replace the policy file, unless it has changed since it was read."""
         replaced = await asyncio.to_thread(

@@ -127,7 +127,7 @@ class BudgetMethods:
             limits=tuple(_view(balances) for balances in found),
         )
 
-    @method("budgets.reset", scope=Permission.ADMIN)
+    @method("budgets.reset", scope=Permission.ADMIN, audit="budget.reset")
     async def reset(self, call: Call, params: BudgetsReset) -> WasReset:
         """Let one budget count from nothing again until its window ends."""
         limit = self._budgets.plan.limit_of(params.scope, params.id or "", params.period)

@@ -52,7 +52,7 @@ class ChannelConfigMethods:
     def __init__(self, live: LiveConfig) -> None:
         self._live = live
 
-    @method("channels.add", scope=Scope.ADMIN, throttled=True)
+    @method("channels.add", scope=Scope.ADMIN, throttled=True, audit="channel.added")
     async def add(self, call: Call, params: Add) -> Configured:
         """Add an account of a channel, or change its settings, in the file; and follow that."""
         from portico.config.channel_edits import adding
@@ -63,7 +63,7 @@ class ChannelConfigMethods:
             lambda now: adding(now, params.channel, params.account_id, params.settings),
         )
 
-    @method("channels.remove", scope=Scope.ADMIN, throttled=True)
+    @method("channels.remove", scope=Scope.ADMIN, throttled=True, audit="channel.removed")
     async def remove(self, call: Call, params: Remove) -> Configured:
         """Take an account of a channel out of the file, and stop it."""
         from portico.config.channel_edits import removing

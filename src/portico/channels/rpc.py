@@ -217,7 +217,7 @@ class ChannelMethods:
             (one.channel, one.account): answer for (one, _), answer in zip(asked, said, strict=True)
         }
 
-    @method("channels.start", scope=Scope.ADMIN)
+    @method("channels.start", scope=Scope.ADMIN, audit="channel.started")
     async def start(self, call: Call, params: AccountRef) -> Started:
         """Start an account, or try it again now."""
         known = self._find(params.channel, params.account_id)
@@ -227,7 +227,7 @@ class ChannelMethods:
         await self._settled(known)
         return self._started(known, _outcome(known))
 
-    @method("channels.stop", scope=Scope.ADMIN)
+    @method("channels.stop", scope=Scope.ADMIN, audit="channel.stopped")
     async def stop(self, call: Call, params: AccountRef) -> Stopped:
         """Stop an account until it is started again."""
         known = self._find(params.channel, params.account_id)
@@ -239,7 +239,7 @@ class ChannelMethods:
             stopped=known.state not in RUNNING,
         )
 
-    @method("channels.logout", scope=Scope.ADMIN)
+    @method("channels.logout", scope=Scope.ADMIN, audit="channel.logged_out")
     async def logout(self, call: Call, params: AccountRef) -> LoggedOut:
         """Stop an account and give its credentials back."""
         known = self._find(params.channel, params.account_id)
@@ -248,7 +248,7 @@ class ChannelMethods:
             channel=known.channel, account_id=known.account, cleared=cleared, logged_out=cleared
         )
 
-    @method("web.login.start", scope=Scope.ADMIN)
+    @method("web.login.start", scope=Scope.ADMIN, audit="channel.login_started")
     async def login_start(self, call: Call, params: LoginStart) -> LoginShown:
         """Begin to log an account in: with a picture to scan, or a code."""
         known = self._login_account(params.channel, params.account_id)

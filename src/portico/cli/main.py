@@ -335,6 +335,12 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "config:schema",
         "Print the configuration's JSON Schema or reference page.",
     ),
+    (
+        "config",
+        "plan",
+        "config:plan",
+        "Say what a changed configuration would do to the running gateway.",
+    ),
     ("config", "path", "config:path", "Print where the configuration and the state are."),
     (
         "audit",
@@ -347,6 +353,20 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "serve",
         "browser:serve",
         "Run the browser service that the gateway starts when it needs it.",
+    ),
+    ("secrets", "list", "secrets:list_secrets", "List the stored secrets, without their values."),
+    (
+        "secrets",
+        "set",
+        "secrets:set_secret",
+        "Store a secret; its value is asked for, or read from standard input.",
+    ),
+    ("secrets", "delete", "secrets:delete_secret", "Delete a stored secret."),
+    (
+        "secrets",
+        "reload",
+        "secrets:reload_secrets",
+        "Look every secret reference of the configuration up again.",
     ),
     ("mcp", "list", "mcp:list_servers", "List the MCP servers whose tools agents may use."),
     (
@@ -393,6 +413,7 @@ GROUPS: Final[tuple[tuple[str, str, str], ...]] = (
     ("system", "Events, heartbeats and who is here.", "portico system heartbeat last"),
     ("logs", "Read the gateway's log.", "portico logs tail --follow"),
     ("config", "Read and change the configuration.", "portico config get gateway.port"),
+    ("secrets", "What the configuration refers to.", "portico secrets list"),
     ("audit", "Who changed what.", "portico audit list"),
     ("node", "This machine as a node of a gateway.", "portico node status"),
     ("browser", "The browser that agents drive.", "portico browser serve"),

@@ -48,6 +48,7 @@ from portico.config.sections.mcp import Mcp
 from portico.config.sections.media import Media
 from portico.config.sections.models import ModelEntry, ModelProvider, Models
 from portico.config.sections.node_host import NodeCommand, NodeExec, NodeHost
+from portico.config.sections.secrets import Secrets
 from portico.config.sections.skills import SkillEntry, Skills
 from portico.config.sections.tools import Tools
 from portico.config.sections.tts import Tts
@@ -55,7 +56,7 @@ from portico.config.sections.update import Update
 
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
-    meta env wizard diagnostics telemetry ui secrets auth accessGroups acp
+    meta env wizard diagnostics telemetry ui auth accessGroups acp
     worktreeRoot worktreeAcceleration security broadcast attachments commands
     transcripts talk cloudWorkers desktop memory
     plugins surfaces proxy
@@ -94,6 +95,7 @@ class PorticoConfig(Section):
     hooks: Hooks = group(Hooks, "What other programs tell agents over HTTP.")
     budgets: Budgets = group(Budgets, "How much may be spent.")
     node_host: NodeHost = group(NodeHost, "What this machine does as a node of a gateway.")
+    secrets: Secrets = group(Secrets, "Where secrets come from.")
     audit: Audit = group(Audit, "The record of who changed what.")
     update: Update = group(Update, "Newer versions of the gateway.")
     store: Store = group(Store, "Where the rows live.")

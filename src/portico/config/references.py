@@ -1,9 +1,9 @@
 """`${NAME}` in strings, and secret references instead of strings.
 
 `"${PORT}"` is replaced by the environment's value, `"$${PORT}"` is the text `${PORT}` itself, and
-`{source: "env" | "file", id: …}` is replaced by the secret it points to: for `env` the variable
-of that name, for `file` the content of that file (without its last line end), taken relative to
-the config file. Commands are never run from a config file, so `exec` is refused.
+`{source, id: …}` is replaced by the secret it points to: for `env` the variable of that name, for
+`file` the content of that file (without its last line end), taken relative to the config file, for
+`store` and `exec` see secret_sources.py.
 
 Guarantees: pure but for reading the files named; every failure is reported, none stops the walk.
 Source: OpenClaw configuration, environment variables and SecretRef.
@@ -22,6 +22,8 @@ from portico.config.paths import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from portico.config.secret_sources import SecretSources
 
 _VARIABLE = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _REF_KEYS = frozenset({"source", "provider", "id"})
@@ -66,8 +68,11 @@ class Resolver:
     env: Mapping[str, str]
     is_used: Callable[[KeyPath], bool]
     base_of: Callable[[KeyPath], Path]
+    state_dir: Path | None = None
+    providers: Any = None
     issues: list[Issue] = field(default_factory=list)
     secret_paths: set[KeyPath] = field(default_factory=set)
+    sources: SecretSources | None = None
 
     def resolve(self, value: Any, path: KeyPath = ()) -> Any:
         """The value with every reference replaced; what could not be is left out as None."""
@@ -107,14 +112,31 @@ class Resolver:
                 return found
             case "file":
                 return self._secret_file(name, path)
-            case source:
-                self._report(
-                    path,
-                    f"secret source {source!r} is not supported",
-                    'use {source: "env"} or {source: "file"}',
-                    "secret.source",
-                )
+            case _:
+                return self._secret_elsewhere(ref, path)
+
+    def _secret_elsewhere(self, ref: dict[str, Any], path: KeyPath) -> str | None:
+        """A secret of the store, or of a program."""
+        from portico.config.secret_sources import SecretSources, SecretUnavailable
+
+        if self.sources is None:
+            self.sources = SecretSources(self.state_dir or Path(), env=self.env)
+        provider = str(ref.get("provider") or "default")
+        try:
+            if not self.is_used(path):
                 return None
+            if ref["source"] == "store":
+                return self.sources.stored(ref["id"])
+            known = self.providers if isinstance(self.providers, dict) else {}
+            return self.sources.printed(provider, known.get(provider), ref["id"])
+        except SecretUnavailable as error:
+            self._report(
+                path,
+                str(error),
+                "see docs/configuration.md, Secrets; then: portico secrets reload",
+                "secret.unavailable",
+            )
+            return None
 
     def _secret_file(self, name: str, path: KeyPath) -> str | None:
         file = absolute(name, self.env) if name.startswith("~") else self.base_of(path) / name

@@ -186,11 +186,14 @@ def _with_references(schema: dict[str, Any]) -> dict[str, Any]:
     definitions = schema.setdefault("$defs", {})
     definitions["SecretRef"] = {
         "type": "object",
-        "description": "A secret kept elsewhere: an environment variable or a file.",
+        "description": "A secret kept elsewhere: a variable, a file, the store, a program.",
         "properties": {
-            "source": {"enum": ["env", "file"]},
+            "source": {"enum": ["env", "file", "exec", "store"]},
             "provider": {"type": "string"},
-            "id": {"type": "string", "description": "Name of the variable, or path of the file."},
+            "id": {
+                "type": "string",
+                "description": "Name of the variable or secret, or path of the file.",
+            },
         },
         "required": ["source", "id"],
         "additionalProperties": False,

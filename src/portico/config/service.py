@@ -20,6 +20,7 @@ from portico.config.file import Tree, read_text, read_tree
 from portico.config.issues import ConfigError, Issue, Severity
 from portico.config.keypath import KeyPath, format_path, parse_path
 from portico.config.legacy import modernise
+from portico.config.owners import split_degraded, without_owners
 from portico.config.redaction import redact, redact_text
 from portico.config.references import Resolver
 
@@ -38,6 +39,7 @@ class LoadedConfig:
 
     Attributes:
         overrides: settings of the command line, by path; they win over the file.
+        degraded: references that cannot be resolved, and switch only their owner off.
         is_recovery: it stands in for a file that cannot be used; `issues` says why.
         included: the files that the config file includes, or would if they were there.
     """
@@ -59,6 +61,7 @@ class LoadedConfig:
     from_last_good: bool = False
     channel_accounts: tuple[AccountEntry, ...] = ()
     included: tuple[Path, ...] = ()
+    degraded: tuple[Issue, ...] = ()
     is_recovery: bool = False
 
     @property
@@ -131,10 +134,18 @@ def load_text(
 
     tree = read_tree(origin or paths.config_file, text)
     modern, legacy = modernise(tree.merged)
-    resolver = Resolver(env, partial(is_read, model=PorticoConfig), tree.directory_of)
-    resolved = with_environment(resolver.resolve(modern), env, overrides or {})
+    resolver = Resolver(
+        env,
+        partial(is_read, model=PorticoConfig),
+        tree.directory_of,
+        state_dir=paths.state_dir,
+        providers=_providers(modern),
+    )
+    found_secrets = resolver.resolve(modern)
+    fatal, degraded = split_degraded(resolver.issues, resolver.secret_paths)
+    resolved = with_environment(without_owners(found_secrets, degraded), env, overrides or {})
     config, type_issues = (None, []) if tree.issues else _validate(resolved, tree)
-    own, of_channels = _apart(resolver.issues)
+    own, of_channels = _apart(fatal)
     found = [_placed(tree, issue) for issue in own]
     known = {issue.path for issue in found}
     issues = (*tree.issues, *found, *(one for one in type_issues if one.path not in known))
@@ -145,6 +156,7 @@ def load_text(
     ]
     if issues:
         config = None
+    warnings += [_placed(tree, issue) for issue in degraded]
     accounts = _channel_accounts(config, of_channels)
     warnings += [_placed(tree, issue) for entry in accounts for issue in entry.problems]
     return LoadedConfig(
@@ -165,6 +177,7 @@ def load_text(
         secret_paths=frozenset(resolver.secret_paths),
         overrides=dict(overrides or {}),
         channel_accounts=accounts,
+        degraded=tuple(degraded),
         included=tuple(dict.fromkeys([*(file.path for file in tree.files[1:]), *tree.missing])),
     )
 
@@ -242,6 +255,11 @@ def snapshot(loaded: LoadedConfig, *, applied_hash: str | None = None) -> dict[s
         "configRevisionHash": loaded.revision_hash,
         "appliedConfigHash": applied_hash,
     }
+
+
+def _providers(tree: dict[str, Any]) -> Any:
+    secrets = tree.get("secrets")
+    return secrets.get("providers") if isinstance(secrets, dict) else None
 
 
 def _apart(issues: Iterable[Issue]) -> tuple[list[Issue], list[Issue]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +60,37 @@ class Idempotency(Protocol):
         ...
 
 
+class Recorder(Protocol):
+    """Keeps who changed what."""
+
+    async def record(
+        self,
+        action: str,
+        *,
+        actor: str,
+        target: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a change that has been made. Never raises."""
+        ...
+
+
+NAMED_IN_RECORDS = (
+    "agent_id",
+    "id",
+    "name",
+    "skill_key",
+    "channel",
+    "account_id",
+    "sender_id",
+    "peer_id",
+    "decision",
+    "scope",
+    "period",
+)
+"""Params that say what was changed, and are no secrets."""
+
+
 class WriteThrottle:
     """At most 30 control-plane writes a minute per method, caller and address."""
 
@@ -102,7 +133,9 @@ class Dispatcher:
         idempotency: Idempotency,
         clock: Clock,
         metrics: Metrics | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._registry = registry
         self._idempotency = idempotency
         self._clock = clock
@@ -145,6 +178,8 @@ class Dispatcher:
     def is_immediate(target: Method, params: Any) -> bool:
         """Say whether `call_now` may answer the call: nothing in it has to wait."""
         if target.is_async:
+            return False
+        if target.audit is not None:
             return False
         return not target.mutates or getattr(params, "idempotency_key", None) is None
 
@@ -201,10 +236,21 @@ class Dispatcher:
         target, params = self.prepare(name, raw, call)
         return await self.call(target, params, call)
 
-    @staticmethod
-    async def _invoke(target: Method, params: Any, call: Call) -> Any:
+    async def _invoke(self, target: Method, params: Any, call: Call) -> Any:
         result = target.handler(call, params)
-        return await result if target.is_async else result
+        answer = await result if target.is_async else result
+        if target.audit is not None and self._recorder is not None:
+            named = _named(params)
+            what = next(iter(named.values()), None)
+            await self._recorder.record(
+                target.audit, actor=call.principal.subject, target=what, details=named
+            )
+        return answer
+
+
+def _named(params: Any) -> dict[str, str]:
+    found = ((name, getattr(params, name, None)) for name in NAMED_IN_RECORDS)
+    return {name: value for name, value in found if isinstance(value, str)}
 
 
 def _check_role(found: Method | None, call: Call) -> None:

@@ -43,6 +43,7 @@ class _Declaration:
     mutates: bool
     throttled: bool
     advertised: bool
+    audit: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Method:
         mutates: has side effects; `params.idempotency_key`, when given, makes a repeat answer
             what the first call answered.
         throttled: counts against the control-plane write limit.
+        audit: under which name a call is recorded; `None`: it changes nothing, or its feature
+            records it itself.
         is_async: the handler awaits; the others are answered without a task.
         decoder: of `params`.
     """
@@ -71,6 +74,7 @@ class Method:
     advertised: bool
     is_async: bool
     doc: str
+    audit: str | None
     decoder: msgspec.json.Decoder[Any]
 
 
@@ -83,9 +87,10 @@ def method(
     mutates: bool = False,
     throttled: bool = False,
     advertised: bool = True,
+    audit: str | None = None,
 ) -> Callable[[F], F]:
     """Declare the decorated method of a feature class as the RPC method `name`."""
-    declaration = _Declaration(name, scope, role, scope_rule, mutates, throttled, advertised)
+    declaration = _Declaration(name, scope, role, scope_rule, mutates, throttled, advertised, audit)
 
     def mark(function: F) -> F:
         function.__rpc__ = declaration  # type: ignore[attr-defined]  # read by Registry.add
@@ -134,6 +139,7 @@ class Registry:
             advertised=declared.advertised,
             is_async=inspect.iscoroutinefunction(function),
             doc=inspect.cleandoc(function.__doc__),
+            audit=declared.audit,
             decoder=params_decoder(hints["params"]),
         )
 

@@ -174,6 +174,24 @@ class Settings:
             details=told,
         )
 
+    def degraded_owners(self) -> list[dict[str, Any]]:
+        """Return who does without a secret that cannot be had."""
+        from portico.config.owners import owner_of
+
+        found: list[dict[str, Any]] = []
+        for issue in self.live.loaded.degraded:
+            kind, owner_id = owner_of(issue.path) or ("gateway", "")
+            found.append(
+                {
+                    "ownerKind": kind,
+                    "ownerId": owner_id,
+                    "state": "cold",
+                    "paths": [issue.path],
+                    "reason": issue.message,
+                }
+            )
+        return found
+
     def status(self) -> dict[str, Any]:
         """Return how the configuration stands, for `status`."""
         loaded = self.live.loaded

@@ -127,6 +127,7 @@ class SystemMethods:
         wake: Wake | None = None,
         redactor: Redactor | None = None,
         config_status: Callable[[], dict[str, Any]] | None = None,
+        degraded_owners: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
         self._health = health
         self._presence = presence
@@ -140,6 +141,7 @@ class SystemMethods:
         self._wake = wake
         self._redactor = redactor or Redactor()
         self._config_status = config_status
+        self._degraded_owners = degraded_owners
 
     @method("health", scope=None)
     async def health(self, call: Call, params: Health) -> dict[str, Any]:
@@ -170,7 +172,7 @@ class SystemMethods:
             },
             "channelSummary": [],
             "queuedSystemEvents": [],
-            "degradedSecretOwners": [],
+            "degradedSecretOwners": self._degraded_owners(),
             "degradedPlugins": [],
             "tasks": status.tasks(runs),
             "taskAudit": status.task_audit(runs, deliveries),

@@ -31,6 +31,7 @@ from portico.chat.service import ChatService
 from portico.chat.usage.rpc import UsageMethods
 from portico.clock import Clock
 from portico.config.live import LiveConfig
+from portico.config.secret_store import SecretStore
 from portico.events.hub import Hub
 from portico.events.presence import Presence
 from portico.inbox.rpc import InboxMethods
@@ -49,6 +50,7 @@ from portico.sessions.rpc_read import SessionReadMethods
 from portico.sessions.service import Sessions
 from portico.settings.rpc import ConfigMethods
 from portico.settings.rpc_audit import AuditMethods
+from portico.settings.rpc_secrets import SecretMethods
 from portico.settings.service import Settings
 from portico.store import Store
 from portico.system.health import HealthService
@@ -99,6 +101,7 @@ def build_methods(
     questions: Questions,
     senders: ChannelRegistry,
     sessions: Sessions,
+    secret_store: SecretStore,
     settings: Settings,
     skills: Skills,
     speech: Speech,
@@ -124,6 +127,7 @@ def build_methods(
             heartbeat_of=automation.heartbeats.shown,
             wake=automation.waker.wake,
             config_status=settings.status,
+            degraded_owners=settings.degraded_owners,
             settings=SystemSettings(
                 version=__version__,
                 log_file=loaded.paths.log_file,
@@ -174,6 +178,7 @@ def build_methods(
             identity_file=loaded.paths.gateway_identity,
         ),
         ConfigMethods(settings, audit=audit, clock=clock),
+        SecretMethods(settings, store=secret_store, audit=audit, clock=clock),
         *automation.methods,
         *devices.methods,
         *nodes.methods(

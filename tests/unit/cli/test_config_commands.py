@@ -6,7 +6,7 @@ import json
 def test_set_makes_a_file_with_a_token(portico, home) -> None:
     shown = portico("config", "set", "gateway.port", "18790")
     assert shown.code == 0
-    assert "restart" in shown.out
+    assert "follows it" in shown.out
     assert portico("config", "get", "gateway.port").out == "18790\n"
     assert (home / ".portico" / "portico.json").stat().st_mode & 0o777 == 0o600
     assert len(portico("config", "get", "gateway.auth.token", "--reveal").out) > 20
@@ -100,7 +100,7 @@ def test_setting_what_is_not_used_says_so(portico) -> None:
     ):
         shown = portico("config", "set", path, "off")
         assert said in shown.err
-        assert "restart" not in shown.out
+        assert "follows it" not in shown.out
     shown = portico("config", "set", "session.dmScope", "per-peer")
     assert shown.err == ""
-    assert "restart" in shown.out
+    assert "follows it" in shown.out

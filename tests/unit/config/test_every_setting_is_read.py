@@ -26,6 +26,7 @@ from tests.support.certificates import write_pair
 WAIT_S = 60
 EVERY_MESSAGE = "read for every message, none of which is sent here"
 EVERY_ACCOUNT = "read for every account of a channel, when the file is checked"
+BEFORE_THE_MODEL = "read when a reference is resolved, before there is a model"
 EVERY_CHANGE = "read when the configuration changes"
 EVERY_STRANGER = "read when a stranger writes to an account"
 BY_A_NODE = "read by `portico node run`: tests/contract/test_node_host.py looks"
@@ -51,6 +52,15 @@ READ_ELSEWHERE = {
         f"{section.__name__}.{name}": BY_A_NODE
         for section in (NodeHost, NodeExec, NodeCommand)
         for name in section.model_fields
+    },
+    "PorticoConfig.secrets": BEFORE_THE_MODEL,
+    "Secrets.providers": BEFORE_THE_MODEL,
+    **{
+        f"SecretProvider.{name}": BEFORE_THE_MODEL
+        for name in (
+            *("source", "command", "args", "env", "pass_env", "timeout_ms", "json_only"),
+            "allow_insecure_path",
+        )
     },
     "HookMapping.id": "for people who read the file",
     "ChannelDefaults.dm_policy": EVERY_ACCOUNT,

@@ -46,13 +46,13 @@ def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     assert found.secret_paths == {("a",), ("b",), ("c",)}
 
 
-def test_commands_are_never_run() -> None:
+def test_only_programs_that_are_named_as_providers_are_run() -> None:
     found = resolver({})
     assert found.resolve({"t": {"source": "exec", "id": "rm -rf /"}}) == {"t": None}
     (issue,) = found.issues
-    assert issue.code == "secret.source"
-    assert "'exec' is not supported" in issue.message
-    assert "env" in issue.next_step
+    assert issue.code == "secret.unavailable"
+    assert "there is no secrets.providers.default with source exec" in issue.message
+    assert "secrets reload" in issue.next_step
 
 
 def test_an_unreadable_secret_file_says_why(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class SkillUpdateMethods:
         self._agents = agents
         self._live = live
 
-    @method("skills.update", scope=Scope.ADMIN, mutates=True)
+    @method("skills.update", scope=Scope.ADMIN, mutates=True, audit="skill.updated")
     async def update(self, call: Call, params: UpdateParams) -> Updated:
         """Switch a skill on or off, or set its key and variables, in the configuration."""
         if params.source is not None or params.skill_key is None:

@@ -183,7 +183,7 @@ class PairingMethods:
             limits=Limits(pending_per_account=rules.pending, ttl_ms=rules.ttl_ms),
         )
 
-    @method("channels.pairing.approve", scope=Scope.PAIRING)
+    @method("channels.pairing.approve", scope=Scope.PAIRING, audit="pairing.approved")
     async def approve(self, call: Call, params: Approve) -> Approved:
         """Let somebody write who asks, by the id of the request."""
         request, notification = await self._pairings.approve(
@@ -196,7 +196,7 @@ class PairingMethods:
         wants_owner = params.bootstrap_command_owner
         return _approved(request, notification, wants_owner=wants_owner)
 
-    @method("channels.pairing.redeem", scope=Scope.PAIRING)
+    @method("channels.pairing.redeem", scope=Scope.PAIRING, audit="pairing.approved")
     async def redeem(self, call: Call, params: Redeem) -> Approved:
         """Let somebody write who asks, by the code they show."""
         self._check(params.channel, params.account_id)
@@ -209,7 +209,7 @@ class PairingMethods:
         )
         return _approved(request, notification, wants_owner=False)
 
-    @method("channels.pairing.dismiss", scope=Scope.PAIRING)
+    @method("channels.pairing.dismiss", scope=Scope.PAIRING, audit="pairing.rejected")
     async def dismiss(self, call: Call, params: Dismiss) -> Dismissed:
         """Reject somebody who asks; they are not answered for some hours."""
         request = await self._pairings.reject(params.channel, params.account_id, params.request_id)
@@ -223,7 +223,7 @@ class PairingMethods:
         )
         return ApprovedList(approved=[_person(one) for one in found])
 
-    @method("channels.pairing.admit", scope=Scope.PAIRING)
+    @method("channels.pairing.admit", scope=Scope.PAIRING, audit="pairing.admitted")
     async def admit(self, call: Call, params: Person) -> Changed:
         """Let somebody write who has not asked, by their stable id."""
         self._check(params.channel, params.account_id)
@@ -232,7 +232,7 @@ class PairingMethods:
         )
         return Changed(sender_id=params.sender_id, changed=True)
 
-    @method("channels.pairing.revoke", scope=Scope.PAIRING)
+    @method("channels.pairing.revoke", scope=Scope.PAIRING, audit="pairing.revoked")
     async def revoke(self, call: Call, params: Person) -> Changed:
         """Let somebody write no longer."""
         changed = await self._pairings.revoke(params.channel, params.account_id, params.sender_id)

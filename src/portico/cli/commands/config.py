@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from portico.cli.command import HERE, Local, command
+from portico.cli.command import HERE, THERE, Local, Remote, command
 from portico.cli.exit import ExitCode, Failure
 from portico.cli.output import note, print_json
 from portico.cli.target import paths_of
@@ -134,7 +135,7 @@ def _report(result: EditResult, path: str, here: Local) -> int:
         note(f"{issue.severity}: {issue.render()}")
     if idle:
         return ExitCode.OK
-    print("A running gateway takes it over when it is restarted: portico gateway restart")
+    print("A running gateway follows it: portico status")
     return ExitCode.OK
 
 
@@ -198,6 +199,42 @@ def schema(*, format: Literal["json", "markdown"] = "json", here: Local = HERE) 
         return ExitCode.OK
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return ExitCode.OK
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+@command("plan")
+async def plan(*, file: str | None = None, to: Remote = THERE) -> int:
+    """Say what a changed configuration would do to the running gateway.
+
+    Nothing is changed. Without a file: what is in the config file and not in force yet.
+
+    Args:
+        file: A config file to compare with what runs.
+
+    Examples:
+        portico config plan
+        portico config plan --file ./new.json --json
+    """
+    from portico.cli.output import print_table
+    from portico.cli.target import connected
+
+    asked = {} if file is None else {"raw": _text_of(Path(file))}
+    async with connected(to) as client:
+        found = await client.request("config.plan", asked, timeout_s=to.timeout_s)
+    if to.json:
+        print_json(found)
+        return ExitCode.OK if found["valid"] else ExitCode.CONFIG
+    for issue in found["issues"]:
+        print(f"{issue['path']}: {issue['message']}")
+    if found["changes"]:
+        print_table(
+            ("Setting", "Effect"), [(one["path"], one["effect"]) for one in found["changes"]]
+        )
+    print(f"Action ({found['mode']}): {found['action']}")
+    return ExitCode.OK if found["valid"] else ExitCode.CONFIG
 
 
 @command("path")

@@ -148,7 +148,7 @@ class SkillInstallMethods:
         self._clock = clock
         self._fetch = fetch
 
-    @method("skills.install", scope=Scope.ADMIN, mutates=True)
+    @method("skills.install", scope=Scope.ADMIN, mutates=True, audit="skill.installed")
     async def install(self, call: Call, params: InstallParams) -> InstallDone:
         """Install a skill, or a program one needs."""
         match params.source:
