@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.gateway import GatewayProcess, Operator
 from tests.e2e.pages import OpenPage, needs_browser
+from tests.e2e.test_canvas import canvas_folder
 from tests.e2e.test_canvas_browser import framed
 
 pytestmark = needs_browser
@@ -143,3 +144,28 @@ def test_a_surface(
         push(operator)
         expect(shown.get_by_text("Nothing is drawn here yet.")).to_be_visible()
         page.close()
+
+
+def test_the_canvas_view(open_page: OpenPage, gateway: GatewayProcess) -> None:
+    folder = canvas_folder(gateway)
+    (folder / "index.html").write_text("<title>x</title><h1>A page of mine</h1>")
+    with Operator(gateway) as operator:
+        push(operator, *V08)
+    page = open_page(gateway.page_link)
+    page.get_by_role("button", name="Canvas").click()
+    panel = page.get_by_role("dialog", name="Canvas")
+    inside = panel.frame_locator("iframe")
+    expect(inside.get_by_role("heading", name="A page of mine")).to_be_visible()
+    (folder / "index.html").write_text("<title>x</title><h1>Another</h1>")
+    expect(inside.get_by_role("heading", name="Another")).to_be_visible()
+    panel.get_by_label("What is shown").select_option("A2UI")
+    expect(inside.get_by_role("heading", name="Hello")).to_be_visible()
+    inside.get_by_role("button", name="Send it").click()
+    asks = panel.get_by_role("status")
+    expect(asks).to_contain_text("send")
+    expect(asks).to_contain_text('"who":"Ann"')
+    asks.get_by_role("button", name="Dismiss").click()
+    expect(asks).to_have_count(0)
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    page.close()

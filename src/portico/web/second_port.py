@@ -17,12 +17,12 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from portico import bind
 from portico.tasks import Tasks
 
 log = structlog.get_logger()
 
 RETRY_S = 1.0
-BACKLOG = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,12 @@ class SecondPortSettings:
     """Where it listens.
 
     Attributes:
+        hosts: addresses.
         port: 0 picks a free one.
         tls: makes its TLS context; `None`: without TLS.
     """
 
-    host: str
+    hosts: tuple[str, ...]
     port: int
     tls: Callable[[], ssl.SSLContext] | None = None
 
@@ -76,35 +77,21 @@ class SecondPort:
         self.port = 0
 
     async def _serve(self) -> None:
-        listener = await self._listener()
-        self.port = listener.getsockname()[1]
-        log.info("port.open", name=self._name, host=self._settings.host, port=self.port)
-        await self._server.serve(sockets=[listener])
+        listeners = await self._listeners()
+        self.port = listeners[0].getsockname()[1]
+        log.info("port.open", name=self._name, hosts=self._settings.hosts, port=self.port)
+        await self._server.serve(sockets=list(listeners))
 
-    async def _listener(self) -> socket.socket:
+    async def _listeners(self) -> tuple[socket.socket, ...]:
         has_said_so = False
         while True:
             try:
-                return _listen(self._settings.host, self._settings.port)
+                return bind.listen(self._settings.hosts, self._settings.port)
             except OSError as error:
                 if not has_said_so:
                     log.warning("port.taken", name=self._name, error=str(error))
                 has_said_so = True
             await asyncio.sleep(RETRY_S)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    return listener
 
 
 def _uvicorn_config(app: ASGIApp, settings: SecondPortSettings) -> uvicorn.Config:
@@ -119,7 +106,6 @@ def _uvicorn_config(app: ASGIApp, settings: SecondPortSettings) -> uvicorn.Confi
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
         timeout_graceful_shutdown=1,
         ssl_context_factory=None if tls is None else lambda *_: tls(),
     )

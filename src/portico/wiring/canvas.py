@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from portico import bind
 from portico.agents.service import Agents
 from portico.canvas.capabilities import Capabilities
 from portico.canvas.changes import Changes
@@ -103,7 +104,7 @@ class CanvasParts:
             name="canvas.host",
             tasks=self._tasks,
             settings=SecondPortSettings(
-                host=_bind_host(config),
+                hosts=bind.choose(config).hosts,
                 port=host.port,
                 tls=self._certificate.open if self._certificate.is_on else None,
             ),
@@ -154,16 +155,6 @@ def canvas_settings(config: PorticoConfig) -> CanvasSettings:
         max_watched=host.max_watched,
         max_viewers=host.max_viewers,
     )
-
-
-def _bind_host(config: PorticoConfig) -> str:
-    match config.gateway.bind:
-        case "lan":
-            return "0.0.0.0"  # noqa: S104  # asked for, and refused at start without real auth
-        case "custom":
-            return config.gateway.custom_bind_host or "127.0.0.1"
-        case _:
-            return "127.0.0.1"
 
 
 def workspace_of(agents: Agents, agent_id: str) -> Path | None:

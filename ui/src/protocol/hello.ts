@@ -10,6 +10,8 @@ export interface Hello {
   readonly health: JsonObject
   readonly uptimeMs: number
   readonly defaultAgentId: string
+  /** Where the canvas is; undefined: there is none, or not for us. */
+  readonly canvasUrl: string | undefined
   readonly mainSessionKey: string
   readonly tickIntervalMs: number
   /** The gateway's clock minus ours. */
@@ -33,6 +35,7 @@ export function readHello(payload: JsonObject, clockAheadMs = 0): Hello {
     health,
     uptimeMs: asNumber(snapshot['uptimeMs']) ?? 0,
     defaultAgentId: agentId,
+    canvasUrl: asString(asObject(payload['pluginSurfaceUrls'])['canvas']),
     mainSessionKey: asString(defaults['mainSessionKey']) ?? `agent:${agentId}:main`,
     tickIntervalMs: asNumber(asObject(payload['policy'])['tickIntervalMs']) ?? 30_000,
     clockAheadMs,

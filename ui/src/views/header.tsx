@@ -3,6 +3,7 @@
 import type { JSX } from 'preact'
 import { nextTheme, theme } from '../state/theme'
 import { AgentsButton } from './agents'
+import { CanvasButton } from './canvas'
 import { useNow } from './clock'
 import { useStore } from './context'
 import { DevicesButton } from './devices'
@@ -29,6 +30,7 @@ export function Header(): JSX.Element {
       <Connection />
       <span class="bar-space" />
       <HealthPanel />
+      <CanvasButton />
       <AgentsButton />
       <JobsButton />
       <DevicesButton />
