@@ -36,6 +36,7 @@ from portico.app import Gateway
 from portico.events.hub import Forwarded
 from portico.lock import Lock, LockInfo
 from portico.notify import Notifier
+from portico.openclaw_lock import announce, withdraw
 from portico.succession.estate import Estate, Successor, start_successor
 from portico.succession.link import Link, Word
 
@@ -284,6 +285,7 @@ class Line:
         """Write into the lock who we are."""
         info = msgspec.structs.replace(self._ours.info, last_restart=self._gateway.restarts.last)
         self._ours.lock.update(info)
+        announce(self._ours.lock.path.parent, info)
 
     def _make_place(self) -> None:
         if self._place < 0 and self._estate is None and not self.notifier.is_heard:
@@ -303,6 +305,7 @@ class Line:
             os.close(descriptor)
         if not handed_over:
             self._say_place(f"exit {code}")
+            withdraw(self._ours.lock.path.parent, os.getpid())
             self._ours.lock.release()
             return None
         self._ours.lock.leave()

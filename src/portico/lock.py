@@ -92,6 +92,11 @@ class Lock:
         os.ftruncate(self._descriptor, len(content))
 
     @property
+    def path(self) -> Path:
+        """The locked file."""
+        return self._path
+
+    @property
     def descriptor(self) -> int:
         """The locked file, to be inherited; -1 when it is released."""
         return -1 if self._descriptor is None else self._descriptor

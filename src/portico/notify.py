@@ -16,6 +16,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+MAX_STATUS = 300
+
 
 class Notifier:
     """One service manager, or nobody."""
@@ -41,7 +43,8 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The gateway works, as the service's main process."""
-        self.say("READY=1", f"MAINPID={os.getpid()}", f"STATUS={status}")
+        line = " ".join(status.split())[:MAX_STATUS]
+        self.say("READY=1", f"MAINPID={os.getpid()}", f"STATUS={line}")
 
     def reloading(self, monotonic_s: float) -> None:
         """A successor is being started."""

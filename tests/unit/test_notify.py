@@ -25,6 +25,10 @@ def test_what_systemd_is_told(tmp_path: Path) -> None:
         assert notifier.is_heard
         notifier.ready("Listening")
         assert wire.recv(1000) == f"READY=1\nMAINPID={os.getpid()}\nSTATUS=Listening".encode()
+        notifier.ready("two\nlines " + "x" * 1000)
+        said = wire.recv(2000).decode().splitlines()
+        assert (len(said), said[2][:16]) == (3, "STATUS=two lines")
+        assert len(said[2]) == 307
         notifier.reloading(1.5)
         assert b"RELOADING=1\nMONOTONIC_USEC=1500000\n" in wire.recv(1000)
 
