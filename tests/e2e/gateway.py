@@ -22,6 +22,7 @@ import httpx2
 import pyjson5
 from websockets.sync.client import connect
 
+from portico.lock import read_lock
 from tests.published import check_answer
 from tests.support.databases import sqlite_url
 
@@ -107,9 +108,10 @@ class GatewayProcess:
             )
         assert self._process.stdout is not None
         self._lines = queue.Queue()
-        threading.Thread(
+        self._reader = threading.Thread(
             target=_drain, args=(self._process.stdout, self._lines), daemon=True
-        ).start()
+        )
+        self._reader.start()
         self.ready = self._wait_ready()
         self.port = int(self.ready["url"].rpartition(":")[2])
         return self
@@ -186,9 +188,19 @@ class GatewayProcess:
             process.wait()
             raise AssertionError(f"the gateway did not stop:\n{self.log()[-4000:]}") from None
         finally:
-            if process.stdout is not None:
+            if number == signal.SIGKILL:
+                self._kill_line()
+            self._reader.join(timeout=5)
+            if process.stdout is not None and not self._reader.is_alive():
                 process.stdout.close()
         return code
+
+    def _kill_line(self) -> None:
+        """Kill whoever holds the lock now, too: it keeps our pipe open."""
+        state = read_lock(self.state_dir / "gateway.lock")
+        if state is not None and state.is_held and state.info is not None:
+            with suppress(ProcessLookupError):
+                os.kill(state.info.pid, signal.SIGKILL)
 
 
 def _drain(output: IO[str], lines: queue.Queue[str | None]) -> None:

@@ -101,6 +101,8 @@ def _run_gateway(run: Run, estate: Estate | None) -> Ended:
             loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
         _report(loaded)
         if _needs_recovery(loaded, run):
+            if estate is not None:  # whoever runs now goes on, and does better than recovery
+                loaded.require_startable()
             loaded = _recovery(loaded)
         return _serve(loaded, first, estate, as_json=run.json)
 
