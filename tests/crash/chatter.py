@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from typing import Any
 
@@ -45,31 +44,30 @@ class Chatter:
             await self._socket.close()
 
     async def _say(self, key: str, text: str) -> None:
+        params = {"sessionKey": self.name, "message": text, "idempotencyKey": key}
+        tries = 0
         while True:
+            tries += 1
             try:
                 socket = await self._connected()
-                params = {"sessionKey": self.name, "message": text, "idempotencyKey": key}
                 await self._call(socket, "chat.send", params)
+                if tries > 1 and await self._has_ended(socket, key):
+                    return
                 while key not in self.answers:
                     self._note(json.loads(await socket.recv()))
             except (WebSocketException, OSError):
                 if self._socket is not None and self._socket.close_code is not None:
                     self.codes.append(self._socket.close_code)
                 self._socket = None
-                if await self._has_ended(key):
-                    return
             else:
                 return
 
-    async def _has_ended(self, key: str) -> bool:
+    async def _has_ended(self, socket: ClientConnection, key: str) -> bool:
         """Its end may have been told while we were away: then it is in the history."""
-        with contextlib.suppress(WebSocketException, OSError):
-            socket = await self._connected()
-            waited = await self._call(socket, "agent.wait", {"runId": key, "timeoutMs": 20_000})
-            if waited["status"] == "ok":
-                self.answers.setdefault(key, [])
-                return True
-        return False
+        waited = await self._call(socket, "agent.wait", {"runId": key, "timeoutMs": 20_000})
+        if waited["status"] == "ok":
+            self.answers.setdefault(key, [])
+        return bool(waited["status"] == "ok")
 
     async def _connected(self) -> ClientConnection:
         while self._socket is None:
