@@ -317,6 +317,10 @@ def test_scopes(gateway: GatewayProcess, operator: Operator) -> None:
 def test_a_node_of_protocol_3(gateway: GatewayProcess, operator: Operator) -> None:
     with NodeDevice(gateway, WHICH, minProtocol=3, maxProtocol=3) as node:
         assert node.hello["protocol"] == 4
+        assert node.wait_event("voicewake.changed")["payload"]["triggers"]
+        routed = node.wait_event("voicewake.routing.changed")
+        assert routed["payload"]["config"]["version"] == 1
+        assert "seq" not in routed
         approve(operator, node)
         asked = ask(operator, node, idempotencyKey="v3")
         node.answer(node.wait_event("node.invoke.request")["payload"], ok=True, payload=3)

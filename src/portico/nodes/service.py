@@ -15,7 +15,7 @@ Source: OpenClaw gateway protocol, "Nodes", "Node approval".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -43,6 +43,8 @@ from portico.tasks import Tasks
 log = structlog.get_logger()
 
 Publish = Callable[[str, Any], None]
+Greeting = Callable[[], Awaitable[list[tuple[str, Any]]]]
+"""Returns events for a node that has connected."""
 SETUP_CODE = "setup-code"
 
 
@@ -122,7 +124,7 @@ class Nodes:
         self.invokes = Invokes(
             tell=tell, store=store, clock=clock, limits=lambda: settings().invoke
         )
-        self.on_gone: list[Callable[[Session], None]] = []
+        self._greetings: list[Greeting] = []
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -178,6 +180,17 @@ class Nodes:
             self._left(old)
             self._close(old.conn_id, "replaced by another connection of the same node")
         log.info("node.connected", node_id=session.node_id, state=session.row.state)
+        if self._greetings:
+            self._tasks.start(self._greet(session.conn_id), name="nodes.greet")
+
+    def greet_with(self, greeting: Greeting) -> None:
+        """Tell every node these events when it has connected."""
+        self._greetings.append(greeting)
+
+    async def _greet(self, conn_id: ConnId) -> None:
+        for greeting in self._greetings:
+            for name, payload in await greeting():
+                self._tell(conn_id, name, payload)
 
     def gone(self, conn_id: ConnId) -> None:
         """A connection has ended, a node's or anybody's who waits for one."""
@@ -198,8 +211,6 @@ class Nodes:
                 "node.presence",
                 {"nodeId": session.node_id, "lastActiveAtMs": None, "presenceUpdatedAtMs": None},
             )
-        for told in self.on_gone:
-            told(session)
 
     def session(self, node_id: str) -> Session | None:
         """Return a node's connection, or `None`."""

@@ -131,5 +131,14 @@ class TalkMethods:
         await self._audit.record("voicewake.routing.set", actor=call.principal.subject)
         return Routing(config)
 
+    async def greeting(self) -> list[tuple[str, Any]]:
+        """Return the events a node is told when it has connected: what it listens for."""
+        words = await self._store.read(documents.find, OWNER, "triggers")
+        kept = await self._store.read(documents.find, OWNER, "routing")
+        return [
+            ("voicewake.changed", {"triggers": words_of(words or ())}),
+            ("voicewake.routing.changed", {"config": kept or routing_of({}, now_ms=0)}),
+        ]
+
     async def _keep(self, name: str, value: Any) -> None:
         await self._store.write(documents.put, OWNER, name, value, now=self._clock.now_ms())

@@ -68,6 +68,10 @@ def family_methods(
     def enabled() -> frozenset[str]:
         return frozenset(one.channel for one in live.loaded.channel_accounts if one.enabled)
 
+    talk = TalkMethods(
+        store=store, clock=clock, hub=hub, audit=audit, has_voice=lambda: _has_voice(nodes)
+    )
+    nodes.nodes.greet_with(talk.greeting)
     return (
         HostMethods(
             clock=clock,
@@ -84,9 +88,7 @@ def family_methods(
         GroupMethods(store=store, clock=clock, changes=sessions.changes),
         PluginMethods(manifests=find_manifests, enabled=enabled),
         ProbeMethods(agents=agents, clock=clock),
-        TalkMethods(
-            store=store, clock=clock, hub=hub, audit=audit, has_voice=lambda: _has_voice(nodes)
-        ),
+        talk,
         TalkSpeechMethods(
             speech,
             keys=lambda: _speech_keys(live),
