@@ -249,3 +249,8 @@ def test_questions(gateway: GatewayProcess) -> None:
         secret = {**question, "isSecret": True}
         with pytest.raises(Refused, match="secrets are not asked"):
             asker.call("question.request", questions=[secret])
+
+
+def test_approvals_that_cannot_be(operator: Operator) -> None:
+    assert operator.call("plugin.approval.list") == []
+    assert operator.call("openclaw.approval.list") == []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from portico.agents.rpc_probe import ProbeMethods
 from portico.approvals.questions.rpc import QuestionMethods
+from portico.approvals.rpc_other import OtherApprovalMethods
 from portico.channels.manifest import find_manifests
 from portico.channels.rpc_plugins import PluginMethods
 from portico.media.speech.rpc_talk import TalkSpeechMethods
@@ -97,6 +98,7 @@ def family_methods(
         ),
         PushMethods(push, audit),
         QuestionMethods(questions),
+        OtherApprovalMethods(),
         build_wizard_methods(live, audit=audit, env=env, clock=clock),
     )
 
