@@ -48,7 +48,7 @@ from portico.wiring.settings import openai_settings
 if TYPE_CHECKING:
     from portico.config.live import Commit
     from portico.config.model import PorticoConfig
-from portico.web.mcp import McpDoor
+    from portico.web.mcp import McpDoor
 
 
 class DoorParts:
