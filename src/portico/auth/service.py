@@ -32,20 +32,14 @@ from portico.auth.model import AuthMethod, Principal
 from portico.auth.peer import Peer, PeerRules, is_foreign_host, is_within, origin_problem
 from portico.auth.rate_limit import AuthScope, FailureLimiter, RateLimitSettings
 from portico.auth.rows import ApprovedVia, Known, PairingReason, PairingRow, TokenRow
+from portico.auth.scoping import is_user_interface, requested, vouched_for, with_identity
 from portico.auth.tailscale import TailscaleRefused, Whois
 from portico.auth.tokens import IssuedToken, hash_token
-from portico.auth.trusted_proxy import (
-    DEFAULT_DEVICE_SCOPES,
-    OwnAddresses,
-    ProxyRefused,
-    TrustedProxyRules,
-    same_identity,
-    user_of,
-)
+from portico.auth.trusted_proxy import OwnAddresses, ProxyRefused, TrustedProxyRules, user_of
 from portico.clock import Clock
 from portico.interfaces import own_addresses
 from portico.protocol.connect import CONTROL_UI, ConnectParams, DeviceProof
-from portico.protocol.scopes import ALL_SCOPES, Role, Scope, expand
+from portico.protocol.scopes import Role, expand
 
 Sleep = Callable[[float], Awaitable[object]]
 Mode = Literal["none", "token", "password", "trusted-proxy", "device"]
@@ -235,34 +229,17 @@ class Authenticator:
         self, params: ConnectParams, peer: Peer, proof: _Proof, known: Known | None
     ) -> tuple[str, ...]:
         """The scopes a device is to be approved for."""
-        wanted = _requested(params, peer)
         most = self._settings.proxy.device_scopes
-        if proof.method != "trusted-proxy" or most is None or not _is_user_interface(params):
-            return wanted
-        chosen = [name for name in (params.scopes or most) if name in most]
-        if most == DEFAULT_DEVICE_SCOPES and Scope.QUESTIONS not in chosen:
-            chosen.append(Scope.QUESTIONS)
-        within = _capped(tuple(chosen), peer)
+        if proof.method != "trusted-proxy" or most is None or not is_user_interface(params):
+            return requested(params, peer)
         held = known.token(params.role) if known else None
-        if held is not None and set(within) <= expand(list(held.scopes)):
-            may = expand(list(held.scopes))
-            return tuple(name for name in wanted if name in may) or within
-        return within
+        return vouched_for(params, peer, most=most, held=held)
 
     def _with_identity(
         self, params: ConnectParams, peer: Peer, proof: _Proof, scopes: tuple[str, ...]
     ) -> tuple[str, ...]:
-        """Add what the configuration gives somebody for this session."""
-        if proof.identity is None or params.role != Role.OPERATOR:
-            return scopes
-        who = same_identity(proof.identity)
-        given = [
-            names
-            for identity, names in self._settings.identity_scopes.items()
-            if same_identity(identity) == who
-        ]
-        more = tuple(name for names in given for name in names)
-        return _capped(tuple(dict.fromkeys((*scopes, *more))), peer)
+        identity = proof.identity if params.role == Role.OPERATOR else None
+        return with_identity(scopes, identity, self._settings.identity_scopes, peer)
 
     async def settle(self, admitted: Admitted, *, delivered: bool) -> None:
         """Note whether a device that came with a setup code was sent its tokens."""
@@ -400,7 +377,7 @@ class Authenticator:
         if client.id == "gateway-client" and peer.origin:
             trusted = False
         keeps = trusted or (client.id == CONTROL_UI and not by_proxy)
-        scopes = _requested(params, peer) if keeps else ()
+        scopes = requested(params, peer) if keeps else ()
         scopes = self._with_identity(params, peer, proof, scopes)
         return Admitted(self._principal(params, peer, proof, scopes))
 
@@ -426,7 +403,7 @@ class Authenticator:
 
     async def _by_setup_code(self, params: ConnectParams, peer: Peer, public_key: str) -> Admitted:
         self._check_lockout("bootstrap-token", peer)
-        wanted = _requested(params, peer)
+        wanted = requested(params, peer)
         wish = self._devices.wish(params, public_key, wanted, "not-paired", remote_ip=peer.ip)
         redeemed = await self._devices.redeem(params.auth.bootstrap_token or "", wish)
         if redeemed is None:
@@ -497,7 +474,7 @@ class Authenticator:
         may = self._settings.proxy.device_scopes
         reason = _lacks(params, known, known.token(params.role) if known else None, wish.scopes)
         is_more = reason in {"not-paired", "scope-upgrade"}
-        return may is not None and is_more and _is_user_interface(params)
+        return may is not None and is_more and is_user_interface(params)
 
     def _check_lockout(self, scope: AuthScope, peer: Peer) -> None:
         wait_ms = self._limiter.locked_for_ms(scope, peer.address, exempt=peer.exempt)
@@ -545,26 +522,6 @@ def _holds_token(known: Known | None, params: ConnectParams) -> bool:
     held = known.token(params.role) if known else None
     given = params.auth.device_token
     return bool(held and given and hmac.compare_digest(hash_token(given), held.token_hash))
-
-
-def _requested(params: ConnectParams, peer: Peer) -> tuple[str, ...]:
-    """The scopes asked for that exist and lie under the connection's own cap."""
-    if params.role != Role.OPERATOR:
-        return ()
-    return _capped(tuple(dict.fromkeys(n for n in params.scopes if n in ALL_SCOPES)), peer)
-
-
-def _capped(scopes: tuple[str, ...], peer: Peer) -> tuple[str, ...]:
-    """Return those of some scopes that lie under the connection's own cap."""
-    if peer.scope_cap is None:
-        return scopes
-    cap = expand(peer.scope_cap)
-    return tuple(name for name in scopes if name in cap)
-
-
-def _is_user_interface(params: ConnectParams) -> bool:
-    """Whether a person sits before it: a page, or an app with a window."""
-    return params.role == Role.OPERATOR and (params.client.is_browser or params.client.mode == "ui")
 
 
 def _lacks(

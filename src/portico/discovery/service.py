@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from portico.discovery.mdns import Advertiser
-from portico.discovery.tailscale import TailscaleRoute
 from portico.tasks import Tasks
+
+if TYPE_CHECKING:
+    from portico.discovery.mdns import Advertiser
+    from portico.discovery.tailscale import TailscaleRoute
 
 
 class Entrance(Protocol):
@@ -24,7 +26,7 @@ class Entrance(Protocol):
 
 
 NameOf = Callable[[], Awaitable[str | None]]
-RouteTo = Callable[[int], TailscaleRoute]
+RouteTo = Callable[[int], "TailscaleRoute"]
 
 
 class Discovery:

@@ -7,27 +7,26 @@ import importlib.util
 import shutil
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
 from portico.bind import LOOPBACK
 from portico.certificate import served_fingerprint
-from portico.discovery.mdns import Advertiser, Where
-from portico.discovery.records import Beacon
-from portico.discovery.service import Discovery, RouteTo
-from portico.discovery.tailscale import RouteSettings, TailscaleRoute
+from portico.discovery.service import Discovery, Entrance, RouteTo
 from portico.interfaces import is_container, own_addresses, tailnet_address
 from portico.lock import read_lock
 from portico.tasks import Tasks
-from portico.web.entrance import Entrance
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
     from portico.config.model import PorticoConfig
     from portico.config.paths import ConfigPaths
+    from portico.discovery.mdns import Advertiser
+    from portico.discovery.records import Beacon
+    from portico.discovery.tailscale import TailscaleRoute
 
 
 def build_discovery(
@@ -51,13 +50,17 @@ def build_discovery(
     return Discovery(
         tasks=tasks,
         advertiser=_advertiser(config, paths),
-        entrance=Entrance(app, websocket, name="tailscale.http", tasks=tasks)
-        if is_served
-        else None,
+        entrance=_entrance(app, websocket, tasks) if is_served else None,
         route_to=route_to if is_served else None,
         entered=entered,
         tailnet_name=lambda: _tailnet_name(route_to),
     )
+
+
+def _entrance(app: ASGIApp, websocket: type[asyncio.Protocol], tasks: Tasks) -> Entrance:
+    from portico.web import entrance
+
+    return entrance.Entrance(app, websocket, name="tailscale.http", tasks=tasks)
 
 
 async def _tailnet_name(route_to: RouteTo) -> str | None:
@@ -73,6 +76,8 @@ def _advertiser(config: PorticoConfig, paths: ConfigPaths) -> Advertiser | None:
     ssh_port = mdns.ssh_port
     if mode == "off" or (mode is None and not _is_worth_telling(config)):
         return None
+    from portico.discovery.mdns import Advertiser, Where
+    from portico.discovery.records import Beacon
 
     def beacon() -> Beacon:
         host = socket.gethostname().partition(".")[0] or "portico"
@@ -115,7 +120,8 @@ def _addresses(paths: ConfigPaths) -> tuple[str, ...]:
 
 def _route_to(config: PorticoConfig, paths: ConfigPaths, env: Mapping[str, str]) -> RouteTo:
     given = config.gateway.tailscale
-    settings = RouteSettings(
+    settings = partial(
+        _route,
         mode="funnel" if given.mode == "funnel" else "serve",
         https_port=given.https_port,
         note=paths.state_dir / "gateway" / "tailscale-route",
@@ -125,4 +131,10 @@ def _route_to(config: PorticoConfig, paths: ConfigPaths, env: Mapping[str, str])
         retry_s=given.retry_ms / 1000,
         reset_on_exit=given.reset_on_exit,
     )
-    return lambda port: TailscaleRoute(replace(settings, target=f"http://{LOOPBACK}:{port}"))
+    return lambda port: settings(target=f"http://{LOOPBACK}:{port}")
+
+
+def _route(**settings: Any) -> TailscaleRoute:
+    from portico.discovery.tailscale import RouteSettings, TailscaleRoute
+
+    return TailscaleRoute(RouteSettings(**settings))

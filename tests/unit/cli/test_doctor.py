@@ -14,6 +14,7 @@ from portico.cli.doctor import host_checks
 from portico.cli.doctor.model import Level, Patient
 from portico.config import load, remember_good, resolve_paths, set_value
 from portico.lock import LockInfo, acquire
+from tests.support.certificates import write_pair
 
 
 @pytest.fixture
@@ -220,3 +221,14 @@ def test_programs_of_agents_need_their_library(
     assert "agents.acp" not in problems(portico("doctor", "--json"))
     monkeypatch.setitem(sys.modules, "acp", None)
     assert "portico[acp]" in problems(portico("doctor", "--json"))["agents.acp"]["next_step"]
+
+
+def test_a_certificate_that_ends_soon_is_said(portico, state, tmp_path: Path) -> None:
+    cert, key = write_pair(tmp_path / "tls")  # good for a day
+    portico("config", "set", "gateway.tls.certPath", str(cert))
+    portico("config", "set", "gateway.tls.keyPath", str(key))
+    portico("config", "set", "gateway.tls.enabled", "true")
+    found = problems(portico("doctor", "--json"))["tls"]
+    assert found["level"] == "warning"
+    assert "ends on" in found["message"]
+    assert str(cert) in found["next_step"]

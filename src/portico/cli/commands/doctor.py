@@ -18,6 +18,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     config_checks.config_valid,
     config_checks.config_keys,
     config_checks.config_safe,
+    config_checks.certificate,
     config_checks.permissions,
     host_checks.state_writable,
     host_checks.disk_space,

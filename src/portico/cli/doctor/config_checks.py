@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portico.cli.doctor.model import Finding, Fix, Level, Patient, fine
+from portico.clock import SystemClock
 
 if TYPE_CHECKING:
     from portico.config import Issue
@@ -25,6 +26,7 @@ _EXPLANATIONS: Final = {
     "file.permissions": "Other accounts on this machine could read the token or change settings.",
     "key.unknown": "A key the gateway does not know changes nothing; most are typing mistakes.",
 }
+_SOON_DAYS: Final = 14
 _NEW_TOKEN_CODES: Final = frozenset({"secret.placeholder", "auth.missing", "bind.unauthenticated"})
 
 
@@ -74,6 +76,32 @@ def config_safe(patient: Patient) -> Iterator[Finding]:
         yield _finding("config.safe", issue, fix=fix)
     if not issues:
         yield fine("config.safe", "bind and credentials fit together")
+
+
+def certificate(patient: Patient) -> Iterator[Finding]:
+    """Does the certificate of the port end soon?"""
+    from portico.certificate import certificate_files
+    from portico.self_signed import ends_at
+
+    config = patient.loaded.config
+    files = None if config is None else certificate_files(config, patient.paths)
+    if files is None or files.is_generated:  # the gateway's own is made again in time
+        return
+    try:
+        ends = ends_at(files.cert.read_bytes())
+    except (OSError, ValueError):
+        return  # said by config.safe
+    days = (ends.timestamp() - SystemClock().now_ms() / 1000) / 86_400
+    if days > _SOON_DAYS:
+        yield fine("tls", f"the certificate is good until {ends:%Y-%m-%d}")
+        return
+    yield Finding(
+        check="tls",
+        level=Level.ERROR if days <= 0 else Level.WARNING,
+        message=f"the certificate {'ended' if days <= 0 else 'ends'} on {ends:%Y-%m-%d}",
+        explanation="Clients that check it will refuse to connect.",
+        next_step=f"Renew {files.cert}; the gateway shows it as soon as it is there",
+    )
 
 
 def permissions(patient: Patient) -> Iterator[Finding]:
