@@ -79,22 +79,24 @@ def test_an_address_of_ones_own_is_listened_on_beside_the_loopback(
             {"tailscale": {"mode": "funnel"}, "auth": {"mode": "token", "token": TOKEN}},
             "set gateway.auth.mode to password",
         ),
-        (
-            {"bind": "custom", "customBindHost": "192.0.2.77", "auth": {"token": TOKEN}},
-            "does not have the address 192.0.2.77",
-        ),
     ],
 )
-def test_what_would_let_everybody_in_does_not_start(
-    tmp_path: Path, gateway: dict[str, Any], said: str
+def test_what_would_let_everybody_in_lets_nobody_in(
+    start_gateway: StartGateway, gateway: dict[str, Any], said: str
 ) -> None:
+    started = start_gateway({"gateway": gateway})  # to be mended, on this machine only
+    assert started.ready["recovery"] is True
+    assert started.ready["addresses"] == [f"http://127.0.0.1:{started.port}"]
+    assert said in started.said()
+    assert said in portico(started.state_dir, "doctor").stdout
+
+
+def test_an_address_of_another_machine_is_refused_by_name(tmp_path: Path) -> None:
+    gateway = {"bind": "custom", "customBindHost": "192.0.2.77", "auth": {"token": TOKEN}}
     (tmp_path / "portico.json").write_text(json.dumps({"gateway": gateway}))
     done = portico(tmp_path, "run", "--port", "0")
     assert done.returncode != 0
-    assert said in done.stderr
-    if "address" not in said:
-        doctor = portico(tmp_path, "doctor")
-        assert said in doctor.stdout
+    assert "does not have the address 192.0.2.77" in done.stderr
 
 
 def test_a_gateway_is_discovered(start_gateway: StartGateway) -> None:
