@@ -93,7 +93,9 @@ class Scene:
             assert doubled == {}
             own = [run for run in one.answers if run.startswith(f"{one.name}-")]
             assert len(own) == one.said
-            assert set(one.codes) == {1012}
+            # A client too busy to answer the close within its grace is cut: 1006.
+            assert 1012 in one.codes
+            assert set(one.codes) <= {1006, 1012}
             assert one.refused == 0
             assert len(one.codes) <= restarts
         chatted = {
