@@ -28,6 +28,7 @@ NO_LONE_SURROGATES = r"^(?!\.{1,2}$)(?:[^\uD800-\uDFFF]|[\uD800-\uDBFF][\uDC00-\
 
 # Members of answers that the published, closed objects do not list.
 UNLISTED: dict[str, dict[str, str]] = {
+    "channels.status": {"statusIssues": "the installed package is older than the protocol"},
     "cron.add": {"misfire": "what becomes of missed slots; only in jobs that ask for it"},
     "agents.files.get": {"hash": "the installed package is older than the protocol that has it"},
     "agents.files.list": {"hash": "as above"},

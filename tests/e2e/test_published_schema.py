@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -251,3 +254,28 @@ def _scope(shapes: dict[str, Any]) -> str | None:
     if shapes["role"] == "node":
         return "node"
     return "dynamic" if shapes["scope"] == "by params" else shapes["scope"]
+
+
+NOT_OFFERED = Path(__file__).parents[2] / "docs" / "protocol" / "not-offered.md"
+# Every method that the founding documents name.
+PROMISED = """
+health status agent agent.wait agents.list chat.send chat.history chat.abort send channels.status
+channels.logout config.get config.set config.patch config.schema sessions.list sessions.patch
+sessions.reset sessions.delete node.list node.invoke node.describe node.pair.list node.pair.approve
+node.pair.reject skills.status skills.bins skills.install cron.list cron.add cron.run tts.convert
+browser.request update.run logs.tail system-presence system-event
+""".split()  # noqa: SIM905 - as the documents list them
+
+
+def test_every_published_method_is_implemented_or_listed_as_not_offered(
+    exported: dict[str, Any],
+) -> None:
+    ours, theirs = set(exported["methods"]), set(published()["methods"])
+    rows = [line for line in NOT_OFFERED.read_text().splitlines() if line.startswith("| `")]
+    patterns = [found for row in rows for found in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert [one for one in patterns if fnmatch.filter(ours, one)] == []
+    missing = theirs - ours
+    assert [
+        one for one in sorted(missing) if not any(fnmatch.fnmatch(one, p) for p in patterns)
+    ] == []
+    assert [one for one in PROMISED if one not in ours] == []
