@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import structlog
@@ -161,9 +161,12 @@ class Invokes:
         wanted_ms = order.timeout_ms or limits.timeout_ms
         timeout_ms = min(wanted_ms, limits.longest_ms)
         until_s = self._clock.monotonic_s() + timeout_ms / 1000
-        invoke = self._begin(session, order, limits)
+        before = sum(one.conn_id == session.conn_id for one in self._open.values())
+        invoke = self._begin(session, order)
         try:
             await self._claim(invoke)
+            if before >= limits.most_in_flight:
+                await self._refuse_busy(order, before)
             left_ms = max(1, int((until_s - self._clock.monotonic_s()) * 1000))
             await self._send(invoke, timeout_ms=left_ms)
             await asyncio.wait({invoke.done}, timeout=left_ms / 1000)
@@ -178,15 +181,7 @@ class Invokes:
             if not invoke.done.done():
                 invoke.done.cancel()
 
-    def _begin(self, session: Session, order: Order, limits: InvokeLimits) -> Invoke:
-        busy = sum(one.conn_id == session.conn_id for one in self._open.values())
-        if busy >= limits.most_in_flight:
-            raise NodeFailed(
-                "NODE_BUSY",
-                f"{busy} commands are under way on this node; try again when one has ended",
-                state=InvokeState.UNSENT,
-                retryable=True,
-            )
+    def _begin(self, session: Session, order: Order) -> Invoke:
         done: asyncio.Future[NodeAnswer] = asyncio.get_running_loop().create_future()
         invoke = Invoke(new_uuid(), session.node_id, session.conn_id, order, done)
         self._open[invoke.invoke_id] = invoke
@@ -217,9 +212,23 @@ class Invokes:
         invoke.take(Happening.SENT if is_sent else Happening.NOT_SENT)
         if is_sent:
             return
+        await self._release(order)
+        raise NodeFailed("NOT_CONNECTED", "node not connected", state=InvokeState.UNSENT)
+
+    async def _refuse_busy(self, order: Order, under_way: int) -> NoReturn:
+        # Not before its key is claimed: of a command that was sent before, nobody may say that it
+        # was not.
+        await self._release(order)
+        raise NodeFailed(
+            "NODE_BUSY",
+            f"{under_way} commands are under way on this node; try again when one has ended",
+            state=InvokeState.UNSENT,
+            retryable=True,
+        )
+
+    async def _release(self, order: Order) -> None:
         if order.key is not None:
             await self._store.write(node_store.release, subject=order.subject, key=order.key)
-        raise NodeFailed("NOT_CONNECTED", "node not connected", state=InvokeState.UNSENT)
 
     def _stop(self, invoke: Invoke, why: Happening) -> None:
         taken = invoke.take(why)

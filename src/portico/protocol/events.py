@@ -22,6 +22,7 @@ class EventSpec:
 
     Attributes:
         scope: what an operator needs to receive it; `None`: every role, nodes included.
+        doc: its payload and when it comes, in Markdown.
         droppable: whether a slow client may lose it (it then sees a gap in `seq`).
         audience: `everyone` with the scope; `session_readers`: everyone, but only subscribers
             among clients that asked for session-scoped events; `session_list`: those who called
@@ -30,59 +31,224 @@ class EventSpec:
         sequenced: whether it carries the connection's `seq`.
         replayed: whether a client that comes back gets it again. What describes a state that every
             hello carries anyway, or only a moment, is not.
-        doc: what it says and when, in a sentence or two.
     """
 
     name: str
     scope: Scope | None
+    doc: str
     droppable: bool = True
     audience: Audience = "everyone"
     sequenced: bool = True
     replayed: bool = True
-    doc: str = ""
 
 
 EVENTS: dict[str, EventSpec] = {
     spec.name: spec
     for spec in (
-        EventSpec("connect.challenge", None, audience="direct", sequenced=False),
-        EventSpec("agent", Scope.READ, audience="session_readers"),
-        EventSpec("chat", Scope.READ, audience="session_readers"),
-        EventSpec("session.message", Scope.READ, droppable=False, audience="session_messages"),
-        EventSpec("session.operation", Scope.READ, audience="session_messages"),
-        EventSpec("session.tool", Scope.READ, audience="session_list"),
-        EventSpec("sessions.changed", Scope.READ, audience="session_list"),
-        EventSpec("skills.changed", Scope.READ),
-        EventSpec("presence", Scope.READ, replayed=False),
-        EventSpec("tick", None, droppable=False, replayed=False),
-        EventSpec("shutdown", None, droppable=False, replayed=False),
-        EventSpec("health", None, droppable=False, replayed=False),
-        EventSpec("heartbeat", None, replayed=False),
-        EventSpec("exec.approval.requested", Scope.APPROVALS),
-        EventSpec("exec.approval.resolved", Scope.APPROVALS),
-        EventSpec("config.changed", Scope.READ),
-        EventSpec("cron", Scope.READ),
-        EventSpec("question.requested", Scope.QUESTIONS, droppable=False),
-        EventSpec("question.resolved", Scope.QUESTIONS, droppable=False),
-        EventSpec("update.available", None),
-        EventSpec("update.run.changed", Scope.ADMIN, droppable=False),
-        EventSpec("talk.mode", Scope.TALK, replayed=False),
-        EventSpec("users.prefs.changed", Scope.READ, droppable=False),
-        EventSpec("voicewake.changed", None),  # nodes listen for the words
-        EventSpec("voicewake.routing.changed", None),
-        EventSpec("device.pair.requested", Scope.PAIRING),
-        EventSpec("device.pair.resolved", Scope.PAIRING),
-        EventSpec("device.pair.changed", Scope.PAIRING),
-        EventSpec("device.pair.setup.completed", Scope.PAIRING),
-        EventSpec("device.pair.setup.deliveryUncertain", Scope.PAIRING),
-        EventSpec("node.pair.requested", Scope.PAIRING),
-        EventSpec("node.pair.resolved", Scope.PAIRING),
-        EventSpec("node.presence", Scope.READ),
-        EventSpec("node.hostStats", Scope.READ, replayed=False),
-        EventSpec("node.runnerInventory.changed", Scope.READ),
-        EventSpec("node.invoke.request", None, droppable=False, audience="direct", sequenced=False),
-        EventSpec("node.invoke.cancel", None, droppable=False, audience="direct", sequenced=False),
-        EventSpec("node.invoke.input", None, droppable=False, audience="direct", sequenced=False),
+        EventSpec(
+            "connect.challenge",
+            None,
+            "`{nonce, ts}`: the first frame of a connection; a device signs the nonce.",
+            audience="direct",
+            sequenced=False,
+        ),
+        EventSpec(
+            "agent",
+            Scope.READ,
+            "`{runId, seq, stream, ts, data, sessionKey?, …}`: what a run does, step by step.",
+            audience="session_readers",
+        ),
+        EventSpec(
+            "chat",
+            Scope.READ,
+            "`{runId, sessionKey, seq, state, …}`: an answer as it grows (`delta`) and ends.",
+            audience="session_readers",
+        ),
+        EventSpec(
+            "session.message",
+            Scope.READ,
+            "`{sessionKey, message, messageId?, …}`: a message was added to a transcript.",
+            droppable=False,
+            audience="session_messages",
+        ),
+        EventSpec(
+            "session.operation",
+            Scope.READ,
+            "`{operationId, operation, phase, sessionKey, …}`: a reset, a compaction.",
+            audience="session_messages",
+        ),
+        EventSpec(
+            "session.tool",
+            Scope.READ,
+            "As `agent` for tools, with the session: for who watches many sessions.",
+            audience="session_list",
+        ),
+        EventSpec(
+            "sessions.changed",
+            Scope.READ,
+            "`{sessionKey?, reason?, session?, …}`: a session changed; without a key: list again.",
+            audience="session_list",
+        ),
+        EventSpec("skills.changed", Scope.READ, "`{reason}`: list the skills again."),
+        EventSpec(
+            "presence",
+            Scope.READ,
+            "`{presence}`: who is here now, with `stateVersion.presence`.",
+            replayed=False,
+        ),
+        EventSpec(
+            "tick",
+            None,
+            "`{ts}`: the gateway lives; every 30 s by default.",
+            droppable=False,
+            replayed=False,
+        ),
+        EventSpec(
+            "shutdown",
+            None,
+            "`{reason, restartExpectedMs?}`: the gateway goes; the connection closes with 1012.",
+            droppable=False,
+            replayed=False,
+        ),
+        EventSpec(
+            "health",
+            None,
+            "What `health` answers, without what only administrators see; every minute.",
+            droppable=False,
+            replayed=False,
+        ),
+        EventSpec(
+            "heartbeat",
+            None,
+            "`{ts, status, …}`: an agent looked around by itself, and what came of it.",
+            replayed=False,
+        ),
+        EventSpec(
+            "exec.approval.requested",
+            Scope.APPROVALS,
+            "`{id, request, createdAtMs, expiresAtMs}`: a person is to decide.",
+        ),
+        EventSpec(
+            "exec.approval.resolved",
+            Scope.APPROVALS,
+            "`{id, decision, resolvedBy, ts, request}`: it was decided.",
+        ),
+        EventSpec(
+            "config.changed",
+            Scope.READ,
+            "`{path, hash, ts}`: the configuration is another one now.",
+        ),
+        EventSpec(
+            "cron",
+            Scope.READ,
+            "`{jobId, action, job?, runId?, …}`: a job was added, changed or removed, began or ended.",
+        ),
+        EventSpec(
+            "question.requested",
+            Scope.QUESTIONS,
+            "A question of an agent that a person is to answer.",
+            droppable=False,
+        ),
+        EventSpec(
+            "question.resolved",
+            Scope.QUESTIONS,
+            "`{id, status, answers?}`: it was answered, cancelled, or is too old.",
+            droppable=False,
+        ),
+        EventSpec("update.available", None, "`{updateAvailable}`: there is a newer version."),
+        EventSpec(
+            "update.run.changed",
+            Scope.ADMIN,
+            "`{runId, phase, status, updatedAtMs}`: how far an update is.",
+            droppable=False,
+        ),
+        EventSpec(
+            "talk.mode",
+            Scope.TALK,
+            "`{enabled, phase, ts}`: voice conversation was switched.",
+            replayed=False,
+        ),
+        EventSpec(
+            "users.prefs.changed",
+            Scope.READ,
+            "`{profileId, keys}`: read these preferences again.",
+            droppable=False,
+        ),
+        EventSpec(
+            "voicewake.changed", None, "`{triggers}`: the words that wake; nodes listen for them."
+        ),
+        EventSpec("voicewake.routing.changed", None, "`{config}`: whom the words call."),
+        EventSpec(
+            "device.pair.requested",
+            Scope.PAIRING,
+            "The request of a device that wants in, as `device.pair.list` shows it.",
+        ),
+        EventSpec(
+            "device.pair.resolved",
+            Scope.PAIRING,
+            "`{requestId, deviceId, decision, ts}`: somebody decided about it.",
+        ),
+        EventSpec("device.pair.changed", Scope.PAIRING, "`{}`: list the devices again."),
+        EventSpec(
+            "device.pair.setup.completed",
+            Scope.PAIRING,
+            "`{setupId, deviceId, deviceName?, access, ts}`: a setup code was used.",
+        ),
+        EventSpec(
+            "device.pair.setup.deliveryUncertain",
+            Scope.PAIRING,
+            "As completed, but the device may not have received its token.",
+        ),
+        EventSpec(
+            "node.pair.requested",
+            Scope.PAIRING,
+            "The request of a node to be allowed its commands.",
+        ),
+        EventSpec(
+            "node.pair.resolved",
+            Scope.PAIRING,
+            "`{requestId, nodeId, decision, ts}`: somebody decided about it.",
+        ),
+        EventSpec(
+            "node.presence",
+            Scope.READ,
+            "`{nodeId, lastActiveAtMs, presenceUpdatedAtMs}`: a node was used.",
+        ),
+        EventSpec(
+            "node.hostStats",
+            Scope.READ,
+            "`{nodeId, hostStats}`: load, memory and disk of a node's machine.",
+            replayed=False,
+        ),
+        EventSpec(
+            "node.runnerInventory.changed",
+            Scope.READ,
+            "`{nodeId}`: a node can run other programs now.",
+        ),
+        EventSpec(
+            "node.invoke.request",
+            None,
+            "`{id, nodeId, command, paramsJSON, …}`: a node is to do something.",
+            droppable=False,
+            audience="direct",
+            sequenced=False,
+        ),
+        EventSpec(
+            "node.invoke.cancel",
+            None,
+            "`{invokeId, nodeId}`: nobody waits for it any more.",
+            droppable=False,
+            audience="direct",
+            sequenced=False,
+        ),
+        EventSpec(
+            "node.invoke.input",
+            None,
+            "`{id, nodeId, seq, payloadJSON}`: more for a command that runs.",
+            droppable=False,
+            audience="direct",
+            sequenced=False,
+        ),
     )
 }
 
