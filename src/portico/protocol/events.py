@@ -141,7 +141,7 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec(
             "cron",
             Scope.READ,
-            "`{jobId, action, job?, runId?, …}`: a job was added, changed or removed, began or ended.",
+            "`{jobId, action, job?, runId?, …}`: a job was changed, began or ended.",
         ),
         EventSpec(
             "question.requested",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Literal
 
 import jsonschema_rs
@@ -10,6 +11,7 @@ import tree_sitter
 import tree_sitter_kotlin
 import tree_sitter_swift
 
+from portico.app import method_registry
 from portico.cli.schema.document import protocol_document
 from portico.cli.schema.kotlin import kotlin
 from portico.cli.schema.model import (
@@ -223,3 +225,15 @@ def test_pages_have_every_method_and_event(registry: Registry, document: dict) -
         assert f"\n## {name}\n" in written["events.md"]
     for name in document["methods"]:
         assert f"`{name}`" in written["README.md"]
+
+
+def test_the_pages_in_docs_are_the_generated_ones() -> None:
+    folder = Path(__file__).parents[3] / "docs" / "protocol"
+    made = method_registry()
+    written = {
+        page.name: page.read_text()
+        for page in folder.glob("*.md")
+        if page.read_text().startswith(GENERATED)
+    }
+    assert written == pages(made, protocol_document(made)), "portico protocol docs docs/protocol"
+    assert all(event.doc for event in EVENTS.values())
