@@ -20,7 +20,7 @@ from email.message import Message
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
-from portico.tls import trusted
+from portico.net.tls import trusted
 
 if TYPE_CHECKING:
     import httpx2

@@ -34,9 +34,9 @@ import structlog
 from portico import __version__
 from portico.app import Gateway
 from portico.events.hub import Forwarded
-from portico.lock import Lock, LockInfo
-from portico.notify import Notifier
-from portico.openclaw_lock import announce, withdraw
+from portico.process.lock import Lock, LockInfo
+from portico.process.notify import Notifier
+from portico.process.openclaw_lock import announce, withdraw
 from portico.succession.estate import Estate, Successor, start_successor
 from portico.succession.link import Link, Word
 

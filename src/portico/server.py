@@ -25,14 +25,15 @@ import msgspec
 import structlog
 import uvicorn
 
-from portico import __version__, bind
+from portico import __version__
 from portico.app import Gateway
-from portico.certificate import ensure_certificate, served_fingerprint
 from portico.clock import SystemClock
 from portico.line import Belongings, Line
-from portico.lock import LockInfo, acquire, inherit
-from portico.notify import Notifier
+from portico.net import bind
+from portico.net.certificate import ensure_certificate, served_fingerprint
 from portico.observe.logging import LogSettings, configure_logging
+from portico.process.lock import LockInfo, acquire, inherit
+from portico.process.notify import Notifier
 from portico.succession.estate import sockets_of
 
 if TYPE_CHECKING:

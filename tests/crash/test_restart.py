@@ -16,7 +16,7 @@ import pytest
 from _pytest.fixtures import FixtureRequest
 
 from portico.channels.webhook.manifest import MANIFEST
-from portico.lock import read_lock
+from portico.process.lock import read_lock
 from portico.testkit import Provider
 from tests.crash.channel_kill import ChannelKill
 from tests.crash.chatter import Chatter

@@ -22,7 +22,7 @@ import httpx2
 import pyjson5
 from websockets.sync.client import connect
 
-from portico.lock import read_lock
+from portico.process.lock import read_lock
 from tests.published import check_answer
 from tests.support.databases import sqlite_url
 

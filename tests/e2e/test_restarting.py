@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from portico.lock import read_lock
+from portico.process.lock import read_lock
 from tests.e2e.gateway import GatewayProcess, Operator, Refused
 from tests.support.waiting import eventually
 

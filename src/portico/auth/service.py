@@ -37,7 +37,7 @@ from portico.auth.tailscale import TailscaleRefused, Whois
 from portico.auth.tokens import IssuedToken, hash_token
 from portico.auth.trusted_proxy import OwnAddresses, ProxyRefused, TrustedProxyRules, user_of
 from portico.clock import Clock
-from portico.interfaces import own_addresses
+from portico.net.interfaces import own_addresses
 from portico.protocol.connect import CONTROL_UI, ConnectParams, DeviceProof
 from portico.protocol.scopes import Role, expand
 

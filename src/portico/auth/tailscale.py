@@ -23,7 +23,7 @@ import structlog
 
 from portico.auth.peer import Peer
 from portico.clock import Clock
-from portico.programs import ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import ProgramMissing, ProgramTooSlow, run_program
 
 log = structlog.get_logger()
 

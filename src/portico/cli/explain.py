@@ -13,7 +13,7 @@ from portico.cli.output import print_failure
 if TYPE_CHECKING:
     from portico.client import ConnectionLost, ConnectRefused, Refused, TimedOut, Unreachable
     from portico.config import ConfigError
-    from portico.lock import AlreadyRunning
+    from portico.process.lock import AlreadyRunning
 
 _REVEAL = "portico config get gateway.auth.token --reveal"
 
@@ -52,7 +52,7 @@ def explain(error: Exception) -> Failure | None:
         Unreachable,
     )
     from portico.config.issues import ConfigError
-    from portico.lock import AlreadyRunning
+    from portico.process.lock import AlreadyRunning
 
     # The first class that fits counts.
     explanations: tuple[tuple[type[Exception], Callable[[Any], Failure]], ...] = (

@@ -145,7 +145,7 @@ def websocket_url(text: str) -> str:
 
 def running_url(paths: ConfigPaths) -> str | None:
     """The WebSocket address of the gateway that holds this state directory's lock."""
-    from portico.lock import read_lock
+    from portico.process.lock import read_lock
 
     state = read_lock(paths.lock_file)
     if state is None or not state.is_held or state.info is None or not state.info.url:
@@ -155,7 +155,7 @@ def running_url(paths: ConfigPaths) -> str | None:
 
 def own_fingerprint(paths: ConfigPaths, env: Mapping[str, str] | None = None) -> str | None:
     """The SHA-256 of the certificate of this machine's gateway; `None`: it has no TLS."""
-    from portico.certificate import served_fingerprint
+    from portico.net.certificate import served_fingerprint
 
     loaded = _load(paths, os.environ if env is None else env)
     return None if loaded.config is None else served_fingerprint(loaded.config, paths)

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 
 import structlog
 
-from portico.programs import ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import ProgramMissing, ProgramTooSlow, run_program
 
 log = structlog.get_logger()
 

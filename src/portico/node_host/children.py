@@ -2,7 +2,7 @@
 
 Guarantees: a program and what it starts in its process group is killed when its time is over, when
 its command is cancelled, and when the host ends, also by kill -9.
-Not here: running itself (`portico.programs`), who may run what.
+Not here: running itself (`portico.process.programs`), who may run what.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 
 from portico.ids import new_secret
 from portico.node_host import keeper
-from portico.programs import Finished, run_program
+from portico.process.programs import Finished, run_program
 from portico.tasks import Tasks
 
 log = structlog.get_logger()

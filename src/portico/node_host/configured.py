@@ -27,7 +27,7 @@ from portico import filetypes
 from portico.config.sections.node_host import NodeCommand
 from portico.node_host.children import Children
 from portico.node_host.model import CommandError, Invoked
-from portico.programs import Finished, ProgramMissing, ProgramTooSlow
+from portico.process.programs import Finished, ProgramMissing, ProgramTooSlow
 
 MAX_VALUE_CHARS: Final = 4_096
 MAX_COMPLAINT_CHARS: Final = 500

@@ -42,7 +42,7 @@ from portico.node_host.plan import (
     words_of,
 )
 from portico.node_host.run_request import RunRequest, parse_run
-from portico.programs import Finished, ProgramMissing, ProgramTooSlow
+from portico.process.programs import Finished, ProgramMissing, ProgramTooSlow
 
 log = structlog.get_logger()
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 from portico.clock import Clock
 from portico.fetch import USER_AGENT, FetchRefused, Resolve, check_url, pinned, resolve_host
+from portico.net.tls import trusted
 from portico.push.model import Subscription
-from portico.tls import trusted
 
 if TYPE_CHECKING:
     import httpx2

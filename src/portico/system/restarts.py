@@ -15,7 +15,7 @@ from typing import Literal
 import structlog
 
 from portico.clock import Clock
-from portico.lock import LastRestart
+from portico.process.lock import LastRestart
 
 log = structlog.get_logger()
 

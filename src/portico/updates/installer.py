@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from portico.programs import ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import ProgramMissing, ProgramTooSlow, run_program
 from portico.updates import files
 
 PACKAGE = "portico"

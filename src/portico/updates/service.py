@@ -26,7 +26,7 @@ from portico import __version__
 from portico.clock import Clock
 from portico.events.hub import Hub
 from portico.ids import new_uuid
-from portico.lock import LastRestart
+from portico.process.lock import LastRestart
 from portico.protocol.errors import InvalidRequest, Unavailable
 from portico.tasks import Tasks
 from portico.updates.log import UpdateLog

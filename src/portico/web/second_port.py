@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from portico import bind
+from portico.net import bind
 from portico.tasks import Tasks
 
 log = structlog.get_logger()

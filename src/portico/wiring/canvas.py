@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from portico import bind
 from portico.agents.service import Agents
 from portico.canvas.capabilities import Capabilities
 from portico.canvas.changes import Changes
@@ -17,8 +16,9 @@ from portico.canvas.nodes import Screen
 from portico.canvas.rpc import CanvasMethods
 from portico.canvas.settings import CanvasSettings
 from portico.canvas.surfaces import Surfaces
-from portico.certificate import ServerCertificate
 from portico.clock import Clock
+from portico.net import bind
+from portico.net.certificate import ServerCertificate
 from portico.nodes.invoking import Order
 from portico.nodes.service import Nodes
 from portico.protocol.errors import InvalidRequest

@@ -16,7 +16,6 @@ from portico.auth.model import Principal
 from portico.auth.peer import is_loopback
 from portico.auth.pending import PendingLimits
 from portico.auth.service import Authenticator
-from portico.certificate import served_fingerprint
 from portico.client.pinning import normal_fingerprint
 from portico.clock import Clock
 from portico.config.live import LiveConfig
@@ -30,7 +29,8 @@ from portico.devices.setup import Reach, SetupDesk
 from portico.devices.setup_code import MOST_URLS, is_private_enough, websocket_url
 from portico.devices.upgrades import ScopeUpgrades
 from portico.events.hub import Hub
-from portico.lock import read_lock
+from portico.net.certificate import served_fingerprint
+from portico.process.lock import read_lock
 from portico.store import Store
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
-from portico.bind import LOOPBACK
-from portico.certificate import served_fingerprint
 from portico.discovery.service import Discovery, Entrance, RouteTo
-from portico.interfaces import is_container, own_addresses, tailnet_address
-from portico.lock import read_lock
+from portico.net.bind import LOOPBACK
+from portico.net.certificate import served_fingerprint
+from portico.net.interfaces import is_container, own_addresses, tailnet_address
+from portico.process.lock import read_lock
 from portico.tasks import Tasks
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from portico.auth.rate_limit import RateLimitSettings
 from portico.auth.service import AuthSettings
 from portico.auth.tailscale import TailscaleSettings, Whois
 from portico.auth.trusted_proxy import TrustedProxyRules
-from portico.certificate import ServerCertificate, certificate_files, ensure_certificate
 from portico.channels.model import InboundMessage
 from portico.clock import Clock
 from portico.config.atomic import write_atomic
@@ -29,6 +28,7 @@ from portico.events.presence import PresenceEntry
 from portico.fetch import FetchSettings
 from portico.ids import new_secret
 from portico.inbox.policy import DoorPolicy
+from portico.net.certificate import ServerCertificate, certificate_files, ensure_certificate
 from portico.web.control_plane import SocketLimits
 
 if TYPE_CHECKING:

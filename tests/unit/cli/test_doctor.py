@@ -13,7 +13,7 @@ from portico.agents.tools.exec import container, sandbox
 from portico.cli.doctor import host_checks
 from portico.cli.doctor.model import Level, Patient
 from portico.config import load, remember_good, resolve_paths, set_value
-from portico.lock import LockInfo, acquire
+from portico.process.lock import LockInfo, acquire
 from tests.support.certificates import write_pair
 
 

@@ -12,7 +12,7 @@ import pytest
 HOLDER = """
 import os, signal, sys, time
 from pathlib import Path
-from portico.lock import LockInfo, acquire
+from portico.process.lock import LockInfo, acquire
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 info = LockInfo(pid=os.getpid(), port=1, started_at=time.time_ns() // 1_000_000, url="http://127.0.0.1:1")

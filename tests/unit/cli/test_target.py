@@ -10,7 +10,7 @@ from portico.cli.exit import ExitCode, Failure
 from portico.cli.target import client_settings, resolve_target, running_url, websocket_url
 from portico.client import Credentials
 from portico.config import resolve_paths
-from portico.lock import LockInfo, acquire
+from portico.process.lock import LockInfo, acquire
 
 
 @pytest.fixture

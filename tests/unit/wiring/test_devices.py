@@ -12,7 +12,7 @@ import msgspec
 from portico.config import load
 from portico.config.live import LiveConfig
 from portico.config.paths import resolve_paths
-from portico.lock import LockInfo
+from portico.process.lock import LockInfo
 from portico.wiring.devices import GatewayWhereabouts
 
 

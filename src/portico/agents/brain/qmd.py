@@ -18,7 +18,7 @@ import structlog
 
 from portico.agents.brain.model import BrainConfig, NoteFound
 from portico.clock import Clock
-from portico.programs import ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import ProgramMissing, ProgramTooSlow, run_program
 
 log = structlog.get_logger()
 

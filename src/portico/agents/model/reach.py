@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from portico.tls import trusted
+from portico.net.tls import trusted
 
 if TYPE_CHECKING:
     import httpx2

@@ -47,7 +47,7 @@ from portico.channels.telegram.inbound import Incoming, event, inbound, said_in,
 from portico.channels.telegram.sending import TelegramSender
 from portico.channels.telegram.troubles import TAKEN, TOKEN_REFUSED, told
 from portico.fetch import Fetcher, FetchSettings
-from portico.tls import trusted
+from portico.net.tls import trusted
 
 log = structlog.get_logger()
 # They log every address that is called, and the address has the token in it. What goes wrong is

@@ -43,7 +43,7 @@ from portico.channels.model import (
 from portico.channels.webhook.config import WebhookAccount
 from portico.channels.webhook.model import Conversation, Posted, Posting, Taken
 from portico.channels.webhook.signature import Unproven, prove, sign
-from portico.tls import trusted
+from portico.net.tls import trusted
 
 MESSAGE_ID = "messageId"
 DEFAULT_WAIT_S = 5.0

@@ -27,7 +27,7 @@ from portico.client import ConnectRefused, GatewayClient
 from portico.clock import SystemClock
 from portico.config.first_run import make_private_directory
 from portico.config.paths import ConfigPaths
-from portico.lock import LockInfo, read_lock
+from portico.process.lock import LockInfo, read_lock
 
 _POLL_S: Final = 0.05
 _START_S: Final = 30.0

@@ -95,7 +95,7 @@ async def status(*, to: Remote = THERE) -> int:
 
 def _reach(target: Target) -> dict[str, Any]:
     """Where the gateway can be reached: all of it is known of this machine's own one."""
-    from portico.lock import read_lock
+    from portico.process.lock import read_lock
 
     state = read_lock(target.paths.lock_file) if target.is_own else None
     if state is None or not state.is_held or state.info is None:

@@ -79,8 +79,8 @@ def status(*, here: Local = HERE) -> int:
         portico node status
         portico node status --json
     """
-    from portico.lock import read_lock
     from portico.node_host.state import read_state
+    from portico.process.lock import read_lock
 
     folder = folder_of(paths_of(here))
     lock, state = read_lock(folder / "lock"), read_state(folder)
@@ -134,7 +134,7 @@ def _log(config: PorticoConfig, *, as_json: bool) -> Callable[[], None]:
 def _alone(paths: ConfigPaths) -> Iterator[None]:
     """Two hosts of one state directory would be one node, and put each other out."""
     from portico.clock import SystemClock
-    from portico.lock import AlreadyRunning, LockInfo, acquire
+    from portico.process.lock import AlreadyRunning, LockInfo, acquire
 
     folder = folder_of(paths)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -80,8 +80,8 @@ def config_safe(patient: Patient) -> Iterator[Finding]:
 
 def certificate(patient: Patient) -> Iterator[Finding]:
     """Does the certificate of the port end soon?"""
-    from portico.certificate import certificate_files
-    from portico.self_signed import ends_at
+    from portico.net.certificate import certificate_files
+    from portico.net.self_signed import ends_at
 
     config = patient.loaded.config
     files = None if config is None else certificate_files(config, patient.paths)

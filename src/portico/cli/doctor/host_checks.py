@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from portico.cli.doctor.model import Finding, Level, Patient, fine
-from portico.lock import read_lock, remove_stale
+from portico.process.lock import read_lock, remove_stale
 
 _OLDEST_PYTHON: Final = (3, 11)
 _LITTLE_BYTES: Final = 500_000_000

@@ -28,7 +28,7 @@ from portico.media.speech.model import (
     Utterance,
 )
 from portico.media.speech.web import MAX_SOUND_BYTES
-from portico.programs import Finished, ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import Finished, ProgramMissing, ProgramTooSlow, run_program
 
 log = structlog.get_logger()
 

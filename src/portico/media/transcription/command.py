@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from portico.media.transcription.model import NotHeard, Recording
-from portico.programs import ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import ProgramMissing, ProgramTooSlow, run_program
 
 log = structlog.get_logger()
 

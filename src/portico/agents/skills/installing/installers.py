@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portico.agents.skills.model import Installer, Skill
-from portico.programs import Finished, run_program
+from portico.process.programs import Finished, run_program
 
 MAX_OUTPUT_BYTES = 64_000
 _PREFERENCE: tuple[str, ...] = ("brew", "uv", "node", "go")

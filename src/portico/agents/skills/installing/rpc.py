@@ -29,7 +29,7 @@ from portico.agents.skills.readiness import Standing
 from portico.agents.skills.service import Skills
 from portico.clock import Clock
 from portico.fetch import Fetched, FetchRefused
-from portico.programs import Finished, ProgramMissing, ProgramTooSlow
+from portico.process.programs import Finished, ProgramMissing, ProgramTooSlow
 from portico.protocol import keys
 from portico.protocol.errors import Forbidden, InvalidRequest, Outcome, Unavailable
 from portico.protocol.scopes import Scope

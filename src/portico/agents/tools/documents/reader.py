@@ -17,7 +17,7 @@ import msgspec
 
 from portico.agents.tools.documents import worker
 from portico.agents.tools.documents.worker import Unreadable, decoded
-from portico.programs import Finished, ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import Finished, ProgramMissing, ProgramTooSlow, run_program
 
 __all__ = ["Page", "Pdf", "Reader", "ReaderLimits", "Unreadable", "decoded", "page_numbers"]
 

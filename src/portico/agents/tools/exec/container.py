@@ -20,7 +20,7 @@ from pathlib import Path
 
 from portico.agents.tools.contract import ToolError
 from portico.agents.tools.exec.model import Command, Engine, SandboxSettings
-from portico.programs import ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import ProgramMissing, ProgramTooSlow, run_program
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VARIABLES = (

@@ -27,7 +27,7 @@ from portico.agents.tools.exec.model import Command, ExecSettings
 from portico.approvals.matching import locate
 from portico.clock import Clock
 from portico.ids import new_id
-from portico.programs import Finished, ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import Finished, ProgramMissing, ProgramTooSlow, run_program
 from portico.protocol.scopes import Scope
 
 MAX_COMMAND_CHARS = 16_000

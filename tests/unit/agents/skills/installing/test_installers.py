@@ -14,7 +14,7 @@ from portico.agents.skills.installing.installers import (
     run_option,
 )
 from portico.agents.skills.model import Document, Gating, Installer, Skill
-from portico.programs import ProgramMissing
+from portico.process.programs import ProgramMissing
 
 
 def offered(*given: Installer, **settings: Any) -> list[Option]:

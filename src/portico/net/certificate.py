@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from portico.interfaces import own_addresses
-from portico.self_signed import is_renewal_due, write_self_signed
+from portico.net.interfaces import own_addresses
+from portico.net.self_signed import is_renewal_due, write_self_signed
 
 if TYPE_CHECKING:
     from portico.clock import Clock

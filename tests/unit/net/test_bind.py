@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from portico import bind
-from portico.bind import Bind, Machine
 from portico.config.model import PorticoConfig
-from portico.interfaces import own_addresses, tailnet_address
+from portico.net import bind
+from portico.net.bind import Bind, Machine
+from portico.net.interfaces import own_addresses, tailnet_address
 
 TAILSCALED = Machine(
     addresses=lambda: ("192.168.1.7", "100.101.102.103", "fd7a:115c:a1e0::1"),

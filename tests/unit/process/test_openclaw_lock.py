@@ -4,8 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from portico.lock import LockInfo
-from portico.openclaw_lock import announce, path_of, start_time, withdraw
+from portico.process.lock import LockInfo
+from portico.process.openclaw_lock import announce, path_of, start_time, withdraw
 
 INFO = LockInfo(pid=os.getpid(), port=18789, started_at=1_700_000_000_000, config_path="/c.json")
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from portico.interfaces import is_container, own_addresses, tailnet_address
+from portico.net.interfaces import is_container, own_addresses, tailnet_address
 
 if TYPE_CHECKING:
     from portico.config.model import PorticoConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.programs import ProgramMissing, ProgramTooSlow, run_program
+from portico.process.programs import ProgramMissing, ProgramTooSlow, run_program
 from tests.support.waiting import eventually
 
 ENV = {"PATH": os.environ["PATH"]}

@@ -11,7 +11,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from portico.certificate import (
+from portico.config import default_config, resolve_paths
+from portico.config.paths import ConfigPaths
+from portico.net.certificate import (
     CertificateFiles,
     ServerCertificate,
     certificate_files,
@@ -20,9 +22,7 @@ from portico.certificate import (
     is_pair,
     served_fingerprint,
 )
-from portico.config import default_config, resolve_paths
-from portico.config.paths import ConfigPaths
-from portico.self_signed import VALID_DAYS, ends_at
+from portico.net.self_signed import VALID_DAYS, ends_at
 from tests.fakes.clock import FakeClock
 from tests.support.certificates import write_pair
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.lock import AlreadyRunning, LockInfo, acquire, inherit, read_lock, remove_stale
+from portico.process.lock import AlreadyRunning, LockInfo, acquire, inherit, read_lock, remove_stale
 
 INFO = LockInfo(pid=os.getpid(), port=18789, started_at=1, url="http://127.0.0.1:18789")
 
@@ -47,7 +47,8 @@ def test_shorter_content_leaves_nothing_of_the_longer_one(tmp_path: Path) -> Non
 def test_lock_of_a_killed_process_is_stale_and_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "gateway.lock"
     program = (
-        "import sys, time; from pathlib import Path; from portico.lock import LockInfo, acquire; "
+        "import sys, time; from pathlib import Path; "
+        "from portico.process.lock import LockInfo, acquire; "
         "lock = acquire(Path(sys.argv[1]), LockInfo(pid=5, port=6, started_at=7)); "
         "print('held', flush=True); time.sleep(60)"
     )

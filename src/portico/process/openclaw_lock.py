@@ -1,7 +1,7 @@
 """The gateway's lock as clients of OpenClaw look for it: they prefer the port that stands there.
 
 Guarantees: writing it never stops a gateway; it is removed only by the process it names. It is a
-sign for others, not the lock (`portico.lock`).
+sign for others, not the lock (`portico.process.lock`).
 
 Source: OpenClaw 2026.9, gateway lock: `<state>/tmp/openclaw-<uid>/gateway.state.lock`; an owner is
 believed to live when its pid started at the time given, in clock ticks since boot (proc(5)).
@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from portico.config.atomic import write_atomic
-from portico.lock import LockInfo
+from portico.process.lock import LockInfo
 
 
 class OpenClawLock(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

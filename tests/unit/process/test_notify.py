@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portico.notify import Notifier
+from portico.process.notify import Notifier
 
 
 def listener(address: str) -> socket.socket:

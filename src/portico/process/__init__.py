@@ -1,0 +1,1 @@
+"""The process and its neighbours: its lock, the service manager, the programs it starts."""
