@@ -188,8 +188,12 @@ def restore_text(paths: ConfigPaths, prepared: Prepared) -> Path | None:
     """
     kept = keep_rejected(paths.config_file, prepared.text)
     with directory_lock(paths.config_file.parent):
-        if _current(paths) == prepared.text and prepared.changes_anything:
-            write_atomic(paths.config_file, prepared.before or "")
+        if _current(paths) != prepared.text or not prepared.changes_anything:
+            return kept
+        if prepared.before is None:  # an empty file would be a wish for the defaults
+            paths.config_file.unlink(missing_ok=True)
+        else:
+            write_atomic(paths.config_file, prepared.before)
     return kept
 
 
@@ -210,8 +214,14 @@ def changed_text(text: str, change: Change) -> str:
     return changed
 
 
-def write_prepared(paths: ConfigPaths, prepared: Prepared, *, env: Mapping[str, str]) -> None:
+def write_prepared(
+    paths: ConfigPaths, prepared: Prepared, *, env: Mapping[str, str], was_good: bool = True
+) -> None:
     """Write a prepared change, if the file is still what it was prepared from.
+
+    Args:
+        was_good: what is valid in the file now is the last good text; False: somebody who runs
+            with it knows better.
 
     Raises:
         StaleEdit: it is not; nothing was written.
@@ -221,7 +231,8 @@ def write_prepared(paths: ConfigPaths, prepared: Prepared, *, env: Mapping[str, 
         if _current(paths) != prepared.before:
             raise StaleEdit
         if prepared.changes_anything:
-            _keep_last_good(paths, prepared.before, env)
+            if was_good:
+                _keep_last_good(paths, prepared.before, env)
             if prepared.before is not None:
                 keep_backup(paths.config_file, prepared.before)
             write_atomic(paths.config_file, prepared.text)

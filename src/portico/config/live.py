@@ -225,7 +225,7 @@ class LiveConfig:
         raise ConfigError([self._busy()])
 
     async def _take(self, prepared: Prepared, *, is_written: bool = False) -> None:
-        before = self._loaded
+        before, applied = self._loaded, self._applied
         changed = changed_paths(before.resolved, prepared.loaded.resolved)
         commits = self._stage(prepared.loaded)
         if not is_written:
@@ -235,12 +235,13 @@ class LiveConfig:
         self._commit(prepared.loaded, commits, is_news=prepared.changes_anything or is_written)
         why = None if trial is None else await trial.verdict(begun)
         if why is not None:
-            await self._go_back(prepared, before, why)
+            await self._go_back(prepared, before, applied, why)
         elif prepared.changes_anything or is_written:
             await asyncio.to_thread(remember_good, prepared.loaded)
 
     def _write(self, prepared: Prepared) -> None:
-        write_prepared(self._loaded.paths, prepared, env=self._env)
+        remember_good(self._loaded)
+        write_prepared(self._loaded.paths, prepared, env=self._env, was_good=False)
 
     def _stage(self, new: LoadedConfig) -> list[Commit]:
         return self._followers.stage(changed_paths(self._loaded.resolved, new.resolved), new)
@@ -260,11 +261,14 @@ class LiveConfig:
                 heard(self._loaded)
             self._note("changed", new)
 
-    async def _go_back(self, prepared: Prepared, before: LoadedConfig, why: str) -> None:
+    async def _go_back(
+        self, prepared: Prepared, before: LoadedConfig, applied: LoadedConfig, why: str
+    ) -> None:
         """Return to what ran before, and keep what was refused beside the file."""
         log.error("config.rolled_back", reason=why, hash=prepared.loaded.hash)
         commits = self._stage(before)
         kept = await asyncio.to_thread(restore_text, before.paths, prepared)
+        self._applied = applied  # what was taken back is not what a restart is compared with
         self._commit(before, commits, is_news=True)
         issue = Issue(
             Severity.ERROR,
