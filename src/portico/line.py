@@ -98,6 +98,7 @@ class Line:
         self.notifier = notifier
         self._ready_s = ready_s
         self._place = -1 if estate is None else estate.place
+        self._stopped = -1
         self._reading = -1  # the other end of the place, of the first process of the line
         self._back: Link | None = None
         self._next: _Next | None = None
@@ -275,8 +276,11 @@ class Line:
             found.link.say(Word("go"))
 
     def stop_next(self) -> None:
-        """Pass a signal to stop on to the process that serves now."""
-        if self._next is not None and self._next.started.process.poll() is None:
+        """Pass a signal to stop on to the process that serves now; once: twice means at once."""
+        if self._next is None or self._next.pid == self._stopped:
+            return
+        if self._next.started.process.poll() is None:
+            self._stopped = self._next.pid
             os.kill(self._next.pid, signal.SIGTERM)
 
     # -- what others see -------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from portico.observe.logging import LogSettings, configure_logging
 from portico.process.lock import LockInfo, acquire, inherit
 from portico.process.notify import Notifier
 from portico.succession.estate import sockets_of
+from portico.succession.place import PASSED
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -222,6 +223,8 @@ async def _run(
         await asyncio.wait({serving})
         await gateway.stop()
         code = EXIT_STOPPED_NOW if stop.forced.is_set() else EXIT_OK
+        if handed_over:
+            await _hold_signals(stop, line)
         return Ended(code, await line.end(code, handed_over=handed_over))
 
 
@@ -294,6 +297,19 @@ async def _retire(gateway: Gateway, server: _HttpServer, line: Line, stop: StopS
     for task in (attending, passing):
         task.cancel()
     await asyncio.wait({attending, passing})
+
+
+async def _hold_signals(stop: StopSignal, line: Line) -> None:
+    """Let no signal be lost between this process and what keeps its place.
+
+    What comes from now on waits until the keeper asks for it; what came just before is passed on.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED)
+    await asyncio.get_running_loop().shutdown_default_executor()  # its threads hold nothing back
+    for _ in range(3):  # what had been caught before is seen by the loop
+        await asyncio.sleep(0)
+    if stop.requested.is_set():
+        line.stop_next()
 
 
 async def _pass_on(stop: StopSignal, line: Line) -> None:

@@ -20,7 +20,7 @@ import select
 import signal
 import sys
 
-_PASSED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2)
+PASSED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2)
 
 
 def keep(pid: int, pipe: int) -> int:
@@ -31,9 +31,10 @@ def keep(pid: int, pipe: int) -> int:
         with contextlib.suppress(ProcessLookupError):
             os.kill(running, number)
 
-    for number in _PASSED:
+    for number in PASSED:
         if signal.getsignal(number) is not signal.SIG_IGN:  # such as under nohup
             signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED)  # the gateway held them back for us
     while True:
         select.select([pipe], [], [], 5)
         _reap()
