@@ -241,8 +241,8 @@ def test_models_list_tells_what_is_configured(tmp_path: Path) -> None:
 
 PROGRAM = """
 import os, signal, sys
-from portico.observe.lean import import_structlog
-import_structlog()
+from portico.observe.lean import import_lean
+import_lean()
 import portico.server
 from portico.cli.gateway import Run, run_gateway
 serve = portico.server.serve
@@ -253,7 +253,7 @@ portico.server.serve = served
 assert run_gateway(Run(state_dir=sys.argv[1])) == 0
 heavy = (
     "pydantic_ai", "openai", "anthropic", "acp", "mcp", "portico.agents.model.engine",
-    "portico.wiring.tools", "cyclopts", "rich.console", "twisted.logger",
+    "portico.wiring.tools", "cyclopts", "rich.console", "twisted.logger", "watchfiles",
 )
 print("heavy", [name for name in heavy if name in sys.modules])
 """

@@ -126,9 +126,9 @@ def _needs_recovery(loaded: LoadedConfig, run: Run) -> bool:
 
 
 def _recovery(broken: LoadedConfig) -> LoadedConfig:
-    from portico.observe.lean import import_structlog
+    from portico.observe.lean import import_lean
 
-    import_structlog()
+    import_lean()
     from portico.server import recovery_of
 
     loaded = recovery_of(broken, env=os.environ)
@@ -166,9 +166,9 @@ def _serve(loaded: LoadedConfig, first: FirstRun, estate: Estate | None, *, as_j
     import uvloop
 
     from portico.config import remember_good
-    from portico.observe.lean import import_structlog
+    from portico.observe.lean import import_lean
 
-    import_structlog()
+    import_lean()
     from portico.server import serve
 
     def on_ready(server: ServerInfo) -> None:

@@ -1,7 +1,8 @@
-"""Import structlog without what it would bring along and the gateway never uses.
+"""Import libraries without what they would bring along and an idle gateway never uses.
 
 structlog imports rich with pygments (for coloured tracebacks) and twisted (for its loggers)
-whenever they are installed. In a gateway, whose tracebacks go to a file, that is 8 MB for nothing.
+whenever they are installed: 8 MB for nothing in a gateway, whose tracebacks go to a file. uvicorn
+imports watchfiles for its own reloading: 4 MB.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ import importlib
 import sys
 from typing import cast
 
-UNUSED = ("rich", "twisted")
+LEAN = {"structlog": ("rich", "twisted"), "uvicorn": ("watchfiles",)}
 
 
-def import_structlog() -> None:
-    """Import structlog as if they were not installed. Does nothing when it is imported already."""
-    if "structlog" in sys.modules:
+def import_lean() -> None:
+    """Import each library as if those were not installed; who wants them later has them."""
+    for name, unused in LEAN.items():
+        _import_without(name, unused)
+
+
+def _import_without(name: str, unused: tuple[str, ...]) -> None:
+    if name in sys.modules:
         return
     modules = cast("dict[str, object]", sys.modules)
-    hidden = [name for name in UNUSED if name not in modules]
-    for name in hidden:
-        modules[name] = None  # Python's own way to say: there is no such module
+    hidden = [one for one in unused if one not in modules]
+    for one in hidden:
+        modules[one] = None  # Python's own way to say: there is no such module
     try:
-        importlib.import_module("structlog")
+        importlib.import_module(name)
     finally:
-        for name in hidden:
-            del modules[name]
+        for one in hidden:
+            del modules[one]
