@@ -224,7 +224,6 @@ async def test_update_edits_the_file_and_never_says_a_secret(tmp_path: Path) -> 
     [
         ({"skillKey": "nothing", "enabled": True}, "unknown skill"),
         ({"skillKey": "hat", "env": {"A=B": "x"}}, "invalid environment variable"),
-        ({"skillKey": "hat", "apiKey": "${NOT_SET}"}, "invalid config"),
         ({"source": "clawhub", "all": True}, "no skill registry"),
         ({}, "no skill registry"),
     ],
