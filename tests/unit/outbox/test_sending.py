@@ -233,8 +233,9 @@ async def test_a_retry_comes_in_time_although_others_are_blocked(sqlite_store: S
     channel = FakeChannel()
     channel.plan = [RateLimited("x", retry_after_s=0.05)]
     async with wired(sqlite_store, channel) as path:
-        await send(path, "a1")
+        first = await send(path, "a1")
         await send(path, "a2")
+        await in_state(path, first, "retry")  # its time is told before the clock goes on
         await eventually(lambda: path.outbox._alarm is not None)
         path.clock.advance(0.06)
         await eventually(lambda: channel.texts == ["a1", "a2"], within_s=3)
