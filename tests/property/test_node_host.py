@@ -54,12 +54,12 @@ def test_a_run_is_taken_whole_or_refused(params: dict[str, Any]) -> None:
 def test_a_value_stays_one_word_and_is_no_option(params: dict[str, Any]) -> None:
     shape = ("tool", "--", "{a}", "--to={b:x}", "{output:png}")
     with contextlib.suppress(CommandError):
-        argv, file = fill(shape, params, Path("/work"))
+        argv, file = fill(shape, params, Path("/made"))
         assert len(argv) == len(shape)
         assert argv[:2] == ["tool", "--"]
         assert not argv[2].startswith("-")
         assert argv[3].startswith("--to=")
-        assert argv[4] == str(file) == "/work/output.png"
+        assert argv[4] == str(file) == "/made/output.png"
         assert not any("\0" in word for word in argv)
 
 
