@@ -301,9 +301,26 @@ async def test_a_plan_says_what_would_happen_and_changes_nothing(house: Configur
     assert (await house("config.plan", raw="{gateway: {port: -1}}"))["action"] == "refused"
 
 
+async def test_a_patch_is_no_whole_configuration(house: Configured) -> None:
+    before = house.text
+    house.path.unlink()
+    refused = await house.refused("config.patch", raw="{logging: {level: 'debug'}}")
+    assert refused.message == "the config file is gone; write a whole one with config.apply"
+    assert not house.path.exists()
+    await house("config.apply", raw=before)
+    assert house.text == before
+
+
 async def test_the_schema_describes_itself(house: Configured) -> None:
     found = await house("config.schema")
-    assert found["schema"]["properties"]["gateway"]
+    gateway = found["schema"]["properties"]["gateway"]["properties"]
+    # As forms can draw it: no references, one kind of value.
+    assert "$ref" not in json.dumps(found)
+    assert (gateway["port"]["type"], gateway["port"]["default"]) == ("integer", 18789)
+    assert gateway["auth"]["properties"]["mode"]["enum"][:2] == ["none", "token"]
+    assert [one["type"] for one in gateway["auth"]["properties"]["token"]["anyOf"]] == [
+        *("string", "object")
+    ]
     assert found["uiHints"]["gateway.auth.token"]["sensitive"] is True
     looked = await house("config.schema.lookup", path="gateway.reload")
     assert [one["key"] for one in looked["children"]][:2] == ["mode", "debounceMs"]

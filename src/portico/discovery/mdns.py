@@ -129,7 +129,7 @@ class Advertiser:
     async def _close(self) -> None:
         zeroconf, self._zeroconf = self._zeroconf, None
         if zeroconf is not None:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception):  # its sockets end with the process at the latest
                 async with asyncio.timeout(_WITHDRAW_S):
                     await zeroconf.async_close()
 
@@ -158,7 +158,7 @@ async def discover(timeout_s: float, where: Where) -> list[Found]:
         answers = await asyncio.gather(*(_resolve(zeroconf, name) for name in names))
         await browser.async_cancel()
     finally:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # as above
             async with asyncio.timeout(_WITHDRAW_S):
                 await zeroconf.async_close()
     return sorted((one for one in answers if one is not None), key=lambda one: one.name)

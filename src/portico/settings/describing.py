@@ -1,6 +1,7 @@
 """The configuration described for forms: schema, hints, and one place of it at a time.
 
-Guarantees: made from the fields alone.
+Guarantees: made from the fields alone. The schema for forms has no references, and one kind of
+value where an editor's schema also takes null (unset) or a `${NAME}`: forms draw what is left.
 Source: OpenClaw gateway protocol, `config.schema`, `config.schema.lookup`.
 """
 
@@ -13,13 +14,14 @@ from portico import __version__
 from portico.config.schema import json_schema, reload_kind, ui_hints
 
 MAX_DEPTH = 20
+_NO_FIELDS = ({"type": "null"}, {"$ref": "#/$defs/Variable"})
 
 
 def describe(now_ms: int) -> dict[str, Any]:
     """Return the answer to `config.schema`."""
     generated = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="seconds")
     return {
-        "schema": json_schema(),
+        "schema": _for_forms(json_schema()),
         "uiHints": ui_hints(),
         "version": __version__,
         "generatedAt": generated,
@@ -41,6 +43,29 @@ def look_up(path: str) -> dict[str, Any] | None:
     if steps:
         found["reloadKind"] = reload_kind(_sample(steps))
     return found | _hint(hints, steps)
+
+
+def _for_forms(schema: dict[str, Any]) -> dict[str, Any]:
+    definitions = schema["$defs"]
+
+    def drawn(node: Any) -> Any:
+        if isinstance(node, list):
+            return [drawn(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            target = definitions[str(node["$ref"]).rpartition("/")[2]]
+            return drawn({**target, **{name: node[name] for name in node if name != "$ref"}})
+        kept = [one for one in node.get("anyOf", ()) if one not in _NO_FIELDS]
+        if len(kept) == 1:
+            return drawn({**kept[0], **{name: node[name] for name in node if name != "anyOf"}})
+        made = {name: drawn(one) for name, one in node.items() if name != "$defs"}
+        if made.get("default", made) is None:  # unset
+            del made["default"]
+        return made | {"anyOf": drawn(kept)} if kept else made
+
+    plain: dict[str, Any] = drawn(schema)
+    return plain
 
 
 def _steps(path: str) -> list[str]:

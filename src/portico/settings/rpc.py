@@ -32,6 +32,7 @@ MAX_PATHS = 256
 MAX_SHOWN_ISSUES = 50
 HASH_REQUIRED = "config base hash required; re-run config.get and retry"
 HASH_STALE = "config changed since last load; re-run config.get and retry"
+FILE_GONE = "the config file is gone; write a whole one with config.apply"
 
 
 class DeliveryContext(Params, frozen=True, kw_only=True):
@@ -125,7 +126,12 @@ class ConfigMethods:
         from portico.settings.writing import patching
 
         before = self._live.loaded
-        rewrite = patching(params.raw, params.base_hash, frozenset(params.replace_paths))
+        rewrite = patching(
+            params.raw,
+            params.base_hash,
+            frozenset(params.replace_paths),
+            had_file=before.exists,
+        )
         loaded = await self._change(call, "config.patch", rewrite, is_applied=self._applies)
         changed = sorted(map(format_path, changed_paths(before.source, loaded.source)))
         if not changed:

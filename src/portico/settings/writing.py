@@ -18,7 +18,7 @@ from portico.config.service import LoadedConfig
 from portico.config.splice import SpliceError
 from portico.config.text import TextError, read_json5
 from portico.protocol.errors import InvalidRequest
-from portico.settings.rpc import HASH_REQUIRED, HASH_STALE
+from portico.settings.rpc import FILE_GONE, HASH_REQUIRED, HASH_STALE
 
 Rewrite = Callable[[LoadedConfig], str]
 ANY = ""
@@ -36,11 +36,20 @@ def replacing(raw: str, base_hash: str | None) -> Rewrite:
     return rewrite
 
 
-def patching(raw: str, base_hash: str | None, replace: frozenset[str]) -> Rewrite:
-    """Say what the file becomes when parts of it are changed."""
+def patching(
+    raw: str, base_hash: str | None, replace: frozenset[str], *, had_file: bool = False
+) -> Rewrite:
+    """Say what the file becomes when parts of it are changed.
+
+    Args:
+        had_file: what runs came from a file. When that is gone, a patch alone would leave out all
+            that stood in it, the token first of all.
+    """
 
     def rewrite(now: LoadedConfig) -> str:
         _check_hash(now, base_hash)
+        if had_file and not now.exists:
+            raise InvalidRequest(FILE_GONE)
         if now.issues:
             raise ConfigError(now.issues)
         patch = restored(_patch(raw), now.source)
