@@ -1,6 +1,6 @@
 """What the session methods need of the message path, which lives above this room.
 
-`chat` and `turns` implement these; `app.py` hands them in.
+`chat` and `turns` implement these; `wiring` hands them in.
 """
 
 from __future__ import annotations
