@@ -19,8 +19,8 @@ from portico.ids import ConnId
 from portico.nodes import life
 from portico.nodes.invoking import InvokeLimits, NodeAnswer, NodeFailed, Order, answer_of
 from portico.nodes.life import Happening, InvokeState
-from portico.nodes.service import NodeSettings
 from portico.nodes.session import Session
+from portico.nodes.settings import NodeSettings
 from tests.support.clock import FakeClock
 from tests.support.memory import Memory, OwnedStore
 from tests.support.nodes import NodeHouse
@@ -69,7 +69,7 @@ class Machine(RuleBasedStateMachine):
         """Let a connection end."""
 
         async def end() -> None:
-            self.house.nodes.gone(conn_id)
+            self.house.nodes.connections.gone(conn_id)
 
         self.run(end())
 
@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=requests, node=nodes)
     def ask(self, node: str) -> dict[str, Any]:
-        session = self.house.nodes.session(node)
+        session = self.house.nodes.connections.session(node)
         key, caller = self.name("key"), ConnId(self.name("caller"))
         request: dict[str, Any] = {"key": key, "node": node, "caller": caller}
         if session is None:
@@ -128,14 +128,14 @@ class Machine(RuleBasedStateMachine):
     @rule(request=requests, late=st.booleans())
     def ask_again_after_its_end(self, request: dict[str, Any], late: bool) -> None:
         key = request["key"]
-        if key in self.asked or self.house.nodes.session(request["node"]) is None:
+        if key in self.asked or self.house.nodes.connections.session(request["node"]) is None:
             return
         if self.told[key] == 0 and not late:
             return
         before = self.told[key]
         order = Order(command=WHICH, subject="me", key=key, timeout_ms=3_600_000)
         task = self.loop.create_task(self.house.nodes.invoke(request["node"], order))
-        session = self.house.nodes.session(request["node"])
+        session = self.house.nodes.connections.session(request["node"])
         assert session is not None
         self.asked[key] = (task, session, ConnId(""))
         self.settle()
@@ -150,7 +150,9 @@ class Machine(RuleBasedStateMachine):
         session: Session = request["session"]
         conn_id, key = session.conn_id, request["key"]
         if forged:
-            others = [s for s in (*self.house.nodes.sessions(), *self.old) if s is not session]
+            others = [
+                s for s in (*self.house.nodes.connections.sessions(), *self.old) if s is not session
+            ]
             conn_id = others[0].conn_id if others else ConnId("nobody")
         else:
             self.expected.setdefault(key, key)
@@ -178,7 +180,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(node=nodes)
     def disconnect(self, node: str) -> None:
-        session = self.house.nodes.session(node)
+        session = self.house.nodes.connections.session(node)
         if session is not None:
             self.old.append(session)
             self.leave(session.conn_id)
@@ -187,18 +189,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(node=nodes)
     def connect_again(self, node: str) -> None:
-        before = self.house.nodes.session(node)
+        before = self.house.nodes.connections.session(node)
         self.run(self.house.connect(node, WHICH, conn=self.name("conn")))
         self.settle()
         if before is not None:
             self.old.append(before)
             assert before.conn_id in self.house.closed
             self.leave(before.conn_id)
-            assert self.house.nodes.session(node) is not before
+            assert self.house.nodes.connections.session(node) is not before
 
     @rule(node=nodes, is_deaf=st.booleans())
     def stop_reading(self, node: str, is_deaf: bool) -> None:
-        session = self.house.nodes.session(node)
+        session = self.house.nodes.connections.session(node)
         if session is not None:
             (self.house.deaf.add if is_deaf else self.house.deaf.discard)(session.conn_id)
 
@@ -218,7 +220,7 @@ class Machine(RuleBasedStateMachine):
     @rule(node=nodes)
     def time_runs_out(self, node: str) -> None:
         key = self.name("key")
-        if (session := self.house.nodes.session(node)) is None:
+        if (session := self.house.nodes.connections.session(node)) is None:
             return
         order = Order(command=WHICH, subject="me", key=key, timeout_ms=1)
         task = self.loop.create_task(self.house.nodes.invoke(node, order))

@@ -11,8 +11,9 @@ from portico.audit.service import Audit
 from portico.auth.model import Principal
 from portico.clock import Clock
 from portico.ids import ConnId
-from portico.nodes.service import Nodes, NodeSettings
+from portico.nodes.service import Nodes
 from portico.nodes.session import Session
+from portico.nodes.settings import NodeSettings
 from portico.protocol.connect import ConnectParams
 from portico.protocol.scopes import Role, expand
 from portico.store import Store
@@ -80,16 +81,16 @@ class NodeHouse:
     ) -> Session:
         params = connecting(*commands, caps=caps, platform=platform, permissions=permissions)
         conn_id = ConnId(conn or f"{node_id}-{len(self.told)}-{len(self.published)}")
-        arrival = await self.nodes.expect(conn_id, params, node_principal(node_id))
+        arrival = await self.nodes.connections.expect(conn_id, params, node_principal(node_id))
         assert arrival is not None
-        self.nodes.connected(arrival)
+        self.nodes.connections.connected(arrival)
         return arrival.session
 
     async def approved(self, node_id: str, *commands: str, **how: Any) -> Session:
         """Connect a node and approve whatever it asks."""
         session = await self.connect(node_id, *commands, **how)
         if session.row.asked is not None:
-            await self.nodes.approve(session.row.asked.request_id, operator(*ADMIN))
+            await self.nodes.pairing.approve(session.row.asked.request_id, operator(*ADMIN))
         return session
 
     def events(self, name: str) -> list[Any]:

@@ -5,10 +5,11 @@ Source: OpenClaw gateway protocol, "Nodes", "Node approval".
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
+from portico.auth.model import Principal
 from portico.protocol.connect import ConnectParams
 
 ApprovalState = Literal["approved", "pending-approval", "pending-reapproval", "unapproved"]
@@ -124,6 +125,26 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     def shown_name(self) -> str:
         """What people call it."""
         return self.name or self.about.display_name or self.node_id[:12]
+
+
+class NodeDevices(Protocol):
+    """The devices, as far as nodes need them."""
+
+    async def came_by_code(self, device_id: str) -> bool:
+        """Whether a device was let in by a setup code."""
+        ...
+
+    async def forget(self, device_id: str, by: Principal) -> bool:
+        """Take the role of a node from a device; `False`: it did not have it."""
+        ...
+
+    async def rename(self, device_id: str, name: str, by: Principal) -> None:
+        """Call a device something else, too."""
+        ...
+
+    async def has_token(self, device_id: str, token: str) -> bool:
+        """Whether a token is the one with which a device may be a node."""
+        ...
 
 
 def about_of(params: ConnectParams, *, remote_ip: str | None) -> About:

@@ -148,13 +148,18 @@ class NodeMethods:
     @method("node.list", scope=Scope.READ)
     async def list_nodes(self, call: Call, params: Empty) -> NodeList:
         """List every node, connected or not, with the commands that may be used."""
-        shown = await self._nodes.entries()
-        return NodeList(ts=self._clock.now_ms(), nodes=shown, active_node_id=self._nodes.active_id)
+        shown = await self._nodes.directory.entries()
+        return NodeList(
+            ts=self._clock.now_ms(), nodes=shown, active_node_id=self._nodes.connections.active_id
+        )
 
     @method("node.describe", scope=Scope.READ)
     async def describe(self, call: Call, params: NodeId) -> dict[str, Any]:
         """Show one node."""
-        return {"ts": self._clock.now_ms(), **await self._nodes.describe(params.node_id.strip())}
+        return {
+            "ts": self._clock.now_ms(),
+            **await self._nodes.directory.describe(params.node_id.strip()),
+        }
 
     @method("node.rename", scope=Scope.PAIRING)
     async def rename(self, call: Call, params: Rename) -> Renamed:
@@ -163,13 +168,13 @@ class NodeMethods:
         if not name:
             raise InvalidRequest("displayName required", outcome=Outcome.NOT_STARTED)
         await self._check_own(call, params.node_id, "rename")
-        row = await self._nodes.rename(params.node_id.strip(), name, call.principal)
+        row = await self._nodes.pairing.rename(params.node_id.strip(), name, call.principal)
         return Renamed(row.node_id, name)
 
     @method("node.pair.list", scope=Scope.PAIRING)
     async def pair_list(self, call: Call, params: Empty) -> PairList:
         """List what nodes ask to be approved for, and the approved ones."""
-        pending, paired = await self._nodes.pairing()
+        pending, paired = await self._nodes.directory.pairing()
         mine = self._only(call)
         if mine is None:
             return PairList(pending, paired)
@@ -181,7 +186,7 @@ class NodeMethods:
     @method("node.pair.request", scope=Scope.PAIRING, advertised=False)
     async def request(self, call: Call, params: OldRequest) -> dict[str, Any]:
         """Say how a node's request stands (protocol 3). Nodes make requests by connecting."""
-        row = await self._nodes.find(params.node_id.strip())
+        row = await self._nodes.directory.find(params.node_id.strip())
         await self._check_own(call, row.node_id, "request")
         if row.asked is None:
             state = "approved" if row.approved is not None else "rejected"
@@ -195,26 +200,26 @@ class NodeMethods:
     @method("node.pair.verify", scope=Scope.PAIRING, advertised=False)
     async def verify(self, call: Call, params: OldVerify) -> dict[str, Any]:
         """Say whether a token is an approved node's (protocol 3)."""
-        row = await self._nodes.verified(params.node_id.strip(), params.token)
+        row = await self._nodes.pairing.verified(params.node_id.strip(), params.token)
         return {"ok": False} if row is None else {"ok": True, "node": shapes.paired(row)}
 
     @method("node.pair.approve", scope=Scope.PAIRING)
     async def approve(self, call: Call, params: RequestId) -> Approved:
         """Let a node be used for what it asks; programs on it need operator.admin."""
-        row = await self._nodes.approve(params.request_id, call.principal)
+        row = await self._nodes.pairing.approve(params.request_id, call.principal)
         return Approved(params.request_id, shapes.paired(row))
 
     @method("node.pair.reject", scope=Scope.PAIRING)
     async def reject(self, call: Call, params: RequestId) -> dict[str, Any]:
         """Refuse what a node asks."""
-        row = await self._nodes.reject(params.request_id, call.principal)
+        row = await self._nodes.pairing.reject(params.request_id, call.principal)
         return {"requestId": params.request_id, "nodeId": row.node_id}
 
     @method("node.pair.remove", scope=Scope.PAIRING)
     async def remove(self, call: Call, params: NodeId) -> Removed:
         """Forget a node, and disconnect it."""
         await self._check_own(call, params.node_id, "removal")
-        await self._nodes.remove(params.node_id.strip(), call.principal)
+        await self._nodes.pairing.remove(params.node_id.strip(), call.principal)
         return Removed(params.node_id.strip())
 
     @method("node.invoke", scope=Scope.WRITE, scope_rule=invoke_scope, mutates=True)
@@ -222,7 +227,7 @@ class NodeMethods:
         """Have a node do something, and wait for its answer."""
         node_id, command = params.node_id.strip(), params.command.strip()
         _check_public(command)
-        await self._nodes.find(node_id)
+        await self._nodes.directory.find(node_id)
         self._nodes.check(node_id, command)
         order = Order(
             command=command,
@@ -245,7 +250,7 @@ class NodeMethods:
         try:
             return await self._nodes.invoke(node_id, order)
         except NodeFailed as error:
-            session = self._nodes.session(node_id)
+            session = self._nodes.connections.session(node_id)
             if session is None or not is_for_foreground(session.about, order.command, error):
                 raise
             raise self._foreground.queued(node_id, order, error) from error
@@ -265,7 +270,7 @@ class NodeMethods:
         return await self._relay(call, params.node_id, "system.execApprovals.set", sent)
 
     async def _relay(self, call: Call, node_id: str, command: str, params: Any) -> dict[str, Any]:
-        await self._nodes.find(node_id.strip())
+        await self._nodes.directory.find(node_id.strip())
         caller = call.connection.conn_id if call.connection else None
         answer = await self._nodes.invoke(
             node_id.strip(),

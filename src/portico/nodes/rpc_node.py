@@ -232,7 +232,9 @@ class NodeRoleMethods:
     @method("node.event", scope=None, role=Role.NODE)
     async def event(self, call: Call, params: NodeEvent) -> EventTaken:
         """Tell the gateway that something happened on the node."""
-        session = self._nodes.session_over(call.connection.conn_id if call.connection else None)
+        session = self._nodes.connections.session_over(
+            call.connection.conn_id if call.connection else None
+        )
         if session is None:
             return EventTaken(True, params.event, False, "stale_connection")
         payload = answer_of(params.payload, params.payload_json).payload
@@ -283,7 +285,7 @@ class NodeRoleMethods:
     @method("node.pending.enqueue", scope=Scope.WRITE)
     async def enqueue(self, call: Call, params: Enqueue) -> Enqueued:
         """Leave a node some work for when it is there; the same kind of work waits only once."""
-        row = await self._nodes.find(params.node_id.strip())
+        row = await self._nodes.directory.find(params.node_id.strip())
         priority: Priority = params.priority
         item = self._work.put(
             row.node_id, params.type, priority=priority, ttl_ms=params.expires_in_ms
@@ -291,7 +293,9 @@ class NodeRoleMethods:
         return Enqueued(row.node_id, self._work.revision(row.node_id), item, False)
 
     def _session(self, call: Call) -> Session:
-        session = self._nodes.session_over(call.connection.conn_id if call.connection else None)
+        session = self._nodes.connections.session_over(
+            call.connection.conn_id if call.connection else None
+        )
         if session is None:
             raise InvalidRequest("this connection is not the node's any more")
         return session

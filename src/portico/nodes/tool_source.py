@@ -41,7 +41,7 @@ class PublishedTools:
         if not settings.publishes_tools:
             return []
         found: dict[str, Tool] = {}
-        for session in self._nodes.sessions():
+        for session in self._nodes.connections.sessions():
             usable = session.usable(settings.rules)
             for given in session.tools:
                 command = _command(given)

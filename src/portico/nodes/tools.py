@@ -141,11 +141,11 @@ class NodeTools:
     # -- looking -----------------------------------------------------------------------------------
 
     async def _overview(self) -> list[dict[str, Any]]:
-        rows = [session.row for session in self._nodes.sessions()]
+        rows = [session.row for session in self._nodes.connections.sessions()]
         return [self._entry(row) for row in rows[:MAX_NODES]]
 
     def _entry(self, row: NodeRow) -> dict[str, Any]:
-        session = self._nodes.session(row.node_id)
+        session = self._nodes.connections.session(row.node_id)
         entry: dict[str, Any] = {
             "node": row.node_id,
             "state": row.state,
@@ -156,14 +156,16 @@ class NodeTools:
             entry["name"] = _STRANGE.sub("", row.shown_name)[:60]
         if session is not None:
             entry["commands"] = sorted(session.usable(self._nodes.settings().rules))
-        if row.node_id == self._nodes.active_id:
+        if row.node_id == self._nodes.connections.active_id:
             entry["active"] = True
         return entry
 
     async def _node(self, named: str | None) -> NodeRow:
         if named is not None:
-            return await self._nodes.resolve(named)
-        connected = [one.row for one in self._nodes.sessions() if one.row.approved is not None]
+            return await self._nodes.directory.resolve(named)
+        connected = [
+            one.row for one in self._nodes.connections.sessions() if one.row.approved is not None
+        ]
         if len(connected) != 1:
             raise ToolError(f"{len(connected)} nodes are connected: say which (action status)")
         return connected[0]
@@ -201,7 +203,7 @@ class NodeTools:
         self, row: NodeRow, call: ToolCall, asked: dict[str, Any], args: NodesArgs
     ) -> dict[str, Any] | None:
         """Let the node say what it would run, so that a person decides about just that."""
-        session = self._nodes.session(row.node_id)
+        session = self._nodes.connections.session(row.node_id)
         rules = self._nodes.settings().rules
         if session is None or session.why_not("system.run.prepare", rules) is not None:
             return None

@@ -120,10 +120,12 @@ class NodeScreens:
     async def choose(self, named: str | None, command: str) -> Screen:
         """Return the node that is meant."""
         if named is not None:
-            session = self._nodes.check((await self._nodes.resolve(named)).node_id, command)
+            session = self._nodes.check(
+                (await self._nodes.directory.resolve(named)).node_id, command
+            )
             return Screen(session.node_id, session.conn_id)
         rules = self._nodes.settings().rules
-        able = [one for one in self._nodes.sessions() if command in one.usable(rules)]
+        able = [one for one in self._nodes.connections.sessions() if command in one.usable(rules)]
         if len(able) != 1:
             raise InvalidRequest(
                 "several connected nodes can do that: name one"

@@ -72,7 +72,7 @@ def family_methods(
     talk = TalkMethods(
         store=store, clock=clock, hub=hub, audit=audit, has_voice=lambda: _has_voice(nodes)
     )
-    nodes.nodes.greet_with(talk.greeting)
+    nodes.nodes.connections.greet_with(talk.greeting)
     return (
         HostMethods(
             clock=clock,
@@ -105,7 +105,7 @@ def family_methods(
 
 def _has_voice(parts: NodeParts) -> bool:
     """Whether a node that can talk is connected."""
-    approved = (one.row.approved for one in parts.nodes.sessions())
+    approved = (one.row.approved for one in parts.nodes.connections.sessions())
     return any(surface is not None and "talk" in surface.caps for surface in approved)
 
 

@@ -445,7 +445,7 @@ class House:
             plane=lambda: self.plane,
             published=lambda: self.discovery.url,
             lock_file=self._loaded.paths.lock_file,
-            nodes=self.node_parts.nodes,
+            nodes=self.node_parts.nodes.pairing,
         )
         self.toolbox.registry.add_source(PublishedTools(self.node_parts.nodes))
         self.updates = build_updates(
@@ -521,7 +521,7 @@ class House:
             clock=self.clock,
             limits=socket_limits(self.config),
             claimed=lambda path: self.web.claimed(path),  # noqa: PLW0108  # web is built after this
-            nodes=self.node_parts.nodes,
+            nodes=self.node_parts.nodes.connections,
         )
         self.websocket = websocket_protocol(self.plane)
         self.metrics.gauge(

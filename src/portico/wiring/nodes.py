@@ -12,7 +12,8 @@ from portico.nodes.invoking import InvokeLimits
 from portico.nodes.policy import CommandRules
 from portico.nodes.rpc import NodeMethods
 from portico.nodes.rpc_node import NodeRoleMethods
-from portico.nodes.service import Nodes, NodeSettings
+from portico.nodes.service import Nodes
+from portico.nodes.settings import NodeSettings
 from portico.nodes.system_run import SystemRuns
 from portico.nodes.talk import NodeTalk
 from portico.nodes.work import WaitingWork

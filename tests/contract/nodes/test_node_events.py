@@ -171,11 +171,11 @@ async def test_stats_are_bounded_and_outlive_the_connection(room: Room) -> None:
         False,
         "invalid_payload",
     )
-    shown = await room.house.nodes.describe("n1")
+    shown = await room.house.nodes.directory.describe("n1")
     assert shown["desktopAvailability"] == {"state": "locked"}
-    room.house.nodes.gone(room.session.conn_id)
+    room.house.nodes.connections.gone(room.session.conn_id)
     await eventually(lambda: len(room.house.tasks) == 0)
-    assert (await room.house.nodes.describe("n1"))["hostStats"]["cpuCount"] == 2
+    assert (await room.house.nodes.directory.describe("n1"))["hostStats"]["cpuCount"] == 2
 
 
 async def test_junk_is_no_accident(room: Room) -> None:

@@ -14,7 +14,7 @@ from portico.approvals.model import ApprovalAsked, Decided
 from portico.clock import SystemClock
 from portico.nodes.invoking import answer_of
 from portico.nodes.policy import CommandRules
-from portico.nodes.service import NodeSettings
+from portico.nodes.settings import NodeSettings
 from portico.nodes.tool_source import PublishedTools
 from portico.nodes.tools import NodeTools
 from portico.store import Store
@@ -75,7 +75,7 @@ async def answered(house: NodeHouse, asking: Any, *payloads: Any) -> tuple[Any, 
             break
         request = house.requests()[number - 1]
         sent.append((request["command"], json.loads(request["paramsJSON"])))
-        conn_id = next(iter(house.nodes.sessions())).conn_id
+        conn_id = next(iter(house.nodes.connections.sessions())).conn_id
         answer = answer_of(payload, None)
         house.nodes.invokes.result(conn_id, request["id"], answer=answer, error=("", ""))
     return await task, sent

@@ -11,7 +11,7 @@ from portico.audit.model import Wanted
 from portico.clock import SystemClock
 from portico.nodes.invoking import InvokeLimits, NodeAnswer, NodeFailed, Order, answer_of
 from portico.nodes.policy import CommandRules
-from portico.nodes.service import NodeSettings
+from portico.nodes.settings import NodeSettings
 from portico.protocol.errors import Forbidden, InvalidRequest
 from portico.store import Store
 from tests.support.nodes import ADMIN, NodeHouse, operator
@@ -38,28 +38,28 @@ async def test_from_asking_to_approved(house: NodeHouse) -> None:
     (asked,) = house.events("node.pair.requested")
     assert asked["commands"] == [WHICH]
     assert asked["requiredApproveScopes"] == ["operator.pairing", "operator.admin"]
-    (entry,) = await house.nodes.entries()
+    (entry,) = await house.nodes.directory.entries()
     assert entry["approvalState"] == "pending-approval"
     assert entry["commands"] == []
     with pytest.raises(InvalidRequest) as refused:
         await house.nodes.invoke("n1", order())
     assert refused.value.details["reason"] == "command not approved"
     with pytest.raises(Forbidden):
-        await house.nodes.approve(asked["requestId"], operator("operator.pairing"))
-    await house.nodes.approve(asked["requestId"], operator(*ADMIN))
-    (entry,) = await house.nodes.entries()
+        await house.nodes.pairing.approve(asked["requestId"], operator("operator.pairing"))
+    await house.nodes.pairing.approve(asked["requestId"], operator(*ADMIN))
+    (entry,) = await house.nodes.directory.entries()
     assert entry["approvalState"] == "approved"
     assert entry["commands"] == [WHICH]
     told = [(to, name) for to, name, _ in house.told]
     assert told == [(session.conn_id, "node.pair.resolved")]
     with pytest.raises(InvalidRequest):
-        await house.nodes.approve(asked["requestId"], operator(*ADMIN))
+        await house.nodes.pairing.approve(asked["requestId"], operator(*ADMIN))
 
 
 async def test_changes_are_on_record(house: NodeHouse) -> None:
     await house.approved("n1", WHICH)
-    await house.nodes.rename("n1", "attic", operator(*ADMIN))
-    await house.nodes.remove("n1", operator(*ADMIN))
+    await house.nodes.pairing.rename("n1", "attic", operator(*ADMIN))
+    await house.nodes.pairing.remove("n1", operator(*ADMIN))
     recorded = await house.audit.list(Wanted(action="node"))
     assert [(one.action, one.actor, one.target) for one in recorded] == [
         ("node.removed", "cli", "n1"),
@@ -70,18 +70,18 @@ async def test_changes_are_on_record(house: NodeHouse) -> None:
 
 async def test_a_token_is_good_for_an_approved_node(house: NodeHouse) -> None:
     await house.connect("n1", WHICH)
-    assert await house.nodes.verified("n1", "token of n1") is None
+    assert await house.nodes.pairing.verified("n1", "token of n1") is None
     await house.approved("n1", WHICH)
-    assert await house.nodes.verified("n1", "token of n1") is not None
-    assert await house.nodes.verified("n1", "another") is None
-    assert await house.nodes.verified("n2", "token of n2") is None
+    assert await house.nodes.pairing.verified("n1", "token of n1") is not None
+    assert await house.nodes.pairing.verified("n1", "another") is None
+    assert await house.nodes.pairing.verified("n2", "token of n2") is None
 
 
 async def test_rejected_node_asks_again_when_it_comes_back(house: NodeHouse) -> None:
     session = await house.connect("n1", WHICH)
     assert session.row.asked is not None
-    await house.nodes.reject(session.row.asked.request_id, operator(*ADMIN))
-    (entry,) = await house.nodes.entries()
+    await house.nodes.pairing.reject(session.row.asked.request_id, operator(*ADMIN))
+    (entry,) = await house.nodes.directory.entries()
     assert entry["approvalState"] == "unapproved"
     await house.connect("n1", WHICH)
     assert len(house.events("node.pair.requested")) == 2
@@ -90,34 +90,34 @@ async def test_rejected_node_asks_again_when_it_comes_back(house: NodeHouse) -> 
 async def test_more_than_approved_waits_and_the_old_goes_on(house: NodeHouse) -> None:
     await house.approved("n1", WHICH)
     await house.connect("n1", WHICH, "system.run")
-    (entry,) = await house.nodes.entries()
+    (entry,) = await house.nodes.directory.entries()
     assert entry["approvalState"] == "pending-reapproval"
     assert entry["commands"] == [WHICH]
     assert entry["pendingDeclaredCommands"] == [WHICH, "system.run"]
 
 
 async def test_setup_code_approves_both_stages(house: NodeHouse) -> None:
-    await house.nodes.device_approved("early", via="bootstrap")
+    await house.nodes.pairing.device_approved("early", via="bootstrap")
     assert (await house.connect("early", WHICH)).row.state == "approved"
     late = await house.connect("late", WHICH)
-    await house.nodes.device_approved("late", via="bootstrap")
+    await house.nodes.pairing.device_approved("late", via="bootstrap")
     assert late.row.state == "approved"
     house.by_code.add("lost")  # the gateway died before it could say so
     assert (await house.connect("lost", WHICH)).row.state == "approved"
-    await house.nodes.device_approved("silent", via="silent")
+    await house.nodes.pairing.device_approved("silent", via="silent")
     assert (await house.connect("silent", WHICH)).row.state == "pending-approval"
 
 
 async def test_removed_revoked_renamed(house: NodeHouse) -> None:
     one = await house.approved("one", WHICH)
     two = await house.approved("two", WHICH)
-    await house.nodes.device_renamed("one", "kitchen")
-    assert (await house.nodes.describe("one"))["displayName"] == "kitchen"
-    assert (await house.nodes.resolve("Kitchen")).node_id == "one"
-    await house.nodes.remove("one", operator(*ADMIN))
-    await house.nodes.device_revoked("two")
+    await house.nodes.pairing.device_renamed("one", "kitchen")
+    assert (await house.nodes.directory.describe("one"))["displayName"] == "kitchen"
+    assert (await house.nodes.directory.resolve("Kitchen")).node_id == "one"
+    await house.nodes.pairing.remove("one", operator(*ADMIN))
+    await house.nodes.pairing.device_revoked("two")
     assert house.closed == [one.conn_id, two.conn_id]
-    assert await house.nodes.entries() == []
+    assert await house.nodes.directory.entries() == []
     with pytest.raises(InvalidRequest):
         house.nodes.check("two", WHICH)  # still connected for a moment
     decisions = [event["decision"] for event in house.events("node.pair.resolved")]
@@ -162,7 +162,7 @@ async def test_node_that_is_not_there(house: NodeHouse) -> None:
     house.deaf.clear()
     asking = asyncio.create_task(house.nodes.invoke("n1", order(key="k")))  # may be tried again
     (request,) = await eventually(house.requests)
-    house.nodes.gone(session.conn_id)
+    house.nodes.connections.gone(session.conn_id)
     lost = {"code": "DISCONNECTED", "sent": True, "outcome": "uncertain"}
     assert await failure(asking) == lost
     assert await failure(asyncio.create_task(house.nodes.invoke("n1", order()))) == gone
@@ -203,7 +203,7 @@ async def test_the_caller_goes_away(house: NodeHouse) -> None:
     caller: Any = "caller"
     asking = asyncio.create_task(house.nodes.invoke("n1", order(caller=caller)))
     (request,) = await eventually(house.requests)
-    house.nodes.gone(caller)
+    house.nodes.connections.gone(caller)
     assert (await failure(asking))["code"] == "CANCELLED"
     assert house.cancels() == [request["id"]]
 
@@ -219,8 +219,8 @@ async def test_the_same_node_comes_back_before_it_was_missed(house: NodeHouse) -
     for conn_id in (old.conn_id, new.conn_id):
         invokes = house.nodes.invokes
         assert not invokes.result(conn_id, request["id"], answer=answer, error=("", ""))
-    house.nodes.gone(old.conn_id)  # the end of the old one, late
-    assert house.nodes.session("n1") is new
+    house.nodes.connections.gone(old.conn_id)  # the end of the old one, late
+    assert house.nodes.connections.session("n1") is new
 
 
 async def test_another_node_cannot_answer(house: NodeHouse) -> None:
@@ -254,7 +254,7 @@ async def test_a_node_has_so_many_commands_at_once(house: NodeHouse) -> None:
     await eventually(lambda: len(house.requests()) == 2)
     busy = await failure(asyncio.create_task(house.nodes.invoke("n1", order())))
     assert busy == {"code": "NODE_BUSY", "sent": False, "outcome": "not_started"}
-    house.nodes.gone(session.conn_id)
+    house.nodes.connections.gone(session.conn_id)
     await asyncio.gather(*running, return_exceptions=True)
 
 
@@ -264,5 +264,5 @@ async def test_rules_count_at_once(house: NodeHouse) -> None:
     house.settings = NodeSettings(rules=CommandRules(deny=frozenset({WHICH})))
     with pytest.raises(InvalidRequest, match=r"commands\.deny"):
         house.nodes.check("n1", WHICH)
-    (entry,) = await house.nodes.entries()
+    (entry,) = await house.nodes.directory.entries()
     assert entry["commands"] == []
