@@ -485,7 +485,7 @@ async def test_who_waits_too_long_is_told_so(tmp_path: Path) -> None:
     config = settings({"messages": {"queueTimeoutMs": 1}})
     async with house(tmp_path, config, runtime=runtime) as inside:
         second = await queued_behind(inside, runtime)
-        await inside.gateway.turns._expire()
+        await inside.gateway.turns._sweep.look()
         answer = await second
         assert answer.status_code == 504  # type: ignore[attr-defined]  # a response
         assert answer.json()["error"]["type"] == "expired"  # type: ignore[attr-defined]

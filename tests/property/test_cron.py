@@ -19,7 +19,7 @@ from portico.automation.cron.assembly import CronSettings
 from portico.automation.cron.life import Rules
 from portico.automation.cron.model import Job
 from portico.automation.cron.schedule import latest_slots
-from portico.turns.service import TurnLimits
+from portico.turns.model import TurnLimits
 from tests.support.clock import FakeClock
 from tests.support.cron import DAY_MS, HOUR_MS, MINUTE_MS, CronPath, ms
 from tests.support.memory import Dead, Memory, OwnedStore

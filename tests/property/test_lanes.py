@@ -20,7 +20,7 @@ from portico.agents.runtime import ModelUsed, ToolStarted, Usage
 from portico.budgets.model import Amount, Limit, Plan
 from portico.budgets.service import Budgets
 from portico.channels.model import QueueMode
-from portico.turns.service import TurnLimits
+from portico.turns.model import TurnLimits
 from tests.support.clock import FakeClock
 from tests.support.memory import Dead, Memory, OwnedStore
 from tests.support.path import Path

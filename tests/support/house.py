@@ -55,8 +55,8 @@ from portico.store import Store, Work, open_store
 from portico.system.health import HealthService
 from portico.system.rpc import SystemMethods, SystemSettings
 from portico.tasks import Tasks
-from portico.turns.model import Enqueued, NewTurn
-from portico.turns.service import TurnLimits, Turns
+from portico.turns.model import Enqueued, NewTurn, TurnLimits
+from portico.turns.service import Turns
 from tests.support.databases import sqlite_url
 
 PATH = "/usr/local/bin:/usr/bin:/bin"

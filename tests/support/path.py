@@ -34,8 +34,8 @@ from portico.sessions.model import Entry
 from portico.store import Store, Work, statement
 from portico.tasks import Tasks
 from portico.turns.budgeting import Budgets
-from portico.turns.model import Enqueued, NewTurn, TurnRow
-from portico.turns.service import TurnLimits, Turns
+from portico.turns.model import Enqueued, NewTurn, TurnLimits, TurnRow
+from portico.turns.service import Turns
 from tests.support.clock import FakeClock
 from tests.support.waiting import eventually, loop_turns
 
@@ -179,6 +179,7 @@ class Senders:
 class Runtimes:
     runtime: AgentRuntime
     timeout_s: float = 60.0
+    held: list[AgentRuntime] = field(default_factory=list)
 
     def runtime_for(self, agent_id: str) -> AgentRuntime:
         return self.runtime
@@ -187,7 +188,8 @@ class Runtimes:
         return self.timeout_s
 
     def hold(self, runtime: AgentRuntime) -> Callable[[], None]:
-        return lambda: None
+        self.held.append(runtime)
+        return lambda: self.held.remove(runtime)
 
 
 @dataclass
@@ -291,7 +293,7 @@ class Path:
         await self.tasks.stop()
 
     async def sweep(self) -> None:
-        await self.turns._sweep()
+        await self.turns._sweep.look()
 
     async def say(
         self,

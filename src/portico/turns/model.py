@@ -13,6 +13,28 @@ from portico.store import Row
 from portico.turns.life import OPEN, TurnState
 
 
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """Numbers the path keeps to; times in the unit of their name."""
+
+    max_concurrent: int = 64
+    lease_s: float = 30.0
+    sweep_s: float = 5.0
+    live_text_ms: int = 75
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """In whose name this process runs turns, and for how long it holds one without renewal."""
+
+    name: str
+    lease_s: float
+
+    def lease_until(self, now: int) -> int:
+        """Return when a lease ends that is taken or renewed now."""
+        return now + int(self.lease_s * 1000)
+
+
 class ToolUse(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """One tool call of a run, as it is kept in the transcript."""
 

@@ -10,12 +10,13 @@ Guarantees:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
 from portico.agents.runtime import (
     AgentEvent,
+    AgentRuntime,
     Failed,
     Final,
     HistoryMessage,
@@ -25,9 +26,11 @@ from portico.agents.runtime import (
     TurnRequest,
 )
 from portico.clock import Clock
+from portico.events.hub import Hub
 from portico.sessions import transcript
 from portico.store import Store, Work
 from portico.store.patience import until_written
+from portico.turns import leases
 from portico.turns import store as turn_store
 from portico.turns.active import INTERNAL_ERROR, ActiveRun, StoreAway
 from portico.turns.budgeting import Budgets
@@ -37,16 +40,34 @@ from portico.turns.feed import Feeds, Started
 from portico.turns.files import NoFiles, TurnFiles
 from portico.turns.life import TurnState
 from portico.turns.model import TurnResult, TurnRow
+from portico.turns.publish import RunPublisher
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
 
+class Runtimes(Protocol):
+    """Finds the runtime of an agent."""
+
+    def runtime_for(self, agent_id: str) -> AgentRuntime:
+        """Return the agent's runtime."""
+        ...
+
+    def timeout_s_for(self, agent_id: str) -> float:
+        """Return how long one of its runs may take."""
+        ...
+
+    def hold(self, runtime: AgentRuntime) -> Callable[[], None]:
+        """Keep the runtime open; call what is returned when it is no longer used."""
+        ...
+
+
 class Runner:
     """Runs claimed turns.
 
     Args:
+        live_text_ms: the shortest time between two pieces of live text.
         patience_s: how long a write is tried again while the database is away; not longer than a
             lease, since then the turn is somebody else's to resolve.
     """
@@ -56,19 +77,40 @@ class Runner:
         *,
         store: Store,
         clock: Clock,
+        hub: Hub,
+        runtimes: Runtimes,
         feeds: Feeds,
         outbox: Outbox,
         budgets: Budgets,
+        live_text_ms: int,
         patience_s: float,
         files: TurnFiles | None = None,
     ) -> None:
         self._files = files or NoFiles()
         self._store = store
         self._clock = clock
+        self._hub = hub
+        self._runtimes = runtimes
+        self._live_text_ms = live_text_ms
         self._feeds = feeds
         self._outbox = outbox
         self._budgets = budgets
         self._patience_s = patience_s
+
+    def prepare(self, row: TurnRow) -> ActiveRun:
+        """Return a turn as it is to run; its runtime stays open until `release_runtime`."""
+        run = self._active(row, self._live_text_ms)
+        run.release_runtime = self._runtimes.hold(run.runtime)
+        return run
+
+    def orphan(self, row: TurnRow) -> ActiveRun:
+        """Return a turn whose owner died; its runtime is only asked what it can promise."""
+        return self._active(row, live_text_ms=0)
+
+    def _active(self, row: TurnRow, live_text_ms: int) -> ActiveRun:
+        publisher = RunPublisher(self._hub, self._clock, row, live_text_ms=live_text_ms)
+        runtime = self._runtimes.runtime_for(row.agent_id)
+        return ActiveRun(row, runtime, publisher, self._runtimes.timeout_s_for(row.agent_id))
 
     async def run(self, run: ActiveRun, next_claim: Callable[[], Work[TurnRow | None]]) -> Ending:
         """Run a turn and commit its end.
@@ -93,6 +135,15 @@ class Runner:
         """
         run.final = Failed(message)
         return await self._finish(run, state, claim_nothing)
+
+    async def give_back(self, row: TurnRow) -> None:
+        """Let a turn begin again whose owner died; what it reserved is free until then."""
+
+        def work() -> Work[None]:
+            if (yield from leases.requeue(row)):
+                yield from self._budgets.release(row.run_id)
+
+        await self._store.write(work)
 
     async def _consume(self, run: ActiveRun) -> None:
         if (refusal := await self._admit(run)) is not None:

@@ -50,7 +50,8 @@ from portico.store import open_store
 from portico.system.health import HealthService
 from portico.system.restarts import Restarts
 from portico.tasks import Tasks
-from portico.turns.service import TurnLimits, Turns
+from portico.turns.model import TurnLimits
+from portico.turns.service import Turns
 from portico.web.control_plane import ControlPlane
 from portico.web.ws import websocket_protocol
 from portico.wiring import recovery

@@ -247,7 +247,7 @@ async def test_one_that_waits_to_begin_again_holds_nothing(sqlite_store: Store) 
     await first.begun("a")
     await first.crash()
     second = Path(sqlite_store, owner="two", clock=first.clock, budgets=budgets)
-    second.turns._accepting = False  # it rescues, and begins nothing
+    second.turns.retire()  # it rescues, and begins nothing
     async with second:
         assert await second.state("a") == "queued"
         assert await held(sqlite_store) == []

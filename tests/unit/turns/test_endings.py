@@ -442,7 +442,7 @@ async def test_an_end_that_cannot_be_committed_is_resolved_later(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("portico.store.patience.FIRST_RETRY_S", 0.001)
-    from portico.turns.service import TurnLimits
+    from portico.turns.model import TurnLimits
 
     async with Path(sqlite_store, limits=TurnLimits(lease_s=0.005, live_text_ms=5)) as path:
         write = sqlite_store.write
@@ -466,7 +466,7 @@ async def test_an_end_that_cannot_be_committed_is_resolved_later(
 async def test_a_sweep_survives_a_database_that_is_away(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from portico.turns.service import TurnLimits
+    from portico.turns.model import TurnLimits
 
     limits = TurnLimits(sweep_s=0.01, live_text_ms=5)
     async with Path(sqlite_store, limits=limits) as path:

@@ -10,7 +10,7 @@ from portico.agents.runtime import TextDelta, TurnRequest
 from portico.channels.model import Peer
 from portico.protocol.errors import IdempotencyMismatch, Overloaded
 from portico.store import Store
-from portico.turns.service import TurnLimits
+from portico.turns.model import TurnLimits
 from tests.support.path import FakeChannel, Path, Senders
 from tests.support.waiting import eventually
 

@@ -11,7 +11,7 @@ from portico.agents.runtime import Final, TextDelta, ToolFinished, ToolStarted
 from portico.store import Store
 from portico.turns import store as turn_store
 from portico.turns.life import MAX_ATTEMPTS
-from portico.turns.service import INTERRUPTED
+from portico.turns.sweep import INTERRUPTED
 from tests.support.path import Path, Puppet
 from tests.support.waiting import eventually, loop_turns
 
@@ -57,6 +57,7 @@ async def test_a_run_that_acted_is_not_begun_again(store: Store) -> None:
         assert end is not None
         assert (end["state"], end["errorMessage"]) == ("error", INTERRUPTED)
         assert second.seen.entries[0].meta["errorMessage"] == INTERRUPTED
+        assert len(second.runtimes.held) == 1  # for "b": what will not run keeps no runtime open
 
 
 async def _unsafe(path: Path) -> bool:
@@ -356,9 +357,9 @@ async def test_a_waiting_turn_nobody_woke_is_found(store: Store) -> None:
         path.puppet.finish("a")
         await path.ended("a")
     async with Path(store, owner="two", clock=path.clock) as second:
-        second.turns._accepting = False
+        second.turns.retire()
         await second.say("b")
-        second.turns._accepting = True
+        second.turns._lanes.resume()
         assert second.puppet.order == []
         await second.sweep()
         await second.begun("b")
@@ -393,14 +394,14 @@ async def test_one_bad_row_does_not_hold_up_the_rescue(
     await first.begun("b")
     await first.crash()
     second = Path(sqlite_store, owner="two", clock=first.clock)
-    resolve = second.turns._resolve_orphan
+    resolve = second.turns._sweep._resolve
 
     async def poisoned(row: object) -> None:
         if getattr(row, "run_id", "") == "a":
             raise ValueError("cannot be read")
         await resolve(row)  # type: ignore[arg-type]  # handed on as it came
 
-    monkeypatch.setattr(second.turns, "_resolve_orphan", poisoned)
+    monkeypatch.setattr(second.turns._sweep, "_resolve", poisoned)
     async with second:
         await second.begun("b", attempt=2)
 

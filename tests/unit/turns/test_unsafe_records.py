@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from portico.agents.runtime import AgentEvent, Final, TextDelta, ToolFinished, ToolStarted, Turn
 from portico.store import Store
-from portico.turns.service import TurnLimits
+from portico.turns.model import TurnLimits
 from tests.support.path import Path, Puppet, replace_write
 from tests.support.waiting import eventually
 
