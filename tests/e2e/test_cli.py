@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import jsonschema_rs
 import pytest
 
 from tests.e2e.gateway import GatewayProcess
+from tests.support.databases import sqlite_url
 from tests.support.skills import write_skill
 
 WAIT_S = 40
@@ -110,6 +113,25 @@ def test_taken_port_names_its_owner(tmp_path: Path) -> None:
         refused = Terminal(tmp_path).json("run", "--port", port, code=1)
     assert refused["error"]["code"] == "port.taken"
     assert port in refused["error"]["message"]
+
+
+@pytest.mark.parametrize("said", ["not a database", "schema 9999", "Connection refused"])
+def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, said: str) -> None:
+    database = tmp_path / "portico.sqlite"
+    if said == "not a database":
+        database.write_text("It was a picture of a cat. " * 100)
+    elif said == "schema 9999":
+        sqlite_url(tmp_path)
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    else:
+        url = "postgresql://portico:swordfish@127.0.0.1:1/portico"
+        config = {"store": {"url": url}, "gateway": {"auth": {"mode": "token", "token": "t" * 40}}}
+        (tmp_path / "portico.json").write_text(json.dumps(config))
+    refused = Terminal(tmp_path).json("run", "--port", "0", code=1)
+    assert refused["error"]["code"] == "store.unusable"
+    assert said in refused["error"]["message"]
+    assert "swordfish" not in str(refused)
 
 
 def test_interrupt_on_a_terminal_ends_the_gateway(gateway: GatewayProcess) -> None:

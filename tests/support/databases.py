@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 
 from portico.store import Store, open_store
-from portico.store.migrate import upgrade_postgres, upgrade_sqlite_file
+from portico.store.migrate import upgrade_postgres
+from portico.store.upgrade import upgrade_sqlite_file
 
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 

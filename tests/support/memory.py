@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any, Literal
 
 from portico.store import Work
-from portico.store.migrate import _upgrade
 from portico.store.sqlite import _drive
 
 
@@ -22,9 +21,11 @@ def _template() -> bytes:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
+    from portico.store.upgrade import upgrade
+
     engine = create_engine("sqlite://", poolclass=StaticPool)
     with engine.begin() as connection:
-        _upgrade(connection)
+        upgrade(connection)
         raw = connection.connection.dbapi_connection
         assert raw is not None
     content: bytes = raw.serialize()

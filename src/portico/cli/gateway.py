@@ -27,6 +27,7 @@ from portico.cli.output import note, print_fields, print_json
 if TYPE_CHECKING:
     from portico.config import ConfigPaths, FirstRun, LoadedConfig
     from portico.server import Ended, ServerInfo
+    from portico.store.unusable import DatabaseUnusable
     from portico.succession.estate import Estate
 
 
@@ -170,6 +171,7 @@ def _serve(loaded: LoadedConfig, first: FirstRun, estate: Estate | None, *, as_j
 
     import_lean()
     from portico.server import serve
+    from portico.store.unusable import DatabaseUnusable
 
     def on_ready(server: ServerInfo) -> None:
         gc.freeze()  # no collection looks at any of it again
@@ -198,6 +200,8 @@ def _serve(loaded: LoadedConfig, first: FirstRun, estate: Estate | None, *, as_j
         if error.errno == errno.EADDRNOTAVAIL:
             raise _no_such_address(error.filename) from None
         raise
+    except DatabaseUnusable as error:
+        raise _no_database(error) from None
 
 
 def _port_taken(port: int) -> Failure:
@@ -215,6 +219,14 @@ def _no_such_address(host: str | None) -> Failure:
         f"This machine does not have the address {host}.",
         code="bind.address",
         next_step="Set gateway.customBindHost to one it has, or gateway.bind to loopback or lan",
+    )
+
+
+def _no_database(error: DatabaseUnusable) -> Failure:
+    return Failure(
+        f"{str(error)[0].upper()}{str(error)[1:]}.",
+        code="store.unusable",
+        next_step="Look at store.url with: portico config get store. Nothing was changed.",
     )
 
 

@@ -1,25 +1,25 @@
-"""Bring a database's schema up to date with Alembic, and cost nothing when it already is.
+"""Bring a database's schema up to date, and cost nothing when it already is.
 
-Alembic is imported only when the revision in the database differs from `HEAD`; a test keeps `HEAD`
-equal to the newest revision in `migrations/versions`.
+When the revision in the database differs from `HEAD`, `store.upgrade` runs in a process of its own:
+what migrating needs (Alembic, the synchronous half of SQLAlchemy) would else stay in the memory of
+a gateway that runs for months. A test keeps `HEAD` equal to the newest revision in
+`migrations/versions`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from portico.store.unusable import DatabaseUnusable, SchemaTooNew
 
 HEAD = "0014"
-_MIGRATIONS = Path(__file__).parent / "migrations"
-
-
-class SchemaTooNew(Exception):
-    """The database was made by a newer version of Portico."""
+TOO_NEW = 3
+"""The exit code of `store.upgrade` when the schema is from a later version."""
 
 
 async def upgrade_sqlite(connection: sqlite3.Connection, path: Path) -> None:
@@ -27,12 +27,13 @@ async def upgrade_sqlite(connection: sqlite3.Connection, path: Path) -> None:
 
     Raises:
         SchemaTooNew: its schema is from a later version.
+        DatabaseUnusable: it cannot be migrated.
     """
     revision = _sqlite_revision(connection)
     if revision == HEAD:
         return
-    _refuse_newer(revision)
-    await asyncio.to_thread(upgrade_sqlite_file, path)
+    refuse_newer(revision)
+    await _upgrade_apart(f"sqlite:///{path}")
 
 
 def _sqlite_revision(connection: sqlite3.Connection) -> str | None:
@@ -45,7 +46,12 @@ def _sqlite_revision(connection: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _refuse_newer(revision: str | None) -> None:
+def refuse_newer(revision: str | None) -> None:
+    """Let a schema pass that this version can bring up to date.
+
+    Raises:
+        SchemaTooNew: it is from a later version.
+    """
     if revision is not None and revision > HEAD:
         raise SchemaTooNew(
             f"the database has schema {revision}, this version knows {HEAD}: "
@@ -53,29 +59,12 @@ def _refuse_newer(revision: str | None) -> None:
         )
 
 
-def upgrade_sqlite_file(path: Path) -> None:
-    """Migrate a SQLite file that nobody uses; all of it or nothing."""
-    from sqlalchemy import create_engine, event
-
-    engine = create_engine(f"sqlite:///{path}", connect_args={"isolation_level": None})
-
-    # The driver would commit each DDL statement by itself; a crash must leave all of it or nothing.
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    try:
-        with engine.begin() as connection:
-            _upgrade(connection)
-    finally:
-        engine.dispose()
-
-
 async def upgrade_postgres(url: str) -> None:
     """Migrate a PostgreSQL database; concurrent starts wait for each other.
 
     Raises:
         SchemaTooNew: its schema is from a later version.
+        DatabaseUnusable: it cannot be migrated.
     """
     import asyncpg
 
@@ -86,8 +75,8 @@ async def upgrade_postgres(url: str) -> None:
         await connection.close()
     if revision == HEAD:
         return
-    _refuse_newer(revision)
-    await _upgrade_postgres_database(url)
+    refuse_newer(revision)
+    await _upgrade_apart(url)
 
 
 async def _postgres_revision(connection: Any) -> str | None:
@@ -97,31 +86,21 @@ async def _postgres_revision(connection: Any) -> str | None:
     return revision
 
 
-async def _upgrade_postgres_database(url: str) -> None:
-    import asyncpg
-    from sqlalchemy import text
-    from sqlalchemy.ext.asyncio import create_async_engine
-
-    def connect() -> Any:  # asyncpg reads the URL itself: it knows all that libpq's URLs may say
-        return asyncpg.connect(url)
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+async def _upgrade_apart(url: str) -> None:
+    # Where we were not to look for modules, neither is our child; the URL, which may hold a
+    # password, is not for the list of processes.
+    safe = ("-P",) if sys.flags.safe_path else ()
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, *safe, "-m", "portico.store.upgrade"), stdin=PIPE, stderr=PIPE
+    )
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(7268413)"))
-            await connection.run_sync(_upgrade)
-    finally:
-        await engine.dispose()
-
-
-def _upgrade(connection: Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-
-    _refuse_newer(MigrationContext.configure(connection).get_current_revision())
-    settings = Config()
-    settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    attributes: dict[str, Any] = settings.attributes
-    attributes["connection"] = connection
-    command.upgrade(settings, "head")
+        _, said = await child.communicate(url.encode())
+    except asyncio.CancelledError:
+        child.kill()
+        await child.wait()
+        raise
+    text = said.decode(errors="replace").strip()
+    if child.returncode == TOO_NEW:
+        raise SchemaTooNew(text)
+    if child.returncode != 0:
+        raise DatabaseUnusable(f"the database could not be migrated to schema {HEAD}: {text}")

@@ -18,6 +18,7 @@ import structlog
 
 from portico.observe.metrics import Metrics
 from portico.store.migrate import upgrade_postgres
+from portico.store.unusable import DatabaseUnusable
 from portico.store.work import Work
 from portico.tasks import Tasks
 
@@ -73,11 +74,19 @@ class PostgresStore:
         self._writer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Bring the schema up to date and open the connections."""
-        await upgrade_postgres(self._url)
-        self._pool = await asyncpg.create_pool(
-            self._url, min_size=2, max_size=MAX_READERS + 1, server_settings=_SESSION
-        )
+        """Bring the schema up to date and open the connections.
+
+        Raises:
+            DatabaseUnusable: it cannot be reached, lets us not in, or cannot be migrated.
+        """
+        try:
+            await upgrade_postgres(self._url)
+            self._pool = await asyncpg.create_pool(
+                self._url, min_size=2, max_size=MAX_READERS + 1, server_settings=_SESSION
+            )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            reason = str(error) or type(error).__name__
+            raise DatabaseUnusable(f"the database of store.url cannot be used: {reason}") from error
         self._writer = self._tasks.start(self._write_loop(), name="store-writer")
 
     async def stop(self) -> None:

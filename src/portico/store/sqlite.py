@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from portico.observe.metrics import Metrics
 from portico.store.migrate import upgrade_sqlite
+from portico.store.unusable import DatabaseUnusable
 from portico.store.work import Work
 
 T = TypeVar("T")
@@ -65,15 +66,15 @@ class SqliteStore:
         self._scanner: sqlite3.Connection | None = None
 
     async def start(self) -> None:
-        """Open the file (made with its folder if missing) and bring its schema up to date."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        connection = self._connect()
+        """Open the file (made with its folder if missing) and bring its schema up to date.
+
+        Raises:
+            DatabaseUnusable: it cannot be opened or migrated.
+        """
         try:
-            self._path.chmod(0o600)
-            await upgrade_sqlite(connection, self._path)
-        except BaseException:
-            connection.close()
-            raise
+            connection = await self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise DatabaseUnusable(f"the database {self._path} cannot be used: {error}") from error
         self._writer = threading.Thread(
             target=self._write_loop,
             args=(connection, asyncio.get_running_loop()),
@@ -83,6 +84,17 @@ class SqliteStore:
         self._writer.start()
         self._reader = self._connect()
         self._scans = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-scan")
+
+    async def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        connection = self._connect()
+        try:
+            self._path.chmod(0o600)
+            await upgrade_sqlite(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     async def stop(self) -> None:
         """Finish what was accepted and close."""
@@ -153,8 +165,12 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _write_loop(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import pkgutil
 import sqlite3
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,10 @@ import sqlalchemy as sa
 
 import portico
 from portico.store import Statement, open_store
-from portico.store.migrate import HEAD, SchemaTooNew, upgrade_sqlite_file
+from portico.store.migrate import HEAD
 from portico.store.schema import metadata
+from portico.store.unusable import DatabaseUnusable, SchemaTooNew
+from portico.store.upgrade import upgrade_sqlite_file
 from tests.support.databases import PostgresServer
 
 SKIPPED = {"portico.__main__", "portico.store.migrations"}
@@ -94,7 +99,7 @@ async def test_a_second_start_migrates_nothing(
     def refuse(*_: object) -> None:
         raise AssertionError("alembic was asked again")
 
-    monkeypatch.setattr("portico.store.migrate._upgrade", refuse)
+    monkeypatch.setattr("portico.store.migrate._upgrade_apart", refuse)
     second = open_store(database_url)
     await second.start()
     await second.stop()
@@ -112,6 +117,30 @@ async def test_a_newer_schema_is_refused(database_url: str) -> None:
     late = open_store(database_url)
     with pytest.raises(SchemaTooNew, match="9999"):
         await late.start()
+
+
+async def test_a_database_that_cannot_be_migrated_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "portico.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE turns (somebody_elses TEXT)")
+    connection.close()
+    with pytest.raises(DatabaseUnusable, match="table turns already exists"):
+        await open_store(f"sqlite:///{path}").start()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("turns",)]
+    connection.close()
+
+
+async def test_migrating_leaves_its_libraries_elsewhere(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys; from portico.store import open_store; "
+        f"asyncio.run(open_store('sqlite:///{tmp_path}/portico.sqlite').start()); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE)
+    said, _ = await child.communicate()
+    assert {"alembic", "mako"} & set(said.decode().split()) == set()
+    assert "sqlite3" in said.decode().split()
 
 
 def test_a_migration_that_dies_half_way_leaves_nothing(
