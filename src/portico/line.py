@@ -180,11 +180,13 @@ class Line:
         gateway = self._gateway
         self.notifier.reloading(gateway.clock.monotonic_s())
         gateway.keep_company(has_company=True)
+        if not gateway.updates.awaits_restart:  # else it is the new version that is tried
+            await gateway.settings.restart_begins()
         try:
             return await self._start_next()
         except NotReady as error:
             gateway.keep_company(has_company=False)
-            gateway.restarts.failed(str(error))
+            gateway.restarts.failed(await gateway.settings.restart_failed(str(error)))
             self.show()
             self.notifier.ready(f"Restart rolled back: {error}")
             return None

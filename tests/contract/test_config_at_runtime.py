@@ -278,6 +278,58 @@ async def test_what_an_editor_writes_is_taken_back_too(house: Configured) -> Non
     assert house.gateway.agents.get("ops").name == "Good"
 
 
+async def test_a_restart_that_fails_takes_the_change_back(house: Configured) -> None:
+    settings, before = house.gateway.settings, house.hash
+    await house.patch({"gateway": {"port": 4321}})
+    assert house.gateway.live.loaded.paths.last_good.read_text() == TEXT, "nobody has run with it"
+    await house.patch({"agents": {"list": [{"id": "ops", "name": "With it"}]}})
+    await settings.restart_begins()
+    heard: list[Any] = []
+    house.gateway.live.listen(lambda loaded: heard.append(loaded.hash))
+    why = await settings.restart_failed("the port is taken")
+    assert why.startswith("the port is taken; the config file is the last good one again")
+    assert (house.text, heard) == (TEXT, [before])
+    assert house.gateway.agents.get("ops").name == "Ops"
+    status = (await house("status"))["config"]
+    assert "port is taken" in status["rolledBack"]["issues"][0]["message"]
+    assert "4321" in Path(status["rolledBack"]["kept"]).read_text()
+    assert (status["needsRestart"], status["revisionHash"]) == ([], status["appliedHash"])
+    shown = await house("config.get")
+    assert shown["valid"]
+    assert any("port is taken" in one["message"] for one in shown["warnings"])
+    await actions(house, "config.rolled_back", "config.patched", "config.patched")
+    await house.patch({"agents": {"list": [{"id": "ops", "name": "Next"}]}})
+    assert (await house("config.get"))["warnings"] == []
+
+
+@pytest.mark.parametrize("mode", ["restart", "off", "hot"])
+async def test_what_an_editor_wrote_goes_when_the_restart_fails(tmp_path: Path, mode: str) -> None:
+    before = TEXT.replace("{ debounce", f'{{ mode: "{mode}", debounce')
+    async with configured(tmp_path, before) as house:
+        settings = house.gateway.settings
+        house.path.write_text(before.replace("auth:", "port: 4321, auth:"))
+        await settings.restart_begins()
+        await settings.restart_failed("the port is taken")
+        assert house.text == before
+        (kept,) = house.path.parent.glob("portico.json.rejected.*")
+        assert "4321" in kept.read_text()
+        house.path.write_text(kept.read_text())  # on purpose
+        await settings.restart_begins()
+        house.path.write_text(mended := before.replace("auth:", "port: 4322, auth:"))
+        assert await settings.restart_failed("the port is taken") == "the port is taken"
+        assert house.text == mended, "nobody has tried this one"
+
+
+async def test_a_restart_that_fails_for_another_reason_changes_no_file(house: Configured) -> None:
+    settings = house.gateway.settings
+    await settings.restart_begins()
+    assert await settings.restart_failed("out of memory") == "out of memory"
+    house.path.write_text("{ broken")
+    await settings.restart_begins()
+    assert await settings.restart_failed("it is broken") == "it is broken"
+    assert house.text == "{ broken", "whoever edits it is not done"
+
+
 async def test_backups_are_a_ring(house: Configured) -> None:
     for number in range(8):
         await house.patch({"agents": {"list": [{"id": "ops", "name": f"N{number}"}]}})

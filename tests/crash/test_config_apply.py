@@ -115,6 +115,46 @@ def test_kill_while_the_configuration_is_changed(gateway: GatewayProcess) -> Non
     assert editor.asked > 4, "no kill came in the middle"
 
 
+NOT_OURS = {"gateway": {"bind": "custom", "customBindHost": "203.0.113.7"}}
+"""No machine has this address (RFC 5737): no process comes up with it."""
+
+
+def kill_while_a_restart_fails(gateway: GatewayProcess, kills: int, seed: int) -> None:
+    file, chance = gateway.state_dir / "portico.json", random.Random(seed)
+    tree = config_of(0)
+    tree["gateway"]["reload"] |= {"restartCooldownMs": 0}
+    file.write_text(good := json.dumps(tree))
+    for _ in range(kills):
+        gateway.start()
+        assert "recovery" not in gateway.ready, gateway.said()
+        with Operator(gateway) as operator:
+            base = operator.call("config.get")["hash"]
+            operator.call("config.patch", raw=json.dumps(NOT_OURS), baseHash=base)
+            killing = threading.Timer(chance.uniform(0.0, 2.0), gateway.kill)
+            killing.start()
+            killing.join()
+        assert file.with_name("portico.json.last-good").read_text() == good
+        found = file.read_text()
+        assert found == good or "203.0.113.7" in found
+    gateway.start()
+    with Operator(gateway) as operator:
+        status = operator.call("status")["config"]
+    assert status["fromLastGood"] is (file.read_text() != good)
+    assert status["revisionHash"] == status["appliedHash"]
+    assert gateway.tracebacks() == []
+
+
+@pytest.mark.timeout(120)
+def test_kill_while_a_restart_fails(gateway: GatewayProcess) -> None:
+    kill_while_a_restart_fails(gateway, kills=2, seed=3)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(900)
+def test_kill_while_a_restart_fails_again_and_again(gateway: GatewayProcess) -> None:
+    kill_while_a_restart_fails(gateway, kills=LONG_KILLS // 2, seed=4)
+
+
 @pytest.mark.crash
 @pytest.mark.timeout(900)
 def test_kill_while_the_configuration_is_changed_again_and_again(gateway: GatewayProcess) -> None:

@@ -93,6 +93,55 @@ def test_the_command_line_says_how_it_went(own: GatewayProcess) -> None:
     assert own.stop() == 0
 
 
+NOT_OURS = {"bind": "custom", "customBindHost": "203.0.113.7"}
+"""No machine has this address (RFC 5737): no process comes up with it."""
+
+
+@pytest.mark.timeout(60)
+async def test_a_change_with_which_no_process_comes_up_is_taken_back(own: GatewayProcess) -> None:
+    file = own.state_dir / "portico.json"
+    tree = OWN | {"gateway": OWN["gateway"] | {"reload": {"restartCooldownMs": 0}}}
+    file.write_text(good := json.dumps(tree))
+    own.start()
+    with Operator(own) as operator:
+        base = operator.call("config.get")["hash"]
+        done = operator.call("config.patch", raw=json.dumps({"gateway": NOT_OURS}), baseHash=base)
+        assert done["restart"]["ok"] is True
+        assert operator.wait_event("config.changed", hash=base)["path"] == str(file)
+        await eventually(lambda: last_restart(own) is not None, within_s=30)
+        assert file.read_text() == good
+        (kept,) = own.state_dir.glob("portico.json.rejected.*")
+        assert "203.0.113.7" in kept.read_text()
+        warnings = operator.call("config.get")["warnings"]
+        assert any("went back to the last good one" in one["message"] for one in warnings)
+        changes = operator.call("audit.changes.list", action="config.rolled_back")["changes"]
+        assert [one["outcome"] for one in changes] == ["failed"]
+    file.write_text(json.dumps(OWN | {"gateway": OWN["gateway"] | NOT_OURS}))
+    code, failure = portico(own, "gateway", "restart")
+    assert (code, failure["error"]["code"]) == (1, "gateway.restart_rolled_back")
+    assert "last good one again" in failure["error"]["message"]
+    assert file.read_text() == good
+    assert own.stop() == 0
+
+
+@pytest.mark.timeout(60)
+def test_killed_before_it_could_take_it_back(own: GatewayProcess) -> None:
+    file = own.state_dir / "portico.json"
+    own.start()
+    own.kill()
+    file.write_text(bad := json.dumps(OWN | {"gateway": OWN["gateway"] | NOT_OURS}))
+    own.start()
+    with Operator(own) as operator:
+        assert operator.call("status")["config"]["fromLastGood"] is True
+        shown = operator.call("config.get")
+        assert any("did not come up" in one["message"] for one in shown["warnings"])
+    assert file.read_text() == bad, "somebody may be about to mend it"
+    code, failure = portico(own, "gateway", "restart")
+    assert (code, failure["error"]["code"]) == (1, "gateway.restart_rolled_back")
+    assert file.read_text() == json.dumps(OWN)
+    assert own.stop() == 0
+
+
 @pytest.mark.timeout(45)
 async def test_a_client_asks_for_a_restart(own: GatewayProcess) -> None:
     own.start()

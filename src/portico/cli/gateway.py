@@ -14,8 +14,8 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What the command line said; `None`: as configured."""
+    """What the command line said; `None`: as configured.
+
+    Attributes:
+        failed: the hash of a text of the config file with which a gateway did not come up.
+        because: why.
+    """
 
     port: int | None = None
     bind: str | None = None
@@ -41,6 +46,8 @@ class Run:
     config: str | None = None
     state_dir: str | None = None
     json: bool = False
+    failed: str | None = None
+    because: str = ""
 
 
 def become(run: Run) -> NoReturn:
@@ -89,6 +96,7 @@ def _keep_place(pid: int, pipe: int) -> NoReturn:
 
 def _run_gateway(run: Run, estate: Estate | None) -> Ended:
     from portico.config import ensure_first_run, ensure_token, load_or_last_good, resolve_paths
+    from portico.config.service import last_good_instead
 
     paths = resolve_paths(env=os.environ, config=run.config, state_dir=run.state_dir)
     first = ensure_first_run(paths)
@@ -100,12 +108,40 @@ def _run_gateway(run: Run, estate: Estate | None) -> Ended:
         if ensure_token(loaded, env=os.environ):
             note(f"note: made gateway.auth.token in {paths.config_file}: it had none")
             loaded = load_or_last_good(paths, env=os.environ, overrides=chosen)
+        if estate is None and run.failed is not None and run.failed == loaded.hash:
+            loaded = last_good_instead(loaded, run.because, env=os.environ) or loaded
         _report(loaded)
         if _needs_recovery(loaded, run):
             if estate is not None:  # whoever runs now goes on, and does better than recovery
                 loaded.require_startable()
             loaded = _recovery(loaded)
-        return _serve(loaded, first, estate, as_json=run.json)
+        return _serve_or_fall_back(run, loaded, first, estate)
+
+
+def _serve_or_fall_back(
+    run: Run, loaded: LoadedConfig, first: FirstRun, estate: Estate | None
+) -> Ended:
+    """Serve; with the last good text, in a process made afresh, when this one does not come up."""
+    from portico.config.service import last_good_instead
+    from portico.process.lock import AlreadyRunning
+
+    has_come_up = False
+
+    def note_ready() -> None:
+        nonlocal has_come_up
+        has_come_up = True
+
+    try:
+        return _serve(loaded, first, estate, as_json=run.json, on_up=note_ready)
+    except AlreadyRunning:
+        raise
+    except Exception as error:
+        why = str(error) or type(error).__name__
+        is_hopeless = has_come_up or estate is not None or run.failed is not None
+        if is_hopeless or last_good_instead(loaded, why, env=os.environ) is None:
+            raise
+        again = replace(run, failed=loaded.hash, because=why)
+    _exec([*sys.orig_argv[1:-1], json.dumps(asdict(again))])
 
 
 def _needs_recovery(loaded: LoadedConfig, run: Run) -> bool:
@@ -161,7 +197,14 @@ def _report(loaded: LoadedConfig) -> None:
         note(f"warning: running with the last good configuration, {loaded.paths.last_good}")
 
 
-def _serve(loaded: LoadedConfig, first: FirstRun, estate: Estate | None, *, as_json: bool) -> Ended:
+def _serve(
+    loaded: LoadedConfig,
+    first: FirstRun,
+    estate: Estate | None,
+    *,
+    as_json: bool,
+    on_up: Callable[[], None],
+) -> Ended:
     import asyncio
 
     import uvloop
@@ -176,6 +219,7 @@ def _serve(loaded: LoadedConfig, first: FirstRun, estate: Estate | None, *, as_j
     def on_ready(server: ServerInfo) -> None:
         gc.freeze()  # no collection looks at any of it again
         gc.enable()
+        on_up()
         if not loaded.from_last_good:
             remember_good(loaded)
         if as_json:

@@ -214,14 +214,8 @@ def changed_text(text: str, change: Change) -> str:
     return changed
 
 
-def write_prepared(
-    paths: ConfigPaths, prepared: Prepared, *, env: Mapping[str, str], was_good: bool = True
-) -> None:
+def write_prepared(paths: ConfigPaths, prepared: Prepared) -> None:
     """Write a prepared change, if the file is still what it was prepared from.
-
-    Args:
-        was_good: what is valid in the file now is the last good text; False: somebody who runs
-            with it knows better.
 
     Raises:
         StaleEdit: it is not; nothing was written.
@@ -231,8 +225,6 @@ def write_prepared(
         if _current(paths) != prepared.before:
             raise StaleEdit
         if prepared.changes_anything:
-            if was_good:
-                _keep_last_good(paths, prepared.before, env)
             if prepared.before is not None:
                 keep_backup(paths.config_file, prepared.before)
             write_atomic(paths.config_file, prepared.text)
@@ -308,6 +300,9 @@ def _current(paths: ConfigPaths) -> str | None:
 
 
 def _keep_last_good(paths: ConfigPaths, text: str | None, env: Mapping[str, str]) -> None:
+    """Keep a text nobody has run with, where there is none that somebody has."""
+    if paths.last_good.exists():
+        return
     if text is not None and text.strip() and load_text(paths, text, env=env).valid:
         write_atomic(paths.last_good, text)
 

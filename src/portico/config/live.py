@@ -5,11 +5,14 @@ what it will be, which may fail, and returns how to take that over, which may no
 out against the file, staged by every follower, written, and then taken over by all. So either the
 file and everything made from it change, or nothing does. Then what runs is *tried*: when it is not
 well, the file and everything go back to what they were, and the refused text is kept beside it.
+What waits for a restart is tried by the new process; when that does not come up, it is taken back,
+too.
 
 Guarantees: edits happen one after another, also against other processes that edit the file (a
 change of theirs in between is seen, and the edit worked out again); a refused edit leaves the file
 and what runs as they were. Settings nobody follows wait for a restart: `applied_hash` stays what it
-was. A file somebody else has broken, or removed, changes nothing that runs.
+was. A file somebody else has broken, or removed, changes nothing that runs. The last good text is
+one that everything has run with.
 
 Not here: noticing that somebody else has edited the file, and restarts (the room of settings).
 """
@@ -173,6 +176,31 @@ class LiveConfig:
         """
         return await asyncio.shield(self._adopt())
 
+    async def take_back(self, tried: str | None, why: str) -> Issue | None:
+        """Put back the text that everything here runs with: a restart with another one has failed.
+
+        Args:
+            tried: the hash of the text the restart was made with.
+
+        Returns:
+            What was done; `None`: the text was not to blame, has changed since, or cannot be used
+            at all, so that nobody would start with it.
+        """
+        return await asyncio.shield(self._take_back(tried, why))
+
+    async def _take_back(self, tried: str | None, why: str) -> Issue | None:
+        async with self._edits:
+            new, good = await asyncio.to_thread(self._load), self._applied
+            is_same = new.hash != tried or new.raw == good.raw
+            if is_same or good.is_recovery or refusals_of(new) or _gone(new):
+                return None
+            prepared = Prepared(good.raw, new.raw or "", new)
+            return await self._go_back(prepared, good, good, f"a restart with it failed: {why}")
+
+    async def file_hash(self) -> str | None:
+        """Return the hash of the text in the file now."""
+        return (await asyncio.to_thread(self._load)).hash
+
     async def inspect(self) -> LoadedConfig | None:
         """Return what somebody else has written into the file, without taking it over.
 
@@ -193,8 +221,11 @@ class LiveConfig:
         return load(self._loaded.paths, env=self._env, overrides=self._loaded.overrides)
 
     def _is_known(self, new: LoadedConfig) -> bool:
-        known = {(self._loaded.raw, self._loaded.revision_hash), self._refused}
-        return (new.raw, new.revision_hash) in known
+        found = (new.raw, new.revision_hash)
+        if found == (self._loaded.raw, self._loaded.revision_hash):
+            self._refused = None  # whoever writes it again wants it tried again
+            return True
+        return found == self._refused
 
     async def _adopt(self) -> LoadedConfig | None:
         async with self._edits:
@@ -235,13 +266,13 @@ class LiveConfig:
         self._commit(prepared.loaded, commits, is_news=prepared.changes_anything or is_written)
         why = None if trial is None else await trial.verdict(begun)
         if why is not None:
-            await self._go_back(prepared, before, applied, why)
-        elif prepared.changes_anything or is_written:
+            raise ConfigError([await self._go_back(prepared, before, applied, why)])
+        if self._applied is prepared.loaded and (prepared.changes_anything or is_written):
             await asyncio.to_thread(remember_good, prepared.loaded)
 
     def _write(self, prepared: Prepared) -> None:
-        remember_good(self._loaded)
-        write_prepared(self._loaded.paths, prepared, env=self._env, was_good=False)
+        remember_good(self._applied)
+        write_prepared(self._loaded.paths, prepared)
 
     def _stage(self, new: LoadedConfig) -> list[Commit]:
         return self._followers.stage(changed_paths(self._loaded.resolved, new.resolved), new)
@@ -263,7 +294,7 @@ class LiveConfig:
 
     async def _go_back(
         self, prepared: Prepared, before: LoadedConfig, applied: LoadedConfig, why: str
-    ) -> None:
+    ) -> Issue:
         """Return to what ran before, and keep what was refused beside the file."""
         log.error("config.rolled_back", reason=why, hash=prepared.loaded.hash)
         commits = self._stage(before)
@@ -280,7 +311,7 @@ class LiveConfig:
         )
         self._refused = (prepared.loaded.raw, prepared.loaded.revision_hash)
         self._note("rolled_back", prepared.loaded, [issue], str(kept) if kept else None)
-        raise ConfigError([issue])
+        return issue
 
     def _refuse(self, new: LoadedConfig, error: ConfigError) -> None:
         if self._refused == (new.raw, new.revision_hash):

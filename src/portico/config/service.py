@@ -199,6 +199,34 @@ def load_or_last_good(
     return replace(good, issues=loaded.issues, from_last_good=True)
 
 
+def last_good_instead(
+    loaded: LoadedConfig, why: str, *, env: Mapping[str, str]
+) -> LoadedConfig | None:
+    """The last good text in place of one with which a gateway did not come up.
+
+    `None`: there is none, it is no other one, or it cannot be used either.
+    """
+    paths = loaded.paths
+    if loaded.from_last_good or loaded.is_recovery or not loaded.valid:
+        return None
+    try:
+        text = read_text(paths.last_good)
+    except OSError:
+        return None
+    good = load_text(paths, text, env=env, overrides=loaded.overrides, origin=paths.last_good)
+    if text == loaded.raw or refusals_of(good):
+        return None
+    issue = Issue(
+        Severity.ERROR,
+        "",
+        f"the gateway did not come up with it: {why}",
+        "correct it; until then the last good one is used",
+        "config.not_up",
+        str(paths.config_file),
+    )
+    return replace(good, issues=(issue,), from_last_good=True)
+
+
 def refusals_of(loaded: LoadedConfig) -> list[Issue]:
     """Every reason not to run with a configuration; empty: one may."""
     return [

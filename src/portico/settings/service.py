@@ -4,6 +4,10 @@ Theory of operation: the watch says that a file has changed. By `gateway.reload.
 taken over (`hot`, `hybrid`), only judged (`off`), or waits for a restart (`restart`). What nothing
 in the process can take over is restarted for in `hybrid`, not sooner than the cool-down allows.
 
+A restart that fails with a changed text takes the text back. A gateway that was killed before it
+could, or that was started with a text nobody has run with, is started with the last good one when
+it does not come up (`cli.gateway`); the file is left alone then.
+
 Guarantees: what becomes of a change is logged, audited and shown by `portico status`; a file that
 is broken, or gone, changes nothing that runs.
 
@@ -66,6 +70,8 @@ class Settings:
         self._restart_due_ms: int | None = None
         self._refused: dict[str, Any] | None = None
         self._rolled_back: dict[str, Any] | None = None
+        self._back_at: str | None = None
+        self._tried: str | None = None
         live.notify(self._noted)
 
     @property
@@ -82,6 +88,8 @@ class Settings:
             debounce_s=lambda: self.reload.debounce_ms / 1000,
         )
         self._tasks.start(watch.run(), name="config.watch")
+        if self.live.loaded.from_last_good:
+            self._tasks.start(self._record_last_good(), name="config.audit")
         if self.live.loaded.is_recovery:
             self.look_now()  # it may have been mended meanwhile
 
@@ -148,6 +156,27 @@ class Settings:
         await self._audit.record("gateway.restart_requested", actor="config", target=reason)
         self._request_restart(reason)
 
+    # -- a restart that fails --------------------------------------------------------------------
+
+    async def restart_begins(self) -> None:
+        """Note which text the new process is started with."""
+        self._tried = await self.live.file_hash()
+
+    async def restart_failed(self, why: str) -> str:
+        """Take the text of the file back if the new process had another one; return why, in all."""
+        tried, self._tried = self._tried, None
+        try:
+            issue = await self.live.take_back(tried, why)
+        except (ConfigError, OSError) as error:
+            log.error("config.not_taken_back", error=str(error))
+            return f"{why}; the config file could not be put back: {error}"
+        if issue is not None:
+            return f"{why}; the config file is the last good one again: {issue.next_step}"
+        if tried is not None and tried != await self.live.file_hash():
+            self.look_now()  # it has been mended meanwhile, perhaps
+            self.after_change()
+        return why
+
     def _noted(self, notice: Notice) -> None:
         told = {
             "at": self._clock.now_ms(),
@@ -160,7 +189,7 @@ class Settings:
             self.after_change()
             return
         if notice.kind == "rolled_back":
-            self._rolled_back = told
+            self._rolled_back, self._back_at = told, self.live.loaded.hash
         else:
             self._refused = told
         self._tasks.start(self._record(notice, told), name="config.audit")
@@ -173,6 +202,27 @@ class Settings:
             outcome="failed" if notice.kind == "rolled_back" else "refused",
             details=told,
         )
+
+    async def _record_last_good(self) -> None:
+        loaded = self.live.loaded
+        await self._audit.record(
+            "config.last_good",
+            actor="gateway",
+            target=str(loaded.paths.config_file),
+            outcome="failed",
+            details={"issues": [issue.to_wire() for issue in loaded.issues]},
+        )
+
+    def remarks(self) -> list[dict[str, Any]]:
+        """Return what `config.get` has to say beside the file: why what runs is not as was wished.
+
+        What the file itself says is not repeated.
+        """
+        loaded = self.live.loaded
+        found = [one.to_wire() for one in loaded.issues] if loaded.from_last_good else []
+        if self._rolled_back is not None and self._back_at == loaded.hash:
+            found += self._rolled_back["issues"]
+        return found
 
     def degraded_owners(self) -> list[dict[str, Any]]:
         """Return who does without a secret that cannot be had."""

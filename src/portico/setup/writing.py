@@ -50,7 +50,7 @@ class FileWriter:
         first = ensure_first_run(self._paths)
         try:
             prepared = prepare(self._paths, decide, env=self._env)
-            write_prepared(self._paths, prepared, env=self._env)
+            write_prepared(self._paths, prepared)
         except BaseException:
             if first.created:
                 self._paths.config_file.unlink(missing_ok=True)

@@ -125,6 +125,11 @@ class Updates:
             self._made = self._make_installer()
         return self._made
 
+    @property
+    def awaits_restart(self) -> bool:
+        """Whether a newer version is installed and about to be started."""
+        return self._waiting is not None
+
     # -- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:

@@ -612,7 +612,10 @@ class House:
         from portico.config import load, snapshot
 
         now = load(self._loaded.paths, env=self._env, overrides=self._loaded.overrides)
-        return snapshot(now, applied_hash=self.applied_hash)
+        shown = snapshot(now, applied_hash=self.applied_hash)
+        if now.valid:
+            shown["warnings"] += self.settings.remarks()
+        return shown
 
     @property
     def applied_hash(self) -> str:

@@ -212,7 +212,7 @@ def _edit_file(method: str, params: dict[str, Any], to: Remote) -> dict[str, Any
         ),
         env=os.environ,
     )
-    write_prepared(paths, prepared, env=os.environ)
+    write_prepared(paths, prepared)
     return {
         "channel": channel,
         "accountId": account,
