@@ -399,7 +399,7 @@ def _uvicorn_config(gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.web.asgi,
         ws=gateway.websocket,
-        http="httptools",
+        http=gateway.http,
         loop="none",
         lifespan="off",
         log_config=None,

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from portico.auth.service import AuthSettings
+from portico.web.control_plane import NoNodes, SocketLimits
 from tests.fakes.control_plane import TOKEN, Device, Plane, connect_params, running_plane
 
 pytestmark = pytest.mark.anyio
@@ -268,6 +270,61 @@ async def test_address_that_fails_too_often_is_locked_out(tmp_path: Path):
         assert locked["retryable"] is True
         assert 0 < locked["retryAfterMs"] <= 300_000
         assert (await attempt(TOKEN, "198.51.100.8"))["ok"]
+
+
+@pytest.mark.parametrize("beside", ["deviceToken", "bootstrapToken"])
+async def test_a_guess_counts_whatever_else_is_said_with_it(tmp_path: Path, beside: str):
+    auth = AuthSettings(mode="password", password="right", trusted_proxies=("127.0.0.1",))
+    elsewhere = {"X-Forwarded-For": "198.51.100.7"}
+    async with running_plane(tmp_path, auth=auth) as plane:
+
+        async def attempt(password: str) -> str:
+            async with plane.socket(additional_headers=elsewhere) as client:
+                device = Device()
+                params = device.params(client.nonce, auth={"password": password, beside: "x"})
+                answer = await client.request("connect", params)
+            return str(answer["error"]["details"]["code"])
+
+        for number in range(12):
+            await attempt(f"guess {number}")
+        # Else the right one would be told from the wrong ones, as often as one likes.
+        assert await attempt("wrong") == await attempt("right") == "AUTH_RATE_LIMITED"
+
+
+async def test_all_addresses_of_one_ipv6_subscriber_are_one(tmp_path: Path):
+    auth = AuthSettings(token=TOKEN, trusted_proxies=("127.0.0.1",))
+    limits = SocketLimits(max_preauth_connections_per_ip=2)
+    async with running_plane(tmp_path, auth=auth, limits=limits) as plane:
+
+        def door(ip: str) -> Any:
+            return plane.socket(additional_headers={"X-Forwarded-For": ip})
+
+        for number in range(10):
+            async with door(f"2001:db8:0:1::{number:x}") as client:
+                await client.connect(auth={"token": "nope"})
+        async with door("2001:db8:0:1:ffff::1") as client:
+            answer = await client.connect()
+            assert answer["error"]["details"]["code"] == "AUTH_RATE_LIMITED"
+        async with door("2001:db8:0:2::1") as client:
+            assert (await client.connect())["ok"]
+        async with door("2001:db8:0:3::1"), door("2001:db8:0:3::2"):
+            with pytest.raises(InvalidStatus):
+                async with door("2001:db8:0:3::3"):
+                    pass
+
+
+async def test_who_is_removed_while_it_comes_in_does_not(tmp_path: Path):
+    async with running_plane(tmp_path) as plane:
+        device = Device()
+        assert (await _try(plane, device))["deviceToken"]
+
+        class SlowDoor(NoNodes):
+            async def expect(self, *_: Any) -> None:
+                await plane.devices.remove(device.id)
+
+        plane.plane.nodes = SlowDoor()
+        error, closed = await _try(plane, device)
+        assert error["message"] == closed[1] == "device pairing changed; connect again"
 
 
 async def test_a_newer_system_of_an_app_is_no_other_device(tmp_path: Path):

@@ -85,10 +85,10 @@ class Peer:
 
     @property
     def address(self) -> str:
-        """What failures are counted by: the address, or for a page on this machine its origin."""
+        """What failures are counted by: where it comes from, or for a page here its origin."""
         if self.direct_local and self.origin:
             return f"origin:{self.origin}"
-        return self.ip or "unix"
+        return subscriber_of(self.ip) or "unix"
 
     @property
     def has_proxy(self) -> bool:
@@ -187,6 +187,22 @@ def plain_ip(ip: str | None) -> str | None:
         return ip
     mapped = getattr(address, "ipv4_mapped", None)
     return str(mapped or address)
+
+
+@lru_cache(maxsize=1024)
+def subscriber_of(ip: str | None) -> str:
+    """Return what all addresses of one subscriber have in common; "" on a Unix socket.
+
+    An IPv4 address is one; of IPv6 addresses everybody has a /64, and may use any of it.
+    Source: RFC 6177, RFC 7934.
+    """
+    try:
+        address = ipaddress.ip_address(ip or "")
+    except ValueError:
+        return ip or ""
+    if address.version == 4 or address.is_loopback:
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def is_loopback(name: str) -> bool:

@@ -39,6 +39,7 @@ from portico.auth.trusted_proxy import OwnAddresses, ProxyRefused, TrustedProxyR
 from portico.clock import Clock
 from portico.net.interfaces import own_addresses
 from portico.protocol.connect import CONTROL_UI, ConnectParams, DeviceProof
+from portico.protocol.errors import GatewayError, InvalidRequest
 from portico.protocol.scopes import Role, expand
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -91,12 +92,14 @@ class Admitted:
     Attributes:
         more_tokens: of the other roles that came with a setup code.
         setup_id: the setup code it came with; say with `settle` whether hello was sent.
+        generation: of the device book, when this was decided; `None`: it has no device.
     """
 
     principal: Principal
     device_token: IssuedToken | None = None
     more_tokens: tuple[IssuedToken, ...] = ()
     setup_id: str | None = None
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +188,45 @@ class Authenticator:
         """
         self._check_origin(params, peer)
         proof = await self._check_identity(params, peer, self._check_shared_secret(params, peer))
-        if params.device is None:
-            return await self._without_device(params, peer, proof)
-        raw_key = verify_device(params, params.device, nonce=nonce, now_ms=self._clock.now_ms())
+        device = params.device
+        if device is None:
+            judged = self._without_device(params, peer, proof)
+        else:
+            raw_key = verify_device(params, device, nonce=nonce, now_ms=self._clock.now_ms())
+            judged = self._with_known_device(params, device, peer, proof, raw_key)
+        try:
+            admitted = await judged
+        except GatewayError:
+            if proof.failure is not None and proof.failure.given:
+                # A wrong secret is a guess, whatever else came with it and was refused first.
+                await self._failed("shared-secret", peer)
+            raise
+        if proof.shared:
+            self._limiter.succeeded("shared-secret", peer.address)
+        return admitted
+
+    def check_still_good(self, admitted: Admitted) -> None:
+        """Check that nothing was taken from any device since somebody was let in.
+
+        Raises:
+            InvalidRequest: something was, perhaps from this one; it may try again.
+        """
+        if admitted.generation not in {None, self._devices.generation}:
+            raise InvalidRequest("device pairing changed; connect again")
+
+    async def _with_known_device(
+        self,
+        params: ConnectParams,
+        device: DeviceProof,
+        peer: Peer,
+        proof: _Proof,
+        raw_key: bytes,
+    ) -> Admitted:
         while True:
             generation = self._devices.generation
-            admitted = await self._with_device(params, params.device, peer, proof, raw_key)
+            admitted = await self._with_device(params, device, peer, proof, raw_key)
             if generation == self._devices.generation:
-                return admitted
+                return replace(admitted, generation=generation)
             # What a device may do was taken away meanwhile: it may have been this one.
 
     async def _with_device(
@@ -307,7 +341,6 @@ class Authenticator:
                     return _Proof(None, refusals.missing(mode))
                 self._check_lockout("shared-secret", peer)
                 if self._knows_secret(given, peer):
-                    self._limiter.succeeded("shared-secret", peer.address)
                     return _Proof(mode, shared=True)
                 return _Proof(None, refusals.mismatch(mode))
             case "trusted-proxy" | "device":
@@ -321,7 +354,6 @@ class Authenticator:
             return _Proof(None, refusals.NO_DEVICE_TOKEN)
         self._check_lockout("shared-secret", peer)
         if self._knows_secret(given, peer):
-            self._limiter.succeeded("shared-secret", peer.address)
             return _Proof("token", shared=True)
         if params.device is not None:  # it may be the device's own
             return _Proof(None, refusals.NO_DEVICE_TOKEN)
@@ -363,14 +395,14 @@ class Authenticator:
     async def _without_device(self, params: ConnectParams, peer: Peer, proof: _Proof) -> Admitted:
         client = params.client
         if proof.failure is not None and proof.failure.given:
-            raise await self._unauthorized(params, peer, proof.failure)
+            raise refusals.unauthorized(proof.failure, params)
         by_proxy = proof.method == "trusted-proxy"
         if client.id == CONTROL_UI and self._settings.mode != "none" and not by_proxy:
             raise refusals.control_ui_needs_device()
         if by_proxy and client.id != CONTROL_UI:
             raise refusals.device_required()
         if proof.method is None and proof.failure is not None and not self._settings.has_secret:
-            raise await self._unauthorized(params, peer, proof.failure)
+            raise refusals.unauthorized(proof.failure, params)
         if proof.method is None or params.role != Role.OPERATOR:
             raise refusals.device_required()
         trusted = peer.direct_local and (client.id, client.mode) in _LOCAL_WITHOUT_DEVICE
@@ -388,7 +420,7 @@ class Authenticator:
         given = auth.device_token or auth.token
         failure = proof.failure or refusals.missing("token")
         if not given:
-            raise await self._unauthorized(params, peer, failure)
+            raise refusals.unauthorized(failure, params)
         self._check_lockout("device-token", peer)
         held = known.token(params.role) if known else None
         if held is not None and hmac.compare_digest(hash_token(given), held.token_hash):
@@ -399,7 +431,7 @@ class Authenticator:
                 failure = refusals.DEVICE_TOKEN_MISMATCH
             await self._failed("device-token", peer)
             raise refusals.unauthorized(failure, params)
-        raise await self._unauthorized(params, peer, failure)
+        raise refusals.unauthorized(failure, params)
 
     async def _by_setup_code(self, params: ConnectParams, peer: Peer, public_key: str) -> Admitted:
         self._check_lockout("bootstrap-token", peer)
@@ -480,13 +512,6 @@ class Authenticator:
         wait_ms = self._limiter.locked_for_ms(scope, peer.address, exempt=peer.exempt)
         if wait_ms:
             raise refusals.locked_out(wait_ms)
-
-    async def _unauthorized(
-        self, params: ConnectParams, peer: Peer, failure: refusals.Failure
-    ) -> Exception:
-        if failure.given:
-            await self._failed("shared-secret", peer)
-        return refusals.unauthorized(failure, params)
 
     async def _failed(self, scope: AuthScope, peer: Peer) -> None:
         delay_ms = self._limiter.failed(scope, peer.address, exempt=peer.exempt)

@@ -4,7 +4,8 @@ One periodic sweep serves all timers (handshake, ping, close grace), one callbac
 flushes all connections that have something to send.
 
 Guarantees: until `open`, and again from `shut_down` on, `connect` is answered with UNAVAILABLE; at
-most 32 connections of one address have not connected yet, and at most so many are open in all.
+most 32 connections of one address (of IPv6, one /64) have not connected yet, and at most so many
+are open in all.
 
 Not here: one connection (`web.ws`), its conversation (`rpc.connection`).
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from portico.auth.model import Principal
+from portico.auth.peer import subscriber_of
 from portico.auth.service import Authenticator
 from portico.clock import Clock
 from portico.events.hub import Hub
@@ -152,7 +154,7 @@ class ControlPlane:
         self.wire_log.setLevel(logging.WARNING)
         self._refusal: Callable[[], Unavailable] | None = gateway_starting
         self._sockets: set[GatewaySocket] = set()
-        self._by_ip: dict[str, int] = {}
+        self._by_subscriber: dict[str, int] = {}
         self._handshakes = _Deadlines()
         self._pings = _Deadlines()
         self._closes = _Deadlines()
@@ -238,13 +240,16 @@ class ControlPlane:
         """Say whether one more connection from an address may begin its handshake."""
         if len(self._sockets) >= self.limits.max_connections:
             return False
-        return self._by_ip.get(ip or "", 0) < self.limits.max_preauth_connections_per_ip
+        return (
+            self._by_subscriber.get(subscriber_of(ip), 0)
+            < self.limits.max_preauth_connections_per_ip
+        )
 
     def opened(self, socket: GatewaySocket) -> None:
         """Note a new socket; it has its handshake timeout to connect."""
         self._sockets.add(socket)
-        ip = socket.ip or ""
-        self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
+        who = subscriber_of(socket.ip)
+        self._by_subscriber[who] = self._by_subscriber.get(who, 0) + 1
         now_s = self.clock.monotonic_s()
         self._handshakes.put(socket, now_s + self.limits.handshake_timeout_ms / 1000)
         self._pings.put(socket, now_s + self.limits.ping_interval_ms / 1000)
@@ -282,12 +287,12 @@ class ControlPlane:
             socket.flush()
 
     def _release_ip(self, socket: GatewaySocket) -> None:
-        ip = socket.ip or ""
-        left = self._by_ip.get(ip, 0) - 1
+        who = subscriber_of(socket.ip)
+        left = self._by_subscriber.get(who, 0) - 1
         if left > 0:
-            self._by_ip[ip] = left
+            self._by_subscriber[who] = left
         else:
-            self._by_ip.pop(ip, None)
+            self._by_subscriber.pop(who, None)
 
     async def _sweep(self) -> None:
         tick_s = self.limits.tick_interval_ms / 1000

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from portico.tasks import Tasks
+from portico.web.http_wire import http_protocol
 
 BACKLOG = 128
 
@@ -51,7 +52,7 @@ class Entrance:
             uvicorn.Config(
                 self._app,
                 ws=self._websocket,
-                http="httptools",
+                http=http_protocol(),
                 loop="none",
                 lifespan="off",
                 log_config=None,

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from portico.net import bind
 from portico.tasks import Tasks
+from portico.web.http_wire import http_protocol
 
 log = structlog.get_logger()
 
@@ -99,7 +100,7 @@ def _uvicorn_config(app: ASGIApp, settings: SecondPortSettings) -> uvicorn.Confi
     return uvicorn.Config(
         app,
         ws="none",
-        http="httptools",
+        http=http_protocol(),
         loop="none",
         lifespan="off",
         log_config=None,

@@ -229,6 +229,7 @@ class GatewaySocket(asyncio.Protocol):
         try:
             admitted = await self.plane.authenticator.authenticate(params, peer, connection.nonce)
             arrival = await self.plane.nodes.expect(self.conn_id, params, admitted.principal)
+            self.plane.authenticator.check_still_good(admitted)
         except GatewayError as error:
             self._log_refusal(params, error)
             self._run(connection.refused(error))

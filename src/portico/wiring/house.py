@@ -53,6 +53,7 @@ from portico.tasks import Tasks
 from portico.turns.model import TurnLimits
 from portico.turns.service import Turns
 from portico.web.control_plane import ControlPlane
+from portico.web.http_wire import http_protocol
 from portico.web.ws import websocket_protocol
 from portico.wiring import recovery
 from portico.wiring.agents import acp_runtimes, build_agents, build_toolbox, mcp_servers
@@ -525,6 +526,7 @@ class House:
             nodes=self.node_parts.nodes.connections,
         )
         self.websocket = websocket_protocol(self.plane)
+        self.http = http_protocol(lambda: self.plane.limits.handshake_timeout_ms / 1000)
         self.metrics.gauge(
             "portico_connections", "Open WebSocket connections.", lambda: float(len(self.plane))
         )

@@ -132,10 +132,13 @@ class Limits(Section):
         15, "Frames a client may send while its connect is being checked.", ge=0
     )
     handshake_timeout_ms: int = setting(
-        15_000, "Time a client has to send connect.", ge=1, reload="hot"
+        15_000, "Time a client has to ask for something, and to send connect.", ge=1, reload="hot"
     )
     max_preauth_connections_per_ip: int = setting(
-        32, "Connections of one address that have not connected yet.", ge=1, reload="hot"
+        32,
+        "Connections of one address (of IPv6: one /64) that have not connected yet.",
+        ge=1,
+        reload="hot",
     )
     max_connections: int = setting(20_000, "Open WebSocket connections in all.", ge=1, reload="hot")
     tick_interval_ms: int = setting(30_000, "Period of the tick event.", ge=1)
