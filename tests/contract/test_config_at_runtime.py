@@ -12,7 +12,10 @@ import pytest
 
 from portico.audit.model import Wanted
 from portico.config.keypath import KeyPath
+from portico.protocol.errors import Forbidden
+from portico.rpc.call import Call
 from tests.support.configured import TEXT, TOKEN, Configured, configured
+from tests.support.house import principal
 from tests.support.waiting import eventually
 
 MASK = "__PORTICO_REDACTED__"
@@ -351,6 +354,31 @@ async def test_a_plan_says_what_would_happen_and_changes_nothing(house: Configur
     assert house.text == TEXT
     assert (await house("config.plan"))["action"] == "none"
     assert (await house("config.plan", raw="{gateway: {port: -1}}"))["action"] == "refused"
+
+
+async def test_who_may_not_change_anything_has_nothing_planned(
+    house: Configured, tmp_path: Path
+) -> None:
+    """A plan looks secrets up: it would run programs and read files for whoever may only read."""
+    touched = tmp_path / "touched"
+    provider = {"source": "exec", "command": "/usr/bin/touch", "args": [str(touched)]}
+    text = json.dumps(
+        {
+            "secrets": {"providers": {"mine": provider}},
+            "channels": {
+                "telegram": {"botToken": {"source": "exec", "provider": "mine", "id": "x"}}
+            },
+        }
+    )
+    reader = Call(principal("operator.read"))
+    for given in ("raw", "patch"):
+        with pytest.raises(Forbidden):
+            await house.gateway.dispatcher.request(
+                "config.plan", json.dumps({given: text}).encode(), reader
+            )
+    assert not touched.exists()
+    answer = await house.gateway.dispatcher.request("config.plan", b"{}", reader)
+    assert answer["action"] == "none"
 
 
 async def test_a_patch_is_no_whole_configuration(house: Configured) -> None:

@@ -72,6 +72,7 @@ class Resolver:
     providers: Any = None
     issues: list[Issue] = field(default_factory=list)
     secret_paths: set[KeyPath] = field(default_factory=set)
+    variable_paths: set[KeyPath] = field(default_factory=set)
     sources: SecretSources | None = None
 
     def resolve(self, value: Any, path: KeyPath = ()) -> Any:
@@ -98,6 +99,7 @@ class Resolver:
             if found is None:
                 self._missing_variable(name, path)
                 return match[0]
+            self.variable_paths.add(path)
             return found
 
         return _VARIABLE.sub(replace, text) if "${" in text else text

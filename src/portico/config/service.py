@@ -40,6 +40,7 @@ class LoadedConfig:
     Attributes:
         overrides: settings of the command line, by path; they win over the file.
         degraded: references that cannot be resolved, and switch only their owner off.
+        variable_paths: values that hold something of the environment.
         is_recovery: it stands in for a file that cannot be used; `issues` says why.
         included: the files that the config file includes, or would if they were there.
     """
@@ -63,11 +64,17 @@ class LoadedConfig:
     included: tuple[Path, ...] = ()
     degraded: tuple[Issue, ...] = ()
     is_recovery: bool = False
+    variable_paths: frozenset[KeyPath] = frozenset()
 
     @property
     def valid(self) -> bool:
         """Whether the file can be used as it is."""
         return not self.issues
+
+    @property
+    def hidden_paths(self) -> frozenset[KeyPath]:
+        """The resolved values that are shown to nobody: secrets, and what the environment holds."""
+        return self.secret_paths | self.variable_paths
 
     def require(self) -> PorticoConfig:
         """The typed configuration.
@@ -175,6 +182,7 @@ def load_text(
             _placed(tree, issue) for issue in (startup_issues(config) if config else ())
         ),
         secret_paths=frozenset(resolver.secret_paths),
+        variable_paths=frozenset(resolver.variable_paths),
         overrides=dict(overrides or {}),
         channel_accounts=accounts,
         degraded=tuple(degraded),
@@ -258,7 +266,7 @@ def snapshot(loaded: LoadedConfig, *, applied_hash: str | None = None) -> dict[s
 
     Source: OpenClaw gateway protocol, config.get.
     """
-    secrets = loaded.secret_paths
+    secrets = loaded.hidden_paths
     config = loaded.config
     runtime = (
         redact(config.model_dump(mode="json", by_alias=True, exclude_none=True), secrets)

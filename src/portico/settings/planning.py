@@ -60,6 +60,6 @@ def _change(
 
 def _value(loaded: LoadedConfig, path: KeyPath) -> Any:
     try:
-        return get_at(redact(loaded.resolved, loaded.secret_paths), path)
+        return get_at(redact(loaded.resolved, loaded.hidden_paths), path)
     except KeyError:
         return _UNSET

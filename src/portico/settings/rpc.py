@@ -84,6 +84,11 @@ class ConfigPlan(Params, frozen=True, kw_only=True):
     )
 
 
+def scope_of_plan(params: ConfigPlan) -> Scope:
+    """Return what planning needs: a text of one's own is resolved, its programs and files too."""
+    return Scope.READ if params.raw is None and params.patch is None else Scope.ADMIN
+
+
 class SchemaLookup(Params, frozen=True, kw_only=True):
     """`{path}`."""
 
@@ -140,11 +145,12 @@ class ConfigMethods:
         await self._record(call, "config.patched", before, loaded, note=params.note)
         return _answer(loaded) | {"changedPaths": changed} | self._restart(loaded)
 
-    @method("config.plan", scope=Scope.READ)
+    @method("config.plan", scope=Scope.READ, scope_rule=scope_of_plan)
     async def plan(self, call: Call, params: ConfigPlan) -> dict[str, Any]:
         """Say what a change would do, without making it; without one: what the file would change.
 
-        Portico's own method.
+        Portico's own method. To look a change up, its secrets are asked for and its files read:
+        only who could make it may have it planned.
         """
         from portico.settings.planning import plan_of
 

@@ -159,7 +159,7 @@ def test_the_snapshot_has_every_field_and_no_secret(load_text: Load, tmp_path: P
   gateway: { auth: { mode: "token", token: "planted-one", password: {source: "file", id: "~/p"} } },
   models: { providers: { x: { apiKey: "${KEY}" } } },
   store: { url: "postgresql://u:planted-four@db/x" },
-  agent: { workspace: "w" }, gatewey: 1,
+  agent: { workspace: "w" }, gatewey: 1, ui: { seamColor: "of ${KEY}" },
 }""",
         KEY="planted-two",
     )
@@ -177,7 +177,9 @@ def test_the_snapshot_has_every_field_and_no_secret(load_text: Load, tmp_path: P
     assert shown["config"]["gateway"]["auth"]["token"] == REDACTED
     assert shown["config"]["gateway"]["port"] == 18789
     assert shown["parsed"]["models"]["providers"]["x"]["apiKey"] == "${KEY}"
-    assert [issue["path"] for issue in shown["warnings"]] == ["gatewey"]
+    assert shown["sourceConfig"]["ui"]["seamColor"] == "of ${KEY}"
+    assert shown["resolved"]["ui"]["seamColor"] == REDACTED  # what it holds is the environment's
+    assert {issue["path"] for issue in shown["warnings"]} == {"gatewey", "ui"}
     assert [issue["path"] for issue in shown["legacyIssues"]] == ["agent.workspace"]
     assert "${KEY}" in shown["raw"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import pytest
@@ -27,7 +27,7 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def _served(head_timeout_s: float) -> AsyncIterator[tuple[int, set[object]]]:
+async def _served(head_timeout_s: float) -> AsyncIterator[tuple[int, Collection[object]]]:
     config = uvicorn.Config(
         _app,
         http=http_protocol(lambda: head_timeout_s),

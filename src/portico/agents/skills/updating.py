@@ -132,7 +132,7 @@ def _entry_shown(loaded: LoadedConfig, key: str) -> dict[str, Any]:
 
     at = ("skills", "entries", key)
     try:
-        shown = get_at(redact(loaded.resolved, loaded.secret_paths), at)
+        shown = get_at(redact(loaded.resolved, loaded.hidden_paths), at)
     except KeyError:
         return {}
     return shown if isinstance(shown, dict) else {}
