@@ -19,7 +19,8 @@ import uvicorn
 import uvloop
 from websockets.frames import Frame, Opcode
 
-from portico.rpc.connection import Connection, ConnectionLimits
+from portico.auth.peer import Peer
+from portico.web.caller import Caller
 from portico.web.control_plane import ControlPlane
 from portico.web.wire import Wire
 from portico.web.ws import GatewaySocket
@@ -33,11 +34,11 @@ class EchoSocket(GatewaySocket):
 
     __slots__ = ()
 
-    def _begin(self) -> None:
+    def _begin(self, peer: Peer) -> None:
         self._wire = Wire(
             max_size=MAX_MESSAGE_BYTES, too_big_reason="too large", logger=self.plane.wire_log
         )
-        self._connection = Connection("echo", lambda: None, ConnectionLimits())
+        self._caller = Caller(self.plane, self, peer)
 
     def _take_message(self, data: Any, *, is_binary: bool) -> None:
         if not is_binary:

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from portico.web.control_plane import SocketLimits
+from portico.web.ws import GatewaySocket
 from tests.fakes.control_plane import Client, Plane, connect_params, running_plane
 
 pytestmark = pytest.mark.anyio
@@ -327,12 +328,17 @@ async def test_following_a_session(tmp_path: Path):
         assert (await client.receive())["payload"] == {"n": 2}
 
 
+def _socket(plane: Plane) -> GatewaySocket:
+    (socket,) = plane.plane._sockets
+    assert isinstance(socket, GatewaySocket)
+    return socket
+
+
 async def _stop_reading(plane: Plane, client: Client) -> None:
     """Fill every buffer between gateway and client."""
     client.socket.transport.pause_reading()
-    (socket,) = plane.plane._sockets
     payload = {"text": "x" * 100_000}
-    while not socket._is_full:
+    while not _socket(plane)._is_full:
         plane.hub.publish("agent", payload)
         await asyncio.sleep(0)
 
@@ -341,7 +347,7 @@ async def test_slow_client_loses_droppable_events_and_sees_the_gap(tmp_path: Pat
     limits = SocketLimits(max_buffered_bytes=300_000)
     async with running_plane(tmp_path, limits=limits) as plane, plane.client() as client:
         await _stop_reading(plane, client)
-        subscription = plane.hub.find(next(iter(plane.plane._sockets)).conn_id)
+        subscription = plane.hub.find(_socket(plane).conn_id)
         assert subscription is not None
         for _ in range(10):
             plane.hub.publish("agent", {"text": "x" * 100_000})
@@ -349,7 +355,7 @@ async def test_slow_client_loses_droppable_events_and_sees_the_gap(tmp_path: Pat
         sent = subscription.seq
         client.socket.transport.resume_reading()
         async with asyncio.timeout(5):
-            while next(iter(plane.plane._sockets))._is_full:
+            while _socket(plane)._is_full:
                 await asyncio.sleep(0.001)
         plane.hub.publish("agent", {"last": True})
         seen: list[dict[str, Any]] = []

@@ -10,7 +10,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from portico.auth.service import AuthSettings
-from portico.web.control_plane import NoNodes, SocketLimits
+from portico.web.arrival import NoNodes
+from portico.web.control_plane import SocketLimits
 from tests.fakes.control_plane import TOKEN, Device, Plane, connect_params, running_plane
 
 pytestmark = pytest.mark.anyio

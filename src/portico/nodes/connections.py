@@ -46,7 +46,7 @@ class Arrival:
 
 
 class NodeConnections:
-    """The connections of nodes, as the door tells them (`web.control_plane.NodeDoor`).
+    """The connections of nodes, as the door tells them (`web.arrival.NodeDoor`).
 
     Args:
         invokes: end with the connection they were sent over, or that waits for them.

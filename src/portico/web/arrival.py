@@ -1,6 +1,8 @@
-"""A client that was let in: what it will receive, and how it is shown to the others."""
+"""A client that was let in: what it will receive, and how the others come to know of it."""
 
 from __future__ import annotations
+
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,6 +18,40 @@ from portico.protocol.connect import (
 )
 from portico.protocol.frames import Dialect
 from portico.protocol.scopes import Role
+
+
+class NodeDoor(Protocol):
+    """The nodes, as far as connections tell them."""
+
+    async def expect(
+        self, conn_id: ConnId, params: ConnectParams, principal: Principal
+    ) -> Any | None:
+        """Take note of a client that was let in, before it is told; `None`: it is no node."""
+        ...
+
+    def connected(self, arrival: Any) -> None:
+        """A client that was taken note of has been told."""
+        ...
+
+    def gone(self, conn_id: ConnId) -> None:
+        """A connection has ended."""
+        ...
+
+
+class NoNodes:
+    """A door without nodes."""
+
+    async def expect(
+        self, conn_id: ConnId, params: ConnectParams, principal: Principal
+    ) -> Any | None:
+        """Nobody is one."""
+        return None
+
+    def connected(self, arrival: Any) -> None:
+        """Never happens."""
+
+    def gone(self, conn_id: ConnId) -> None:
+        """Nobody cares."""
 
 
 def subscription_for(

@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from portico.auth.model import Principal
 from portico.auth.peer import subscriber_of
@@ -27,15 +27,12 @@ from portico.clock import Clock
 from portico.events.hub import Hub
 from portico.events.presence import Presence
 from portico.ids import ConnId
-from portico.protocol.connect import ConnectParams
 from portico.protocol.errors import Unavailable
 from portico.rpc.connection import ConnectionLimits, gateway_starting, gateway_stopping
 from portico.rpc.dispatch import Dispatcher
 from portico.rpc.hello import HelloBuilder
 from portico.tasks import Tasks
-
-if TYPE_CHECKING:
-    from portico.web.ws import GatewaySocket
+from portico.web.arrival import NodeDoor, NoNodes
 
 SWEEP_S = 0.25
 
@@ -57,38 +54,41 @@ class SocketLimits:
     close_grace_ms: int = 1_000
 
 
-class NodeDoor(Protocol):
-    """The nodes, as far as connections tell them."""
+class Socket(Protocol):
+    """One connection, as far as what is done for all of them needs it."""
 
-    async def expect(
-        self, conn_id: ConnId, params: ConnectParams, principal: Principal
-    ) -> Any | None:
-        """Take note of a client that was let in, before it is told; `None`: it is no node."""
+    is_pinged: bool
+
+    @property
+    def ip(self) -> str | None:
+        """The address it comes from."""
         ...
 
-    def connected(self, arrival: Any) -> None:
-        """A client that was taken note of has been told."""
+    @property
+    def conn_id(self) -> ConnId:
+        """Its id."""
         ...
 
-    def gone(self, conn_id: ConnId) -> None:
-        """A connection has ended."""
+    @property
+    def principal(self) -> Principal | None:
+        """Who is at its end, once they are let in."""
         ...
 
+    def flush(self) -> None:
+        """Write everything that is queued, at once."""
+        ...
 
-class NoNodes:
-    """A door without nodes."""
+    def ping(self) -> bool:
+        """Ask the client whether it is there; `False`: it did not answer the last time."""
+        ...
 
-    async def expect(
-        self, conn_id: ConnId, params: ConnectParams, principal: Principal
-    ) -> Any | None:
-        """Nobody is one."""
-        return None
+    def close(self, code: int, reason: str = "") -> None:
+        """Close it; it is cut when the client does not answer in time."""
+        ...
 
-    def connected(self, arrival: Any) -> None:
-        """Never happens."""
-
-    def gone(self, conn_id: ConnId) -> None:
-        """Nobody cares."""
+    def abort(self) -> None:
+        """Cut it."""
+        ...
 
 
 class _Deadlines:
@@ -97,16 +97,16 @@ class _Deadlines:
     __slots__ = ("_due_s",)
 
     def __init__(self) -> None:
-        self._due_s: dict[GatewaySocket, float] = {}
+        self._due_s: dict[Socket, float] = {}
 
-    def put(self, socket: GatewaySocket, due_s: float) -> None:
+    def put(self, socket: Socket, due_s: float) -> None:
         self._due_s.pop(socket, None)
         self._due_s[socket] = due_s
 
-    def discard(self, socket: GatewaySocket) -> bool:
+    def discard(self, socket: Socket) -> bool:
         return self._due_s.pop(socket, None) is not None
 
-    def take_due(self, now_s: float) -> Iterator[GatewaySocket]:
+    def take_due(self, now_s: float) -> Iterator[Socket]:
         due = []
         for socket, due_s in self._due_s.items():
             if due_s > now_s:
@@ -153,12 +153,12 @@ class ControlPlane:
         self.wire_log = logging.getLogger("portico.web.wire")
         self.wire_log.setLevel(logging.WARNING)
         self._refusal: Callable[[], Unavailable] | None = gateway_starting
-        self._sockets: set[GatewaySocket] = set()
+        self._sockets: set[Socket] = set()
         self._by_subscriber: dict[str, int] = {}
         self._handshakes = _Deadlines()
         self._pings = _Deadlines()
         self._closes = _Deadlines()
-        self._unsent: list[GatewaySocket] = []
+        self._unsent: list[Socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping: asyncio.Task[Any] | None = None
         self._emptied = asyncio.Event()
@@ -245,7 +245,7 @@ class ControlPlane:
             < self.limits.max_preauth_connections_per_ip
         )
 
-    def opened(self, socket: GatewaySocket) -> None:
+    def opened(self, socket: Socket) -> None:
         """Note a new socket; it has its handshake timeout to connect."""
         self._sockets.add(socket)
         who = subscriber_of(socket.ip)
@@ -254,17 +254,17 @@ class ControlPlane:
         self._handshakes.put(socket, now_s + self.limits.handshake_timeout_ms / 1000)
         self._pings.put(socket, now_s + self.limits.ping_interval_ms / 1000)
 
-    def admitted(self, socket: GatewaySocket) -> None:
+    def admitted(self, socket: Socket) -> None:
         """Note that a socket's client is let in."""
         if self._handshakes.discard(socket):
             self._release_ip(socket)
 
-    def closing(self, socket: GatewaySocket) -> None:
+    def closing(self, socket: Socket) -> None:
         """Note that a socket was asked to close; it is cut when its grace is over."""
         due_s = self.clock.monotonic_s() + self.limits.close_grace_ms / 1000
         self._closes.put(socket, due_s)
 
-    def lost(self, socket: GatewaySocket) -> None:
+    def lost(self, socket: Socket) -> None:
         """Forget a socket."""
         self._sockets.discard(socket)
         self.admitted(socket)
@@ -273,7 +273,7 @@ class ControlPlane:
         if not self._sockets:
             self._emptied.set()
 
-    def flush_soon(self, socket: GatewaySocket) -> None:
+    def flush_soon(self, socket: Socket) -> None:
         """Write what a socket has to send at the end of this loop tick."""
         self._unsent.append(socket)
         if len(self._unsent) == 1:
@@ -286,7 +286,7 @@ class ControlPlane:
         for socket in unsent:
             socket.flush()
 
-    def _release_ip(self, socket: GatewaySocket) -> None:
+    def _release_ip(self, socket: Socket) -> None:
         who = subscriber_of(socket.ip)
         left = self._by_subscriber.get(who, 0) - 1
         if left > 0:
