@@ -45,6 +45,19 @@ async def test_request_in_fragments(tmp_path: Path):
         assert (await client.receive())["id"] == "f"
 
 
+async def test_what_is_nested_too_deeply_is_refused_wherever_that_is_noticed(tmp_path: Path):
+    async with running_plane(tmp_path) as plane, plane.client() as client:
+        for depth in (*range(900, 1000), 100_000):
+            nested = "[" * depth + "]" * depth
+            call = '{"type":"req","id":"%d","method":"test.echo","params":{"%s":%s}}'
+            for name in ("text", "other"):
+                await client.send(call % (depth, name, nested))
+                answer = await client.receive()
+                assert answer["id"] == str(depth)
+                assert answer["error"]["code"] == "INVALID_REQUEST"
+        assert (await client.request("test.echo", {"text": "x"}))["ok"]
+
+
 @pytest.mark.parametrize(
     ("frame", "id_", "message"),
     [

@@ -60,6 +60,13 @@ async def queued_behind(inside: House, runtime: Scripted, **fields: str) -> asyn
     return second
 
 
+async def test_a_body_that_is_nested_too_deeply_is_the_senders_mistake(tmp_path: Path) -> None:
+    async with house(tmp_path) as inside:
+        answer = await inside.client.post(MESSAGES, content='{"x":' * 90_000 + "1" + "}" * 90_000)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"].startswith("decode json: ")
+
+
 async def test_session_ids_are_the_documented_ones(tmp_path: Path) -> None:
     async with house(tmp_path) as inside:
         for fields, session_id in (

@@ -85,7 +85,7 @@ class HttpRuntime:
             yield self._failed(turn, Failed(SILENT, "timeout"), error)
         except httpx2.HTTPError as error:
             yield self._failed(turn, Failed(UNREACHABLE), error)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (ValueError, RecursionError) as error:
             yield self._failed(turn, Failed(REFUSED), error)
 
     async def warm_up(self) -> None:

@@ -111,7 +111,7 @@ class BrowserService:
 def _answer(status: int, content: bytes) -> dict[str, Any]:
     try:
         body = msgspec.json.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise Unavailable("the browser service answered nonsense")

@@ -102,7 +102,7 @@ def parsed(text: str) -> list[Mapping[str, Any]]:
             continue
         try:
             message = msgspec.json.decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise NotA2ui(f"line {number}: {error}") from None
         surface_of(message, number)
         messages.append(message)

@@ -45,7 +45,7 @@ class InvokeRequest(msgspec.Struct, frozen=True, rename="camel"):
             raise CommandError("INVALID_REQUEST", "INVALID_REQUEST: paramsJSON is too long")
         try:
             params = msgspec.json.decode(self.params_json.encode())
-        except (msgspec.DecodeError, UnicodeError):
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
             raise CommandError(
                 "INVALID_REQUEST", "INVALID_REQUEST: paramsJSON malformed JSON"
             ) from None

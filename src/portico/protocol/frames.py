@@ -12,6 +12,7 @@ types".
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -85,6 +86,7 @@ class _Failed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _decoder = msgspec.json.Decoder(RequestFrame)
+_EARLY_ID = re.compile(r'\s*\{[^{}\[\]]{0,512}?"id"\s*:\s*"([^"\\]{1,200})"')
 _encoder = msgspec.json.Encoder()
 _RESPONSE_TYPE: dict[Dialect, str] = {"current": "res", "legacy": "response"}
 
@@ -100,14 +102,26 @@ def decode_request(data: bytes | str) -> RequestFrame:
         return _decoder.decode(data)
     except msgspec.ValidationError as error:
         raise _invalid(data, str(error)) from None
-    except (msgspec.DecodeError, RecursionError):
+    except RecursionError:
+        raise _too_deep(data) from None
+    except msgspec.DecodeError:
         raise NotJson from None
+
+
+def _too_deep(data: bytes | str) -> InvalidFrame:
+    """Name the request, where its id stands before what cannot be read."""
+    text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+    named = _EARLY_ID.match(text)
+    request_id = named[1] if named else "invalid"
+    return InvalidFrame(request_id, "invalid request frame: nested too deeply")
 
 
 def _invalid(data: bytes | str, fallback: str) -> InvalidFrame | NotJson:
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):  # valid so far, but broken further on
+    except RecursionError:
+        return _too_deep(data)
+    except msgspec.DecodeError:  # valid so far, but broken further on
         return NotJson()
     problems = describe_value(_RequestShape, value) or [fallback]
     given = value.get("id") if isinstance(value, dict) else None

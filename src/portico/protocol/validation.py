@@ -61,17 +61,24 @@ def decode_params(params_type: type[T], raw: msgspec.Raw | bytes, *, what: str) 
     """
     try:
         return params_decoder(params_type).decode(raw or b"null")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise explain(params_type, raw, error, what=what) from None
 
 
 def explain(
-    params_type: type[Any], raw: msgspec.Raw | bytes, error: msgspec.DecodeError, *, what: str
+    params_type: type[Any],
+    raw: msgspec.Raw | bytes,
+    error: msgspec.DecodeError | RecursionError,
+    *,
+    what: str,
 ) -> InvalidRequest:
     """Turn a failed decoding into the error that says everything that is wrong."""
-    if not isinstance(error, msgspec.ValidationError):
+    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
         return InvalidRequest(f"invalid {what}: not valid JSON")
-    problems = describe_problems(params_type, bytes(raw)) or [str(error)]
+    try:
+        problems = describe_problems(params_type, bytes(raw)) or [str(error)]
+    except RecursionError:
+        problems = ["nested too deeply"]
     return InvalidRequest(f"invalid {what}: {'; '.join(problems)}")
 
 

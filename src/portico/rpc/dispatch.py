@@ -168,7 +168,7 @@ class Dispatcher:
             self._throttle.admit(name, call)
         try:
             params = found.decoder.decode(raw or b"{}")
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise explain(found.params, raw, error, what=f"{name} params") from None
         if found.scope_rule is not None:
             _check_scope(found.scope_rule(params), call)

@@ -246,7 +246,7 @@ class Caller:
     def _succeed(self, request_id: str, target: Method, result: Any) -> None:
         try:
             effects = self._connection.succeeded(request_id, result)
-        except (TypeError, ValueError) as error:  # the handler returned what JSON cannot say
+        except (TypeError, ValueError, RecursionError) as error:  # JSON cannot say what it is
             log.error("rpc.unencodable_result", method=target.name, exc_info=error)
             failure = Unavailable(
                 f"{target.name} failed; see the gateway log",

@@ -95,7 +95,7 @@ async def _body(answer: httpx2.Response) -> bytes:
 def _names(body: bytes) -> tuple[str, ...] | None:
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     found = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(found, list):

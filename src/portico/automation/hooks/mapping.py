@@ -47,7 +47,7 @@ def opened(payload: dict[str, Any]) -> dict[str, Any]:
     try:
         content = base64.b64decode(str(message.get("data", "")), altchars=b"-_")
         return {**payload, "data": msgspec.json.decode(content)}
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, RecursionError):
         return payload
 
 

@@ -332,5 +332,5 @@ def _delivery_id(chosen: HookMapping, request: HookRequest, given: Mapping[str, 
 def _decoded(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(f"decode json: {error}") from None

@@ -83,7 +83,7 @@ async def _body(request: Request) -> Body:
         return {}
     try:
         found = msgspec.json.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise invalid("the body is not JSON") from None
     if not isinstance(found, dict):
         raise invalid("the body must be an object")

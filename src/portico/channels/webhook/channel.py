@@ -95,7 +95,7 @@ class Webhook:
         self._ctx.alive()
         try:
             posted = msgspec.json.decode(request.body, type=Posted)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             return await self._not_understood(event_id, request.body, str(error))
         if posted.type != "message":
             return await self._event(event_id, posted)
