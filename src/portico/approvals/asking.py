@@ -148,7 +148,7 @@ def new_approval(
     allowed = allowed_decisions(ask=params.ask, unavailable=params.unavailable_decisions or ())
     request = {
         "command": line_of(command),
-        "commandPreview": line(plan.command_preview) if plan else None,
+        "commandPreview": line(_preview(plan)) if plan else None,
         "commandArgv": None if params.host == "node" else list(argv) or None,
         "envKeys": sorted(params.env) if params.env else None,
         "systemRunBinding": _binding(params),
@@ -232,11 +232,32 @@ def _command(params: ExecApprovalRequest) -> tuple[str, tuple[str, ...]]:
     plan = params.system_run_plan
     argv = plan.argv if plan else params.command_argv or ()
     text = (plan.command_text if plan else params.command) or ""
+    if plan is not None and not _says(text, argv):
+        text = ""  # a yes is for the words, so a person reads these
     if not text.strip() and argv:
         text = shlex.join(argv)
     if not text.strip():
         raise InvalidRequest("command is required")
     return text, argv
+
+
+def _preview(plan: SystemRunPlan) -> str | None:
+    """Return the short form a plan shows, if it is one of what will be run: a shell's script."""
+    shown = plan.command_preview
+    if shown is None or not (shown in plan.argv or _says(shown, plan.argv)):
+        return None
+    return shown
+
+
+def _says(text: str, argv: tuple[str, ...]) -> bool:
+    """Whether a text, read as a shell reads words, is these words; the program by name or path."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        return False
+    if not words or not argv or words[1:] != list(argv[1:]):
+        return False
+    return argv[0] == words[0] or argv[0].rpartition("/")[2] == words[0]
 
 
 def _check(params: ExecApprovalRequest, command: str, argv: tuple[str, ...]) -> None:

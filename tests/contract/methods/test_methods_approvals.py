@@ -35,6 +35,35 @@ async def asked(house: House, **params: Any) -> tuple[asyncio.Task[Any], str]:
     return waiting, (await pending(house))[0]["id"]
 
 
+@pytest.mark.parametrize(
+    ("text", "preview", "seen"),
+    [
+        ("ls -la", "ls -la", ("/bin/sh -c 'rm -rf ~'", None)),
+        ("/bin/sh -c 'rm -rf ~' #", None, ("/bin/sh -c 'rm -rf ~'", None)),
+        ("'", None, ("/bin/sh -c 'rm -rf ~'", None)),
+        ('/bin/sh -c "rm -rf ~"', "rm -rf ~", ('/bin/sh -c "rm -rf ~"', "rm -rf ~")),
+        ("sh -c 'rm -rf ~'", "sh -c 'rm -rf ~'", ("sh -c 'rm -rf ~'",) * 2),
+    ],
+)
+async def test_what_a_person_reads_is_what_a_yes_is_for(
+    house: House, text: str, preview: str | None, seen: tuple[str, str | None]
+):
+    plan = {
+        "argv": ["/bin/sh", "-c", "rm -rf ~"],
+        "cwd": "/",
+        "commandText": text,
+        "commandPreview": preview,
+        "agentId": None,
+        "sessionKey": None,
+    }
+    house.connect("phone", "operator.approvals")
+    _, approval_id = await asked(house, host="node", nodeId="n1", systemRunPlan=plan)
+    (entry,) = await pending(house)
+    request = entry["request"]
+    assert (request["command"], request.get("commandPreview")) == seen
+    await house.call("exec.approval.resolve", {"id": approval_id, "decision": "deny"}, by=REVIEWER)
+
+
 async def test_an_approval_is_asked_told_listed_and_decided(house: House):
     phone = house.connect("phone", "operator.approvals")
     stranger = house.connect("stranger", "operator.read", "operator.write")

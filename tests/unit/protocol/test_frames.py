@@ -27,12 +27,25 @@ def test_dialect_is_the_first_words():
     assert decode_request('{"type":"request","id":"1","method":"m"}').dialect == "legacy"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "{", '{"type":"res"', '{"a":1} x', "\x00", "[" * 100_000]
-)
+@pytest.mark.parametrize("text", ["", "x", "{", '{"type":"res"', '{"a":1} x', "\x00"])
 def test_what_is_not_json(text):
     with pytest.raises(NotJson):
         decode_request(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "request_id"),
+    [
+        ("[" * 100_000, "invalid"),
+        ('{"type":"req", "id": "a1","method":"m","params":' + "[" * 100_000, "a1"),
+        (b'{"type":"req","method":"m","params":' + b"[" * 100_000 + b',"id":"late"', "invalid"),
+    ],
+)
+def test_what_is_nested_too_deeply(text, request_id):
+    with pytest.raises(InvalidFrame) as caught:
+        decode_request(text)
+    assert caught.value.request_id == request_id
+    assert caught.value.message.endswith("nested too deeply")
 
 
 @pytest.mark.parametrize(
