@@ -55,7 +55,9 @@ from portico.store import Store, Work, open_store
 from portico.system.health import HealthService
 from portico.system.rpc import SystemMethods, SystemSettings
 from portico.tasks import Tasks
+from portico.turns import background
 from portico.turns.model import Enqueued, NewTurn, TurnLimits
+from portico.turns.rpc_tasks import TaskMethods
 from portico.turns.service import Turns
 from tests.support.databases import sqlite_url
 
@@ -82,6 +84,10 @@ class Lanes:
                 queue_mode=routing.queue_mode or "followup",
                 cap=20,
                 drop=routing.drop or "new",
+                task=background.kind_of(
+                    message.channel, message.request, created_via=routing.created_via
+                ),
+                asked_by=background.asked_by(message.channel, message.reply_route),
             )
         )
 
@@ -257,6 +263,7 @@ class House:
             AgentRunMethods(
                 chat=chat, turns=turns, sessions=sessions, agents=agents, clock=self.clock
             ),
+            TaskMethods(turns=turns, sessions=sessions, store=self.store),
             UsageMethods(
                 store=self.store,
                 clock=self.clock,

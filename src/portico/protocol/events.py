@@ -72,6 +72,12 @@ EVENTS: dict[str, EventSpec] = {
             audience="session_messages",
         ),
         EventSpec(
+            "task",
+            Scope.READ,
+            '`{action: "upserted", task}`: a task began or ended, as `tasks.list` shows it.',
+            audience="session_readers",
+        ),
+        EventSpec(
             "session.operation",
             Scope.READ,
             "`{operationId, operation, phase, sessionKey, …}`: a reset, a compaction.",

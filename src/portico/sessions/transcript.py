@@ -174,6 +174,12 @@ _SAID = statement(
     .order_by(entries.c.seq)
     .limit(1)
 )
+_OF_RUN = statement(
+    select(entries)
+    .where(entries.c.run_id == bindparam("r"), entries.c.seq > bindparam("after"))
+    .order_by(entries.c.seq)
+    .limit(bindparam("count"))
+)
 _ENTRY = statement(select(entries).where(entries.c.entry_id == bindparam("e")))
 
 
@@ -393,3 +399,9 @@ def find_said(run_id: str) -> Work[Entry | None]:
     """Return the message that began a run, or `None` while it waits."""
     row = one((yield _SAID(r=run_id)))
     return None if row is None else entry_from_row(row)
+
+
+def written_by(run_id: str, *, after: int, limit: int) -> Work[list[Entry]]:
+    """Return what a run wrote behind a place in its transcript, the oldest first."""
+    rows = yield _OF_RUN(r=run_id, after=after, count=limit)
+    return [entry_from_row(row) for row in rows]

@@ -24,7 +24,7 @@ from portico.rpc.call import Call
 from portico.rpc.method import method
 from portico.store import Store, Work
 from portico.system.restarts import MAX_REASON, Restarts
-from portico.system.status import turn_counts
+from portico.turns import leases
 
 SIGNAL = "SIGUSR2"
 BlockerKind = Literal["queue", "reply", "embedded-run", "cron-run"]
@@ -208,6 +208,6 @@ def _blocker(kind: BlockerKind, count: int, what: str) -> Blocker:
 
 
 def _waiting() -> Work[tuple[int, int]]:
-    turns = yield from turn_counts()
+    queued = yield from leases.count_queued()
     deliveries = yield from outbox_store.counts()
-    return turns.get("queued", 0), deliveries.get("pending", 0) + deliveries.get("sending", 0)
+    return queued, deliveries.get("pending", 0) + deliveries.get("sending", 0)

@@ -11,55 +11,53 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
-
 from portico.agents.service import Agents
 from portico.outbox import store as outbox_store
 from portico.sessions import listing
 from portico.sessions.listing import Filter, Page
 from portico.sessions.shapes import model_of
-from portico.store import Work, statement
-from portico.turns.tables import turns
+from portico.store import Work
+from portico.turns import background
+from portico.turns.life import TurnState
+from portico.turns.model import TaskKind
 
 RECENT = 10
 HIDDEN = "[redacted]"
-# What a turn's end is called where runs are shown as tasks.
+# What a turn's end is called where tasks are counted.
+S = TurnState
 _TASK_STATUS = {
-    "queued": "queued",
-    "running": "running",
-    "succeeded": "succeeded",
-    "merged": "succeeded",
-    "failed": "failed",
-    "timed_out": "timed_out",
-    "cancelled": "cancelled",
-    "dropped": "cancelled",
-    "expired": "cancelled",
-    "interrupted": "lost",
+    S.QUEUED: "queued",
+    S.RUNNING: "running",
+    S.SUCCEEDED: "succeeded",
+    S.MERGED: "succeeded",
+    S.FAILED: "failed",
+    S.TIMED_OUT: "timed_out",
+    S.CANCELLED: "cancelled",
+    S.DROPPED: "cancelled",
+    S.EXPIRED: "cancelled",
+    S.INTERRUPTED: "lost",
 }
-_COUNTS = statement(select(turns.c.state, func.count().label("n")).group_by(turns.c.state))
+TaskCounts = dict[tuple[TaskKind, TurnState], int]
 
 
-def turn_counts() -> Work[dict[str, int]]:
-    """Return how many turns are in each state."""
-    return {row["state"]: row["n"] for row in (yield _COUNTS())}
-
-
-def read_status() -> Work[tuple[dict[str, int], dict[str, int], dict[str, int], Page]]:
-    """Count turns and deliveries by state and sessions by agent; read the newest sessions."""
-    runs = yield from turn_counts()
+def read_status() -> Work[tuple[TaskCounts, dict[str, int], dict[str, int], Page]]:
+    """Count tasks and deliveries by state and sessions by agent; read the newest sessions."""
+    runs = yield from background.counts()
     deliveries = yield from outbox_store.counts()
     sessions = yield from listing.counts_by_agent()
     page = yield from listing.list_sessions(Filter(archived=None), limit=RECENT)
     return runs, deliveries, sessions, page
 
 
-def tasks(runs: dict[str, int]) -> dict[str, Any]:
-    """Return the runs as the overview of tasks."""
+def tasks(runs: TaskCounts) -> dict[str, Any]:
+    """Return the overview of tasks."""
     by_status = dict.fromkeys(
         ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost"), 0
     )
-    for state, count in runs.items():
+    by_runtime = {"subagent": 0, "acp": 0, "cli": 0, "cron": 0}
+    for (kind, state), count in runs.items():
         by_status[_TASK_STATUS[state]] += count
+        by_runtime[kind] += count
     active = by_status["queued"] + by_status["running"]
     total = sum(by_status.values())
     failures = by_status["failed"] + by_status["timed_out"] + by_status["lost"]
@@ -69,16 +67,16 @@ def tasks(runs: dict[str, int]) -> dict[str, Any]:
         "terminal": total - active,
         "failures": failures,
         "byStatus": by_status,
-        "byRuntime": {"subagent": 0, "acp": 0, "cli": total, "cron": 0},
+        "byRuntime": by_runtime,
     }
 
 
-def task_audit(runs: dict[str, int], deliveries: dict[str, int]) -> dict[str, Any]:
-    """Return what went wrong with runs and deliveries and waits for a person."""
+def task_audit(runs: TaskCounts, deliveries: dict[str, int]) -> dict[str, Any]:
+    """Return what went wrong with tasks and deliveries and waits for a person."""
     by_code = {
         "stale_queued": 0,  # the sweep starts what waits and closes what is orphaned
         "stale_running": 0,
-        "lost": runs.get("interrupted", 0),
+        "lost": sum(n for (_, state), n in runs.items() if state is S.INTERRUPTED),
         "delivery_failed": deliveries.get("failed", 0) + deliveries.get("unknown", 0),
         "missing_cleanup": 0,
         "inconsistent_timestamps": 0,

@@ -29,6 +29,8 @@ _HELD = statement(
     select(func.count().label("n")).where(c.state == "running", c.owner == bindparam("me"))
 )
 
+_QUEUED = statement(select(func.count().label("n")).where(c.state == "queued"))
+
 _RENEW = statement(
     update(turns)
     .where(c.owner == bindparam("me"), c.state == "running")
@@ -109,6 +111,11 @@ def renew(owner: str, *, lease_until: int) -> Work[dict[str, tuple[int, str | No
 def lapse(owner: str) -> Work[int]:
     """End the leases of a process that is gone for certain; return how many it had."""
     return len((yield _LAPSE(gone=owner)))
+
+
+def count_queued() -> Work[int]:
+    """Return how many turns wait."""
+    return int((yield _QUEUED())[0]["n"])
 
 
 def holds_any(owner: str) -> Work[bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,6 +11,9 @@ from portico.agents.runtime import TurnRequest, Usage
 from portico.channels.model import DropPolicy, QueueMode, ReplyRoute
 from portico.store import Row
 from portico.turns.life import OPEN, TurnState
+
+TaskKind = Literal["cron", "subagent", "cli"]
+"""Work nobody waits for: a job's, another agent's, or a program's that runs an agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         result: how it ended; while it runs, only where its message is in the transcript.
+        task: what kind of work nobody waits for it is, `None`: somebody waits for its answer.
+        asked_by: the session whose agent asked for it, where one did.
         merged: the runs that were collected into this one by the claim that returned it.
     """
 
@@ -109,6 +114,8 @@ class TurnRow(msgspec.Struct, frozen=True, kw_only=True):
     queued_at: int
     started_at: int | None
     ended_at: int | None
+    task: TaskKind | None = None
+    asked_by: str | None = None
     merged: tuple[str, ...] = ()
 
     @property
@@ -146,6 +153,8 @@ def turn_from_row(row: Row) -> TurnRow:
         queued_at=row["queued_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        task=row["task"],
+        asked_by=row["asked_by"],
     )
 
 
@@ -157,6 +166,7 @@ class NewTurn:
         fingerprint: of everything that was asked; tells a repeat from a reused run id.
         cap: how many may wait in the lane; `drop` says what happens to one more.
         expires_at: when waiting ends, in ms; `None`: never.
+        task, asked_by: see `TurnRow`.
     """
 
     run_id: str
@@ -169,6 +179,8 @@ class NewTurn:
     cap: int
     drop: DropPolicy
     expires_at: int | None = None
+    task: TaskKind | None = None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

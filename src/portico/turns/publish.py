@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+
 from portico.agents.runtime import (
     AgentEvent,
     ModelUsed,
@@ -24,6 +26,7 @@ from portico.agents.runtime import (
 )
 from portico.clock import Clock
 from portico.events.hub import Hub
+from portico.turns import background
 from portico.turns.life import TurnState
 from portico.turns.model import TurnResult, TurnRow
 
@@ -69,6 +72,7 @@ class RunPublisher:
     def started(self) -> None:
         """The run begins."""
         started_at = self._row.started_at
+        self._task(self._row)
         self._agent("lifecycle", {"phase": "start", "startedAt": started_at}, session=True)
         if not self._may_be_quiet:
             self._chat("status", {"phase": "starting_model"})
@@ -100,6 +104,8 @@ class RunPublisher:
     def ended(self, state: TurnState, result: TurnResult, ended_at: int) -> None:
         """Publish the end of a run. Call it after the end is committed."""
         self._flush()
+        row = self._row
+        self._task(msgspec.structs.replace(row, state=state, result=result, ended_at=ended_at))
         data: dict[str, Any] = {
             "startedAt": self._row.started_at,
             "endedAt": ended_at,
@@ -202,6 +208,11 @@ class RunPublisher:
         key = self._row.session_key
         self._hub.publish("agent", payload, session_key=key, tool=True, droppable=False)
         self._hub.publish("session.tool", payload, session_key=key)
+
+    def _task(self, row: TurnRow) -> None:
+        if row.task is not None:
+            payload = {"action": "upserted", "task": background.as_wire(row)}
+            self._hub.publish("task", payload, session_key=row.session_key)
 
     def _chat(self, state: str, fields: dict[str, Any], *, droppable: bool = True) -> None:
         payload = {

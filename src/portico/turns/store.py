@@ -64,6 +64,8 @@ _INSERT = statement(
             queued_at=bindparam("now"),
             started_at=bindparam("started_at"),
             expires_at=bindparam("expires_at"),
+            task=bindparam("task"),
+            asked_by=bindparam("asked_by"),
         )
         .on_conflict_do_nothing(index_elements=[c.run_id])
         .returning(turns)
@@ -283,6 +285,8 @@ def _insert(
         now=now,
         started_at=now if running else None,
         expires_at=new.expires_at,
+        task=new.task,
+        asked_by=new.asked_by,
     )
     row = one(rows)
     if row is None:

@@ -30,6 +30,8 @@ turns = Table(
     Column("cancel_reason", Text),
     Column("merged_into", Text),
     Column("result", Text),  # JSON of the TurnResult
+    Column("task", Text),  # work nobody waits for: cron | subagent | cli
+    Column("asked_by", Text),  # the session whose agent asked for it
     time_ms("lease_until"),
     time_ms("queued_at", nullable=False),
     time_ms("started_at"),
@@ -57,6 +59,12 @@ turns = Table(
         "turns_taken",
         "merged_into",
         where="merged_into IS NOT NULL",
+    ),
+    partial_index(
+        "turns_tasks",
+        "task",
+        "state",
+        where="task IS NOT NULL",
     ),
     Index("turns_ended", "ended_at"),
 )

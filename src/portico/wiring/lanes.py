@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from portico.inbox.model import Admitted
 from portico.store import Work
+from portico.turns import background
 from portico.turns.model import Enqueued, NewTurn
 from portico.turns.service import Turns
 
@@ -40,6 +41,10 @@ class ConfiguredLanes:
                 cap=self._queue.cap,
                 drop=routing.drop or self._queue.drop,
                 expires_at=routing.expires_at,
+                task=background.kind_of(
+                    message.channel, message.request, created_via=routing.created_via
+                ),
+                asked_by=background.asked_by(message.channel, message.reply_route),
             )
         )
 

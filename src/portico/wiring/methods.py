@@ -58,6 +58,7 @@ from portico.system.restarts import Restarts
 from portico.system.rpc import SystemMethods, SystemSettings
 from portico.system.rpc_gateway import GatewayMethods
 from portico.turns.rpc import LaneMethods
+from portico.turns.rpc_tasks import TaskMethods
 from portico.turns.service import Turns
 from portico.updates.rpc import UpdateMethods
 from portico.updates.service import Updates
@@ -167,6 +168,7 @@ def build_methods(
         browser,
         InboxMethods(inbox=inbox, runs=turns, store=store),
         LaneMethods(turns=turns, store=store),
+        TaskMethods(turns=turns, sessions=sessions, store=store),
         AuditMethods(audit),
         UpdateMethods(updates, audit=audit),
         GatewayMethods(
