@@ -67,9 +67,14 @@ def test_pair_approve_invoke(gateway: GatewayProcess, operator: Operator) -> Non
         request = frame["payload"]
         listed = {name: request[name] for name in request if name != "sessionKey"}  # newer
         assert problems("NodeInvokeRequestEvent", listed) == []
-        node.call(
-            "node.invoke.progress", invokeId=request["id"], nodeId=node.node_id, seq=0, chunk="…"
-        )
+        for seq, chunk in ((1, "b"), (0, "a"), (0, "a")):
+            said = {"invokeId": request["id"], "nodeId": node.node_id, "seq": seq, "chunk": chunk}
+            node.call("node.invoke.progress", **said)
+        for seq, chunk in enumerate("ab"):
+            shown = operator.wait_event("node.invoke.progress", seq=seq)
+            assert shown["chunk"] == chunk
+            assert (shown["nodeId"], shown["command"]) == (node.node_id, WHICH)
+            assert (shown["invokeId"], shown["idempotencyKey"]) == (request["id"], "first")
         assert node.answer(request, ok=True, payloadJSON='{"bins":{}}') == {"ok": True}
         assert node.answer(request, ok=True, payload=1) == {"ok": True, "ignored": True}
         answer = operator.answer(request_id)

@@ -14,6 +14,7 @@ from portico.ids import ConnId
 from portico.nodes.service import Nodes
 from portico.nodes.session import Session
 from portico.nodes.settings import NodeSettings
+from portico.observe.metrics import Metrics
 from portico.protocol.connect import ConnectParams
 from portico.protocol.scopes import Role, expand
 from portico.store import Store
@@ -35,6 +36,7 @@ class NodeHouse:
     deaf: set[ConnId] = field(default_factory=set)
     by_code: set[str] = field(default_factory=set)
     failures: list[BaseException] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self.tasks = Tasks(lambda _name, error: self.failures.append(error))
@@ -49,6 +51,7 @@ class NodeHouse:
             close=lambda conn_id, _why: self.closed.append(conn_id),
             devices=self,
             settings=lambda: self.settings,
+            metrics=self.metrics,
         )
 
     def _tell(self, conn_id: ConnId, name: str, payload: Any) -> bool:

@@ -111,6 +111,14 @@ async def _no_file(_sha256: str) -> bytes | None:
     return None
 
 
+ToolSays = Callable[[str, str], None]
+"""Takes the id of a tool call and a piece of what the tool says while it runs."""
+
+
+def nobody_follows(_call_id: str, _said: str) -> None:
+    """Nobody watches the tools of a run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One run, as handed to a runtime.
@@ -123,6 +131,8 @@ class Turn:
             end is a turn of its own after it.
         attempt: 1 the first time; higher after a crash.
         origin: where the message came from and its answer goes.
+        say: shows who follows the run what a tool says between its `ToolStarted` and its
+            `ToolFinished`; nothing of it is kept.
     """
 
     run_id: str
@@ -136,6 +146,7 @@ class Turn:
     attempt: int = 1
     origin: ReplyRoute | None = None
     file: Callable[[str], Awaitable[bytes | None]] = _no_file
+    say: ToolSays = nobody_follows
 
     async def load(self, attachment: Attachment) -> bytes | None:
         """Return the bytes of an attachment; `None`: there are none, or they are gone."""

@@ -149,11 +149,16 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "Forget a node, its approval and its device's right to be one.",
     ),
     ("nodes", "rename", "nodes:rename", "Give a node the name it is shown under."),
-    ("nodes", "invoke", "nodes:invoke", "Have a node do something, and print its answer as JSON."),
+    (
+        "nodes",
+        "invoke",
+        "nodes_use:invoke",
+        "Have a node do something, and print its answer as JSON.",
+    ),
     (
         "nodes",
         "run-command",
-        "nodes:run_command",
+        "nodes_use:run_command",
         "Run a program on a node; print what it wrote, and end with its exit code.",
     ),
     ("", "qr", "qr:qr", "Show a setup code, by which one device is paired without being asked."),

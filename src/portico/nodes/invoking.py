@@ -9,6 +9,7 @@ Guarantees:
     - Under one idempotency key a command is sent once, also when the gateway died in between.
     - Every invoke ends in time; each node has a bounded number of them.
     - A caller that goes away takes its invokes with it; the node is told to stop.
+    - What a command says while it runs comes in order, each piece once, before its answer.
 
 Not here: who may use which command (`policy`), what waits for a person (`system_run`).
 
@@ -30,7 +31,9 @@ from portico.ids import ConnId, new_uuid
 from portico.nodes import life
 from portico.nodes import store as node_store
 from portico.nodes.life import Happening, InvokeState
+from portico.nodes.progress import Ordered, Piece
 from portico.nodes.session import Session
+from portico.observe.metrics import Metrics
 from portico.protocol.errors import Unavailable
 from portico.store import Store
 
@@ -38,8 +41,8 @@ log = structlog.get_logger()
 
 MAX_CHUNK_BYTES = 16_384
 Tell = Callable[[ConnId, str, Any], bool]
-Heard = Callable[[str], None]
-"""Takes a piece of what a command says while it runs."""
+Heard = Callable[[str, Piece], None]
+"""Takes a piece of what a command says while it runs, and the id of its invoke. Must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Order:
     Attributes:
         subject: in whose name; with `key`, what makes a repeat a repeat.
         caller: the connection that waits for the answer.
+        heard: is told in order what the command says while it runs.
         timeout_ms: `None` or 0: the usual.
     """
 
@@ -122,14 +126,19 @@ class Invoke:
     order: Order
     done: asyncio.Future[NodeAnswer]
     state: InvokeState = InvokeState.PENDING
-    next_seq: int = 0
-    error: tuple[str, str] | None = field(default=None)
+    said: Ordered = field(default_factory=Ordered)
 
     def take(self, happening: Happening) -> life.Step:
         """Let something happen to it."""
         taken = life.step(self.state, happening)
         self.state = taken.state
         return taken
+
+    def show(self, pieces: list[Piece]) -> None:
+        """Let who waits for it know what it says."""
+        if self.order.heard is not None:
+            for piece in pieces:
+                self.order.heard(self.invoke_id, piece)
 
 
 class Invokes:
@@ -140,8 +149,16 @@ class Invokes:
     """
 
     def __init__(
-        self, *, tell: Tell, store: Store, clock: Clock, limits: Callable[[], InvokeLimits]
+        self,
+        *,
+        tell: Tell,
+        store: Store,
+        clock: Clock,
+        limits: Callable[[], InvokeLimits],
+        metrics: Metrics,
     ) -> None:
+        self._ended = metrics.node_invokes
+        self._pieces = metrics.node_progress
         self._tell = tell
         self._store = store
         self._clock = clock
@@ -178,6 +195,7 @@ class Invokes:
             raise
         finally:
             self._open.pop(invoke.invoke_id, None)
+            self._ended.inc(invoke.state if life.is_over(invoke.state) else InvokeState.UNSENT)
             if not invoke.done.done():
                 invoke.done.cancel()
 
@@ -261,6 +279,7 @@ class Invokes:
         taken = invoke.take(Happening.ERROR if answer is None else Happening.RESULT)
         if not taken.is_heard or invoke.done.done():
             return False
+        invoke.show(invoke.said.rest())
         if answer is not None:
             invoke.done.set_result(answer)
         else:
@@ -269,15 +288,19 @@ class Invokes:
         return True
 
     def progress(self, conn_id: ConnId, invoke_id: str, *, seq: int, chunk: str) -> bool:
-        """Take a piece of what a command says; `False`: nobody listens, or it came before."""
+        """Take a piece of what a command says; `False`: it is not under way, or it came before."""
+        is_taken = self._progress(conn_id, invoke_id, Piece(seq, chunk))
+        self._pieces.inc("taken" if is_taken else "ignored")
+        return is_taken
+
+    def _progress(self, conn_id: ConnId, invoke_id: str, piece: Piece) -> bool:
         invoke = self._find(conn_id, invoke_id)
-        if invoke is None or seq < invoke.next_seq:
+        if invoke is None or not invoke.take(Happening.PROGRESS).is_heard:
             return False
-        if not invoke.take(Happening.PROGRESS).is_heard:
+        ready = invoke.said.take(piece)
+        if ready is None:
             return False
-        invoke.next_seq = seq + 1
-        if invoke.order.heard is not None:
-            invoke.order.heard(chunk)
+        invoke.show(ready)
         return True
 
     def _find(self, conn_id: ConnId, invoke_id: str) -> Invoke | None:

@@ -6,15 +6,19 @@ Source: OpenClaw gateway protocol, "node.*", "exec.approvals.node.*"; `node.pair
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 
 from portico.clock import Clock
+from portico.ids import ConnId
 from portico.nodes import policy, shapes
 from portico.nodes.foreground import Foreground, is_for_foreground
 from portico.nodes.invoking import NodeAnswer, NodeFailed, Order
 from portico.nodes.life import InvokeState
+from portico.nodes.progress import Piece
 from portico.nodes.service import Nodes
 from portico.nodes.system_run import SystemRuns
 from portico.protocol.errors import InvalidRequest, Outcome
@@ -134,14 +138,25 @@ def invoke_scope(params: NodeInvoke) -> Scope:
     return Scope.ADMIN if params.command in policy.ADMIN_TO_INVOKE else Scope.WRITE
 
 
+Show = Callable[[ConnId, str, Any], None]
+"""Sends one connection an event, if it is here and keeps up."""
+
+
 class NodeMethods:
     """`node.list`, `node.pair.*`, `node.invoke` and their kin."""
 
     def __init__(
-        self, nodes: Nodes, clock: Clock, *, system_runs: SystemRuns, foreground: Foreground
+        self,
+        nodes: Nodes,
+        clock: Clock,
+        *,
+        system_runs: SystemRuns,
+        foreground: Foreground,
+        show: Show,
     ) -> None:
         self._nodes = nodes
         self._clock = clock
+        self._show = show
         self._system_runs = system_runs
         self._foreground = foreground
 
@@ -224,8 +239,12 @@ class NodeMethods:
 
     @method("node.invoke", scope=Scope.WRITE, scope_rule=invoke_scope, mutates=True)
     async def invoke(self, call: Call, params: NodeInvoke) -> Invoked:
-        """Have a node do something, and wait for its answer."""
+        """Have a node do something, and wait for its answer.
+
+        What it says meanwhile comes as `node.invoke.progress`, before the answer.
+        """
         node_id, command = params.node_id.strip(), params.command.strip()
+        caller = call.connection.conn_id if call.connection else None
         _check_public(command)
         await self._nodes.directory.find(node_id)
         self._nodes.check(node_id, command)
@@ -236,10 +255,24 @@ class NodeMethods:
             key=params.idempotency_key,
             session_key=params.session_key,
             timeout_ms=params.timeout_ms,
-            caller=call.connection.conn_id if call.connection else None,
+            caller=caller,
+            heard=None if caller is None else partial(self._said, caller, node_id, params),
         )
         answer = await self._invoke(node_id, order)
         return Invoked(True, node_id, command, answer.payload, answer.payload_json)
+
+    def _said(
+        self, caller: ConnId, node_id: str, asked: NodeInvoke, invoke_id: str, piece: Piece
+    ) -> None:
+        said = {
+            "invokeId": invoke_id,
+            "nodeId": node_id,
+            "command": asked.command.strip(),
+            "idempotencyKey": asked.idempotency_key,
+            "seq": piece.seq,
+            "chunk": piece.chunk,
+        }
+        self._show(caller, "node.invoke.progress", said)
 
     async def _checked(self, call: Call, node_id: str, command: str, params: Any) -> Any:
         if command != "system.run":

@@ -27,6 +27,7 @@ from portico.nodes.model import NodeDevices
 from portico.nodes.pairing import NodePairing
 from portico.nodes.session import Session
 from portico.nodes.settings import NodeSettings
+from portico.observe.metrics import Metrics
 from portico.protocol.errors import InvalidRequest, Outcome
 from portico.store import Store
 from portico.tasks import Tasks
@@ -54,12 +55,17 @@ class Nodes:
         close: Callable[[ConnId, str], None],
         devices: NodeDevices,
         settings: Callable[[], NodeSettings] = NodeSettings,
+        metrics: Metrics | None = None,
     ) -> None:
         self._audit = audit
         self._store = store
         self.settings = settings
         self.invokes = Invokes(
-            tell=tell, store=store, clock=clock, limits=lambda: settings().invoke
+            tell=tell,
+            store=store,
+            clock=clock,
+            limits=lambda: settings().invoke,
+            metrics=metrics or Metrics(),
         )
         self.connections = NodeConnections(
             store=store,

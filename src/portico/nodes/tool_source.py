@@ -80,6 +80,7 @@ class PublishedTools:
             subject=f"agent:{call.agent_id}",
             session_key=call.session_key,
             timeout_ms=int(CALL_S * 1000),
+            heard=lambda _invoke_id, piece: call.say(piece.chunk),
         )
         try:
             answer = await self._nodes.invoke(node_id, order)

@@ -265,6 +265,7 @@ class NodeTools:
             subject=f"agent:{call.agent_id}",
             session_key=call.session_key,
             timeout_ms=timeout_ms,
+            heard=lambda _invoke_id, piece: call.say(piece.chunk),
         )
         return await self._nodes.invoke(row.node_id, order)
 

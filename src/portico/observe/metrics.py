@@ -156,6 +156,14 @@ class Metrics:
             "Budgets that came near their end (warning) or to it (exhausted) in a window.",
             ("kind", "scope"),
         )
+        self.node_invokes = Counter(
+            "portico_node_invokes", "Commands of nodes, by how they ended.", ("state",)
+        )
+        self.node_progress = Counter(
+            "portico_node_progress",
+            "Pieces of what commands of nodes say while they run, and whether they counted.",
+            ("outcome",),
+        )
         self.store_group_size = Histogram(
             "portico_store_group_size", "Works that shared a commit.", buckets=GROUP_SIZES
         )

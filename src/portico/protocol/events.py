@@ -248,6 +248,14 @@ EVENTS: dict[str, EventSpec] = {
             sequenced=False,
         ),
         EventSpec(
+            "node.invoke.progress",
+            Scope.WRITE,
+            "`{invokeId, nodeId, command, idempotencyKey, seq, chunk}`: what a command says while "
+            "it runs, to the connection that waits for its answer. OpenClaw does not have it.",
+            audience="direct",
+            sequenced=False,
+        ),
+        EventSpec(
             "node.invoke.input",
             None,
             "`{id, nodeId, seq, payloadJSON}`: more for a command that runs.",

@@ -1,7 +1,8 @@
 """From runtime events to `agent` and `chat` events on the hub.
 
 Guarantees: live text is coalesced: the first delta goes out at once, the rest at most every
-`live_text_ms`; whatever was held back goes out before the final event. Final events are never
+`live_text_ms`; whatever was held back goes out before the final event. What a tool says while it
+runs is shown the same way, the end of it, until its result. Final events are never
 droppable, and are published only after the turn's end is committed. Of an answer that may turn out
 to be quiet nothing is shown before.
 
@@ -11,6 +12,7 @@ Source: OpenClaw gateway protocol, "`agent` event" and "`chat` event".
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -30,6 +32,9 @@ from portico.turns import background
 from portico.turns.life import TurnState
 from portico.turns.model import TurnResult, TurnRow
 
+MAX_TOOL_CHARS = 8_000
+TOOL_PAUSE_S = 0.25
+"""Each time all of it is sent: seldom enough that it costs little."""
 # The protocol's error kinds have none for a budget; `stopReason` says it.
 _KINDS = {"budget": "rate_limit"}
 
@@ -41,6 +46,16 @@ def assistant_message(text: str, timestamp_ms: int) -> dict[str, Any]:
         "content": [{"type": "text", "text": text}],
         "timestamp": timestamp_ms,
     }
+
+
+@dataclass(slots=True, eq=False)
+class _Saying:
+    """What one tool says."""
+
+    name: str
+    text: str = ""
+    shown: str = ""
+    timer: asyncio.TimerHandle | None = None
 
 
 class RunPublisher:
@@ -56,7 +71,7 @@ class RunPublisher:
         self._sent = 0
         self._thinking = ""
         self._timer: asyncio.TimerHandle | None = None
-
+        self._tools: dict[str, _Saying] = {}
         self._may_be_quiet = row.request.quiet is not None
 
     @property
@@ -90,9 +105,11 @@ class RunPublisher:
                 self._agent("run_status", {"phase": stage, "summary": summary})
             case ToolStarted():
                 self._flush()
+                self._tools[event.call_id] = _Saying(event.name)
                 data = {"phase": "start", "toolCallId": event.call_id, "name": event.name}
                 self._tool({**data, "args": event.arguments})
             case ToolFinished():
+                self._tool_ends(event.call_id)
                 data = {"phase": "result", "toolCallId": event.call_id, "name": event.name}
                 self._tool({**data, "result": event.result, "isError": event.is_error})
             case ModelUsed(usage, provider, model):
@@ -101,11 +118,38 @@ class RunPublisher:
             case _:
                 return
 
+    def tool_says(self, call_id: str, said: str) -> None:
+        """Show what a tool says while it runs: the first piece at once, the rest bundled."""
+        saying = self._tools.get(call_id)
+        if saying is None:
+            return
+        saying.text = (saying.text + said)[-MAX_TOOL_CHARS:]
+        if saying.timer is None:
+            self._show_tool(call_id, saying)
+
+    def _show_tool(self, call_id: str, saying: _Saying) -> None:
+        saying.timer = None
+        if saying.text == saying.shown:
+            return
+        saying.shown = saying.text
+        content = [{"type": "text", "text": saying.text}]
+        data = {"phase": "update", "toolCallId": call_id, "name": saying.name}
+        self._tool({**data, "partialResult": {"content": content}})
+        loop = asyncio.get_running_loop()
+        wait_s = max(self._interval_s, TOOL_PAUSE_S)
+        saying.timer = loop.call_later(wait_s, self._show_tool, call_id, saying)
+
+    def _tool_ends(self, call_id: str) -> None:
+        saying = self._tools.pop(call_id, None)
+        if saying is not None and saying.timer is not None:
+            saying.timer.cancel()
+
     def ended(self, state: TurnState, result: TurnResult, ended_at: int) -> None:
         """Publish the end of a run. Call it after the end is committed."""
         self._flush()
         row = self._row
         self._task(msgspec.structs.replace(row, state=state, result=result, ended_at=ended_at))
+        self._tools_end()
         data: dict[str, Any] = {
             "startedAt": self._row.started_at,
             "endedAt": ended_at,
@@ -145,6 +189,11 @@ class RunPublisher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._tools_end()
+
+    def _tools_end(self) -> None:
+        for call_id in list(self._tools):
+            self._tool_ends(call_id)
 
     def _last(self, state: str, text: str | None, ended_at: int, **fields: Any) -> None:
         message = assistant_message(text, ended_at) if text else None

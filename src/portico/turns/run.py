@@ -230,6 +230,7 @@ class Runner:
             attempt=row.attempts,
             origin=row.reply_route,
             file=self._files.load,
+            say=run.publisher.tool_says,
         )
 
     async def _next_steered(self, run: ActiveRun) -> TurnRequest:

@@ -408,6 +408,7 @@ class House:
             close=lambda conn_id, why: self.plane.close_one(conn_id, code=1008, reason=why),
             devices=self.devices,
             hub=self.hub,
+            metrics=self.metrics,
             store=self.store,
             tasks=self.tasks,
         )

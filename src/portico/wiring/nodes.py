@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from portico.events.hub import Hub
     from portico.ids import ConnId
     from portico.inbox.service import Inbox
+    from portico.observe.metrics import Metrics
     from portico.store import Store
     from portico.tasks import Tasks
 
@@ -80,6 +81,7 @@ class NodeParts:
         close: Callable[[ConnId, str], None],
         devices: Devices,
         hub: Hub,
+        metrics: Metrics,
         store: Store,
         tasks: Tasks,
     ) -> None:
@@ -99,6 +101,12 @@ class NodeParts:
             close=close,
             devices=_Devices(devices),
             settings=lambda: self._settings,
+            metrics=metrics,
+        )
+        metrics.gauge(
+            "portico_nodes_connected",
+            "Nodes that are connected.",
+            lambda: float(len(self.nodes.connections.sessions())),
         )
 
     def _stage(self, loaded: LoadedConfig) -> Commit:
@@ -141,6 +149,7 @@ class NodeParts:
                 self._clock,
                 system_runs=SystemRuns(approvals, self._clock),
                 foreground=foreground,
+                show=lambda to, name, said: self._hub.publish(name, said, only=(to,)),
             ),
             NodeRoleMethods(
                 self.nodes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,6 +110,25 @@ async def test_run_asks_about_exactly_what_the_node_will_run(
     assert [command for command, _ in sent] == ["system.run.prepare", "system.run"]
     assert sent[1][1]["systemRunPlan"] == plan
     assert sent[1][1]["approved"] is True
+
+
+async def test_what_a_program_says_is_shown_to_who_follows_the_run(house: NodeHouse) -> None:
+    session = await house.approved("n1", "system.which")
+    (tool,) = tools_of(NodeTools(house.nodes, Reviewer(), patience_s=1))
+    shown: list[str] = []
+    call = replace(CALL, say=shown.append)
+
+    async def use() -> Any:
+        return await tool.run(call, {"action": "which", "bins": ["git"]})
+
+    task = asyncio.create_task(use())
+    await eventually(lambda: len(house.requests()) == 1)
+    invoke_id, invokes = house.requests()[0]["id"], house.nodes.invokes
+    for seq, chunk in ((1, "b"), (0, "a")):
+        invokes.progress(session.conn_id, invoke_id, seq=seq, chunk=chunk)
+    assert shown == ["a", "b"]
+    invokes.result(session.conn_id, invoke_id, answer=answer_of({}, None), error=("", ""))
+    assert (await task).value == {}
 
 
 async def test_without_a_yes_nothing_is_run(house: NodeHouse, use: Any, reviewer: Reviewer) -> None:

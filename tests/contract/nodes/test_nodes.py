@@ -9,6 +9,7 @@ import pytest
 
 from portico.audit.model import Wanted
 from portico.clock import SystemClock
+from portico.ids import ConnId
 from portico.nodes.invoking import InvokeLimits, NodeAnswer, NodeFailed, Order, answer_of
 from portico.nodes.policy import CommandRules
 from portico.nodes.settings import NodeSettings
@@ -54,6 +55,26 @@ async def test_from_asking_to_approved(house: NodeHouse) -> None:
     assert told == [(session.conn_id, "node.pair.resolved")]
     with pytest.raises(InvalidRequest):
         await house.nodes.pairing.approve(asked["requestId"], operator(*ADMIN))
+
+
+async def test_what_a_command_says_while_it_runs(house: NodeHouse) -> None:
+    session = await house.approved("n1", WHICH)
+    heard: list[Any] = []
+    told = order(heard=lambda invoke_id, piece: heard.append((invoke_id, *piece)))
+    asking = asyncio.create_task(house.nodes.invoke("n1", told))
+    await eventually(lambda: len(house.requests()) == 1)
+    invoke_id, invokes = house.requests()[0]["id"], house.nodes.invokes
+    for seq, is_taken in ((1, True), (0, True), (1, False), (5, True)):
+        said = invokes.progress(session.conn_id, invoke_id, seq=seq, chunk=str(seq))
+        assert said is is_taken
+    assert not invokes.progress(ConnId("another"), invoke_id, seq=2, chunk="forged")
+    assert [seq for _, seq, _ in heard] == [0, 1]
+    invokes.result(session.conn_id, invoke_id, answer=answer_of(1, None), error=("", ""))
+    await asking
+    assert heard[-1] == (invoke_id, 5, "5")  # what was held came before the answer
+    assert not invokes.progress(session.conn_id, invoke_id, seq=6, chunk="late")
+    assert house.metrics.node_progress.values == {("taken",): 3, ("ignored",): 3}
+    assert house.metrics.node_invokes.values == {("succeeded",): 1}
 
 
 async def test_changes_are_on_record(house: NodeHouse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,23 @@ def answer(payload: Any) -> dict[str, Any]:
     return {"ok": True, "nodeId": KITCHEN, "command": "x", "payload": payload, "payloadJSON": "{}"}
 
 
+async def say(peer: Peer, request: dict[str, Any], seq: int, chunk: str, **other: Any) -> None:
+    said = {
+        "invokeId": "i",
+        "nodeId": KITCHEN,
+        "command": "x",
+        "idempotencyKey": request["params"]["idempotencyKey"],
+        "seq": seq,
+        "chunk": chunk,
+    }
+    event = {"type": "event", "event": "node.invoke.progress", "payload": {**said, **other}}
+    await peer.send(event)
+
+
 async def invoked(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
+    await say(peer, request, 0, "Lin")
+    await say(peer, request, 0, "somebody else's", idempotencyKey="other")
+    await say(peer, request, 1, "ux\n")
     match request["params"]["command"]:
         case "system.run.prepare":
             payload: Any = {"plan": PLAN}
@@ -135,6 +152,30 @@ async def test_run(gateway, portico) -> None:
     (sent,) = gateway.called("node.invoke")
     assert sent["params"] == {"command": ["uname", "-a"], "timeoutMs": 30_000}
     assert (await portico("nodes", "run-command", "kitchen")).code == 2
+
+
+async def test_live_output(gateway, portico) -> None:
+    run = ("run-command", "kitchen", "--live")
+    shown = await portico("nodes", *run, "--", "uname")
+    assert (shown.code, shown.out) == (3, "Linux\n")  # as it came, and not again at the end
+    lines = (await portico("nodes", *run, "--json", "--", "uname")).out.splitlines()
+    said = [json.loads(line) for line in lines]
+    assert said[:2] == [{"seq": 0, "chunk": "Lin"}, {"seq": 1, "chunk": "ux\n"}]
+    assert said[2]["payload"]["exitCode"] == 3
+    shown = await portico("nodes", "invoke", "kitchen", "system.which", "--live")
+    assert shown.json == {"bins": {}}
+    assert "Linux" in shown.err
+
+
+async def test_live_output_with_a_hole_says_so(gateway, portico) -> None:
+    async def lossy(gateway: FakeGateway, peer: Peer, request: dict[str, Any]) -> None:
+        await say(peer, request, 3, "end")
+        await peer.answer(request, answer({"exitCode": 0, "stdout": "begin end"}))
+
+    gateway.methods["node.invoke"] = lossy
+    shown = await portico("nodes", "run-command", "kitchen", "--live", "--", "uname")
+    assert (shown.code, shown.out) == (0, "end")
+    assert "--no-live" in shown.err
 
 
 async def test_run_after_a_decision(gateway, portico) -> None:

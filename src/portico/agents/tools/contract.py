@@ -64,6 +64,10 @@ def _has_read_nothing(_text: str) -> bool:
     return False
 
 
+def _nobody_follows(_said: str) -> None:
+    """Nobody watches the tool run."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """One call in progress: in whose name, for which conversation.
@@ -75,6 +79,8 @@ class ToolCall:
         has_read: whether a text stands, word for word, in what the turn has read, and not only
             because the model said it first.
         earlier: how often the turn has called this tool before.
+        say: shows who follows the run a piece of what the tool says while it runs. It does not
+            reach the model: what counts is the result.
     """
 
     agent_id: str
@@ -88,6 +94,7 @@ class ToolCall:
     is_untrusted: bool = False
     has_read: Callable[[str], bool] = _has_read_nothing
     earlier: int = 0
+    say: Callable[[str], None] = _nobody_follows
 
     @property
     def is_among_strangers(self) -> bool:

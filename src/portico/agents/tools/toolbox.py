@@ -15,12 +15,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 import structlog
 
-from portico.agents.runtime import Turn
+from portico.agents.runtime import ToolSays, Turn, nobody_follows
 from portico.agents.tools.contract import Tool, ToolCall, ToolError, ToolOutput, is_shared
 from portico.agents.tools.policy import Rules, allowed, refusing
 from portico.agents.tools.reading import Reading
@@ -109,9 +110,16 @@ class TurnTools:
     """What one turn may call, which changes with what it reads."""
 
     def __init__(
-        self, call: ToolCall, tools: Mapping[str, Tool], layers: Layers, limits: ToolLimits
+        self,
+        call: ToolCall,
+        tools: Mapping[str, Tool],
+        layers: Layers,
+        limits: ToolLimits,
+        *,
+        say: ToolSays = nobody_follows,
     ) -> None:
         self._call = call
+        self._say = say
         self._tools = tools
         self._layers = layers
         self._limits = limits
@@ -166,6 +174,7 @@ class TurnTools:
             is_untrusted=self.is_untrusted,
             has_read=self._reading.has,
             earlier=self._called[name],
+            say=partial(self._say, call_id),
         )
         self._called[name] += 1
         done = await run(tool, call, arguments, self._limits)
@@ -215,7 +224,7 @@ class Toolbox:
         own = self._narrowing(origin) if origin is not None else None
         if own is not None:
             layers = replace(layers, always=(*layers.always, own))
-        return TurnTools(call, await self.registry.every(), layers, self._limits)
+        return TurnTools(call, await self.registry.every(), layers, self._limits, say=turn.say)
 
     def narrow(self, narrowing: Narrowing) -> None:
         """Let conversations take tools away, besides the other layers."""

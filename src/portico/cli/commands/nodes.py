@@ -1,24 +1,19 @@
-"""`portico nodes list | describe | pending | approve | reject | remove | rename | invoke | …`."""
+"""`portico nodes list | describe | pending | approve | reject | remove | rename`."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from portico.cli.command import THERE, Remote, command
-from portico.cli.exit import ExitCode, Failure
+from portico.cli.exit import ExitCode
+from portico.cli.node_calls import call, find_node_id, the_one
 from portico.cli.output import duration, note, print_fields, print_json, print_table
-from portico.cli.target import connected
 from portico.clock import SystemClock
-from portico.ids import new_id
 
 _ID_LENGTH: Final = 12  # of 64: enough to tell nodes apart
 _MAX_SHOWN: Final = 6
-_WAIT_MS: Final = 30_000
-_SLACK_S: Final = 10.0
-_DECISION_S: Final = 1_800.0
 
 
 @command("list")
@@ -34,7 +29,7 @@ async def list_nodes(
         portico nodes list
         portico nodes list --connected --json
     """
-    found = await _call("node.list", {}, to)
+    found = await call("node.list", {}, to)
     nodes = [one for one in found["nodes"] if one["connected"] or not connected_only]
     if to.json:
         print_json({**found, "nodes": nodes})
@@ -83,7 +78,7 @@ async def describe(node: str, /, *, to: Remote = THERE) -> int:
         portico nodes describe kitchen
         portico nodes describe 59dc9ea7bd26 --json
     """
-    found = await _call("node.describe", {"nodeId": await _node_id(node, to)}, to)
+    found = await call("node.describe", {"nodeId": await find_node_id(node, to)}, to)
     if to.json:
         print_json(found)
         return ExitCode.OK
@@ -115,7 +110,7 @@ async def pending(*, to: Remote = THERE) -> int:
         portico nodes pending
         portico nodes pending --json
     """
-    waiting = (await _call("node.pair.list", {}, to))["pending"]
+    waiting = (await call("node.pair.list", {}, to))["pending"]
     if to.json:
         print_json(waiting)
         return ExitCode.OK
@@ -151,7 +146,7 @@ async def approve(request: str, /, *, to: Remote = THERE) -> int:
         portico nodes approve kitchen
     """
     asked = await _request(request, to)
-    answer = await _call("node.pair.approve", {"requestId": asked["requestId"]}, to)
+    answer = await call("node.pair.approve", {"requestId": asked["requestId"]}, to)
     if to.json:
         print_json(answer)
     else:
@@ -172,7 +167,7 @@ async def reject(request: str, /, *, to: Remote = THERE) -> int:
         portico nodes reject 5e4d0743-f48e-4ae4-bacb-82eda332b13f
     """
     asked = await _request(request, to)
-    answer = await _call("node.pair.reject", {"requestId": asked["requestId"]}, to)
+    answer = await call("node.pair.reject", {"requestId": asked["requestId"]}, to)
     if to.json:
         print_json(answer)
     else:
@@ -190,7 +185,7 @@ async def remove(node: str, /, *, to: Remote = THERE) -> int:
     Examples:
         portico nodes remove kitchen
     """
-    answer = await _call("node.pair.remove", {"nodeId": await _node_id(node, to)}, to)
+    answer = await call("node.pair.remove", {"nodeId": await find_node_id(node, to)}, to)
     if to.json:
         print_json(answer)
     else:
@@ -209,8 +204,8 @@ async def rename(node: str, name: str, /, *, to: Remote = THERE) -> int:
     Examples:
         portico nodes rename 59dc9ea7bd26 kitchen
     """
-    params = {"nodeId": await _node_id(node, to), "displayName": name}
-    answer = await _call("node.rename", params, to)
+    params = {"nodeId": await find_node_id(node, to), "displayName": name}
+    answer = await call("node.rename", params, to)
     if to.json:
         print_json(answer)
     else:
@@ -218,179 +213,11 @@ async def rename(node: str, name: str, /, *, to: Remote = THERE) -> int:
     return ExitCode.OK
 
 
-@command("invoke")
-async def invoke(
-    node: str,
-    invoked: str,
-    /,
-    *,
-    params: str = "{}",
-    wait_ms: int = _WAIT_MS,
-    key: str | None = None,
-    to: Remote = THERE,
-) -> int:
-    """Have a node do something, and print its answer as JSON.
-
-    Args:
-        node: The node's id, its first letters, or its name.
-        invoked: The command, such as system.which.
-        params: Its parameters as JSON.
-        wait_ms: How long the node has, in milliseconds.
-        key: Idempotency key: the same command is sent once. [default: a new one]
-
-    Examples:
-        portico nodes invoke kitchen system.which --params '{"bins": ["git"]}'
-        portico nodes invoke phone location.get --wait-ms 60000
-    """
-    request = {
-        "nodeId": await _node_id(node, to),
-        "command": invoked,
-        "params": _json(params),
-        "timeoutMs": wait_ms,
-        "idempotencyKey": key or new_id("cli"),
-    }
-    answer = await _call("node.invoke", request, to, timeout_s=wait_ms / 1000 + _SLACK_S)
-    print_json(answer if to.json else answer["payload"])
-    return ExitCode.OK
-
-
-@command("run-command")
-async def run_command(
-    node: str,
-    /,
-    *words: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    cwd: str | None = None,
-    wait_ms: int = _WAIT_MS,
-    ask: bool = False,
-    to: Remote = THERE,
-) -> int:
-    """Run a program on a node; print what it wrote, and end with its exit code.
-
-    The node's own policy decides whether it may. With --ask, a reviewer is asked first, about
-    exactly what the node says it would run.
-
-    Args:
-        node: The node's id, its first letters, or its name.
-        words: The program and its arguments, after `--`.
-        cwd: The folder to run it in.
-        wait_ms: How long it has, in milliseconds.
-        ask: Wait for a reviewer's decision first.
-
-    Examples:
-        portico nodes run-command kitchen -- uname -a
-        portico nodes run-command kitchen --ask --cwd /srv -- make deploy
-    """
-    if not words:
-        raise Failure(
-            "What shall be run? Give a program after --.",
-            code="usage.words",
-            next_step="portico nodes run-command --help",
-            exit_code=ExitCode.USAGE,
-        )
-    node_id = await _node_id(node, to)
-    given: dict[str, Any] = {"command": list(words)} | ({"cwd": cwd} if cwd else {})
-    params = await _approved(node_id, given, to) if ask else given
-    request = {
-        "nodeId": node_id,
-        "command": "system.run",
-        "params": {**params, "timeoutMs": wait_ms},
-        "timeoutMs": wait_ms,
-        "idempotencyKey": new_id("cli"),
-    }
-    answer = await _call("node.invoke", request, to, timeout_s=wait_ms / 1000 + _SLACK_S)
-    done = answer["payload"] if isinstance(answer["payload"], dict) else {}
-    if to.json:
-        print_json(answer)
-    else:
-        print(done.get("stdout") or "", end="")
-        if done.get("stderr"):
-            note(str(done["stderr"]).rstrip("\n"))
-    code = done.get("exitCode")
-    return code if isinstance(code, int) and 0 <= code <= 255 else ExitCode.FAILED
-
-
-async def _approved(node_id: str, given: dict[str, Any], to: Remote) -> dict[str, Any]:
-    """Have a program prepared and approved; return what to run it with."""
-    prepared = await _call(
-        "node.invoke",
-        {
-            "nodeId": node_id,
-            "command": "system.run.prepare",
-            "params": given,
-            "idempotencyKey": new_id("cli"),
-        },
-        to,
-    )
-    plan, approval_id = prepared["payload"]["plan"], new_id("apr")
-    note(f"Waiting for a decision: portico approvals allow {approval_id}")
-    decided = await _call(
-        "exec.approval.request",
-        {
-            "id": approval_id,
-            "host": "node",
-            "nodeId": node_id,
-            "systemRunPlan": plan,
-            "requireDeliveryRoute": False,  # whoever reads the note can decide
-        },
-        to,
-        timeout_s=_DECISION_S,
-    )
-    if decided["decision"] not in {"allow-once", "allow-always"}:
-        raise Failure(
-            f"It was not allowed: {decided.get('terminalReason') or decided['decision']}.",
-            code="nodes.not_allowed",
-            exit_code=ExitCode.REFUSED,
-        )
-    return {
-        "command": plan["argv"],
-        "systemRunPlan": plan,
-        "runId": approval_id,
-        "approved": True,
-    }
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise Failure(
-            f"--params is not JSON: {error}", code="usage.params", exit_code=ExitCode.USAGE
-        ) from None
-
-
-async def _node_id(named: str, to: Remote) -> str:
-    nodes = (await _call("node.list", {}, to))["nodes"]
-    return str(_the_one(nodes, named)["nodeId"])
-
-
 async def _request(named: str, to: Remote) -> dict[str, Any]:
-    waiting = (await _call("node.pair.list", {}, to))["pending"]
+    waiting = (await call("node.pair.list", {}, to))["pending"]
     exact = [one for one in waiting if one["requestId"] == named]
-    return exact[0] if exact else _the_one(waiting, named)
-
-
-def _the_one(nodes: list[dict[str, Any]], named: str) -> dict[str, Any]:
-    """Return the node of an id, the beginning of one, or a name."""
-    same = [one for one in nodes if one["nodeId"] == named]
-    same = same or [one for one in nodes if (one.get("displayName") or "") == named]
-    same = same or [one for one in nodes if len(named) >= 4 and one["nodeId"].startswith(named)]
-    if len(same) == 1:
-        return same[0]
-    said = f"{len(same)} nodes are called" if same else "There is no node or request called"
-    raise Failure(
-        f"{said} {named}.",
-        code="nodes.unknown",
-        next_step="See which there are: portico nodes list",
-        exit_code=ExitCode.REFUSED,
-    )
+    return exact[0] if exact else the_one(waiting, named)
 
 
 def _name(node: dict[str, Any]) -> str:
     return str(node.get("displayName") or node["nodeId"][:_ID_LENGTH])
-
-
-async def _call(
-    method: str, params: dict[str, Any], to: Remote, *, timeout_s: float | None = None
-) -> Any:
-    async with connected(to) as client:
-        return await client.request(method, params, timeout_s=timeout_s or to.timeout_s)
