@@ -43,6 +43,7 @@ JUNK = st.one_of(
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
 PLACES = st.integers(min_value=0, max_value=20)
+GO_BACK = 9
 MOVES = st.lists(
     st.tuples(st.integers(0, 9), TEXTS, JUNK, PLACES, st.integers(0, 3)), min_size=1, max_size=60
 )
@@ -76,7 +77,7 @@ def choose(progress: Progress, move: tuple[int, str, Any, int, int]) -> tuple[st
     return step.id, text
 
 
-@given(moves=MOVES, exists=st.booleans(), flow=st.sampled_from(["setup", "channels"]))
+@given(moves=MOVES, exists=st.booleans(), flow=st.sampled_from(["setup", "channels", "model"]))
 def test_any_answers_leave_a_good_configuration(moves: Any, exists: bool, flow: Any) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(walk(Path(folder) / "state", moves, exists=exists, flow=flow))
@@ -101,7 +102,10 @@ async def walk(state_dir: Path, moves: Any, *, exists: bool, flow: Any) -> None:
         look_ups.outcome = move[4]
         step_id, value = choose(progress, move)
         before = progress.step
-        progress = await wizards.next(wizard_id, step_id=step_id, value=value)
+        if move[0] == GO_BACK:
+            progress = await wizards.next(wizard_id, back=True)
+        else:
+            progress = await wizards.next(wizard_id, step_id=step_id, value=value)
         if progress.error is not None and progress.status == "running":
             assert progress.step == before, "a refused answer moved the wizard"
         if progress.status != "running":

@@ -22,8 +22,11 @@ def agenda(known: Known) -> Sequence[Item]:
     """Return what is asked, knowing the answers so far."""
     items: list[Item] = []
     if known.facts.flow == "setup":
-        items += [WELCOME, *gateway_items(known), *model_items(known)]
-    items += channel_items(known)
+        items += [WELCOME, *gateway_items(known)]
+    if known.facts.flow != "channels":
+        items += model_items(known)
+    if known.facts.flow != "model":
+        items += channel_items(known)
     if known.facts.flow == "setup":
         items.append(SERVICE)
     return [*items, CONFIRM]

@@ -28,7 +28,8 @@ def changes_of(known: Known, now: LoadedConfig) -> list[Change]:
     """
     changes: list[Change] = []
     if known.facts.flow == "setup":
-        changes += [*_gateway(known, now), *_model(known, now)]
+        changes += _gateway(known, now)
+    changes += _model(known, now)
     manifest = chosen_channel(known)
     if manifest is not None and wants_channel(known):
         given = {name: value for name, value in channel_settings(known).items() if value}

@@ -75,6 +75,15 @@ class Interview:
         if item.again is not None and self._answers[item.id] == item.again[0]:
             self._forget(item.again[1])
 
+    def back(self) -> None:
+        """Take the last answer back, and what was looked up because of it."""
+        self.next()  # from here on the answers are in the order of the questions
+        questions = {item.id for item in self._walk() if isinstance(item, Question)}
+        while self._answers:
+            name, _ = self._answers.popitem()
+            if name in questions:
+                return
+
     def checked(self, check: Check, result: Checked) -> None:
         """Take what a check has found."""
         self._answers[check.id] = result

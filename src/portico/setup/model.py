@@ -13,7 +13,7 @@ from portico.channels.manifest import Manifest
 from portico.config.service import LoadedConfig
 from portico.protocol.validation import Result
 
-Flow = Literal["setup", "channels"]
+Flow = Literal["setup", "channels", "model"]
 Status = Literal["running", "done", "cancelled", "error"]
 StepType = Literal["note", "select", "text", "confirm"]
 KEEP = "keep"

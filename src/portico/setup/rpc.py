@@ -53,10 +53,11 @@ class Answer(Params, frozen=True, kw_only=True):
 
 
 class WizardNext(Params, frozen=True, kw_only=True):
-    """`{sessionId, answer?}`."""
+    """`{sessionId, answer?, back?}`; `back` takes the last answer back: Portico's own."""
 
     session_id: NonEmpty
     answer: Answer | None = None
+    back: bool = False
 
 
 class WizardRef(Params, frozen=True, kw_only=True):
@@ -138,13 +139,14 @@ class WizardMethods:
 
     @method("wizard.next", scope=Scope.ADMIN)
     async def next(self, call: Call, params: WizardNext) -> WizardState:
-        """Answer the step that is asked, or show it again; the last answer writes the settings."""
+        """Answer what is asked, go back, or show it again; the last answer writes the settings."""
         answer = params.answer
         try:
             progress = await self._wizards.next(
                 params.session_id,
                 step_id=answer.step_id if answer else None,
                 value=answer.value if answer else None,
+                back=params.back and answer is None,
             )
         except WizardNotFound:
             raise _not_found() from None

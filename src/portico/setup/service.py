@@ -148,18 +148,27 @@ class Wizards:
         return wizard.id, progress
 
     async def next(
-        self, wizard_id: str, *, step_id: str | None = None, value: object = None
+        self,
+        wizard_id: str,
+        *,
+        step_id: str | None = None,
+        value: object = None,
+        back: bool = False,
     ) -> Progress:
-        """Take an answer, or show again what is asked.
+        """Take an answer, take the last one back, or show again what is asked.
 
         Raises:
             WizardNotFound: there is no such wizard.
         """
         wizard = self._find(wizard_id)
         async with wizard.lock:
-            if step_id is None or wizard.progress.status != "running":
+            if wizard.progress.status != "running" or not (back or step_id):
                 return wizard.progress
-            wizard.progress = await self._take(wizard.interview, step_id, value)
+            if back:
+                wizard.interview.back()
+                wizard.progress = Progress(status="running", step=wizard.interview.step())
+            elif step_id:
+                wizard.progress = await self._take(wizard.interview, step_id, value)
             wizard.touched_ms = self._clock.now_ms()
             return wizard.progress
 

@@ -15,9 +15,11 @@ def summary(known: Known) -> str:
             f"Workspace: {known.get('workspace')}",
             f"Port: {known.get('gateway.port')} ({known.get('gateway.bind')})",
             f"Way in: {_auth(known)}",
-            f"Model: {_model(known)}",
         ]
-    lines.append(f"Channel: {_channel(known)}")
+    if known.facts.flow != "channels":
+        lines.append(f"Model: {_model(known)}")
+    if known.facts.flow != "model":
+        lines.append(f"Channel: {_channel(known)}")
     if known.get("service"):
         lines.append("Service: it will be installed")
     lines.append(f"File: {known.facts.loaded.paths.config_file}")

@@ -255,3 +255,36 @@ async def test_a_service_is_installed_after_the_write(tmp_path: Path) -> None:
     assert written == [True]
     assert progress.status == "done"
     assert progress.notes == ("The service was not installed: no systemd here",)
+
+
+async def test_only_a_model(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    assert (await setup.walk({}, flow="setup")).status == "done"
+    before = load(setup.paths, env={}).require().gateway
+    setup.steps.clear()
+    assert (await setup.walk(OPENAI, flow="model")).status == "done"
+    assert setup.steps == ["model.provider", "model.key", "model.id", "finish"]
+    assert "Way in" not in setup.texts[-1]
+    config = load(setup.paths, env={}).require()
+    assert config.agents.model_for("main").primary == "openai/gpt-5"
+    assert config.gateway == before
+
+
+async def test_back_asks_again_and_looks_up_again(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    wizard_id, progress = await setup.wizards.start(flow="model")
+    seen = []
+    for value in ("openai", SECRET):
+        assert progress.step is not None
+        progress = await setup.wizards.next(wizard_id, step_id=progress.step.id, value=value)
+    for _ in range(3):
+        assert progress.step is not None
+        seen.append(progress.step.id)
+        progress = await setup.wizards.next(wizard_id, back=True)
+    assert seen == ["model.id", "model.key", "model.provider"]
+    assert progress.step is not None
+    assert progress.step.id == "model.provider", "before the first question there is none"
+    progress = await setup.wizards.next(wizard_id, step_id="model.provider", value="groq")
+    progress = await setup.wizards.next(wizard_id, step_id="model.key", value=SECRET)
+    assert setup.look_ups.asked == ["model.check", "model.check"]
+    assert not setup.paths.config_file.exists()
