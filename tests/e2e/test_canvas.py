@@ -28,11 +28,13 @@ def canvas_folder(gateway: GatewayProcess) -> Path:
 
 def test_an_address_is_good_as_long_as_its_connection(gateway: GatewayProcess) -> None:
     folder = canvas_folder(gateway)
-    (folder / "index.html").write_text("<p>drawn</p>")
     (folder / "page.css").write_text("p{}")
     with Operator(gateway) as operator, httpx2.Client() as http:
         base = operator.hello["pluginSurfaceUrls"]["canvas"]
         assert base.startswith(f"{gateway.url}/__openclaw__/cap/")
+        for place in ("", "agents/main/"):
+            assert "Nothing is drawn here yet" in http.get(f"{base}{CANVAS}{place}").text
+        (folder / "index.html").write_text("<p>drawn</p>")
         shown = http.get(f"{base}{CANVAS}")
         assert "<p>drawn</p>" in shown.text
         assert shown.headers["referrer-policy"] == "no-referrer"

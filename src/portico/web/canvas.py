@@ -44,6 +44,7 @@ A2UI = f"{PREFIX}a2ui/"
 CHANGES = f"{PREFIX}changes/"
 SHORT_A2UI = "/a2ui/"
 _ASSET = re.compile(r"assets/[A-Za-z0-9._-]{1,128}")
+_OF_AN_AGENT = re.compile(r"^agents/[^/]+/")
 _AGENT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -152,7 +153,7 @@ class CanvasDoor:
         try:
             document = await self._documents.load(path)
         except NoSuchDocument:
-            if path not in {"", INDEX}:
+            if _OF_AN_AGENT.sub("", path, count=1) not in {"", INDEX}:
                 raise
             document = Document(self._documents.place(path), EMPTY.encode(), HTML)
         body = document.data
