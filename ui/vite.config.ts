@@ -12,7 +12,11 @@ export default defineConfig({
     assetsInlineLimit: 0, // a strict CSP refuses data: scripts and styles
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
-    rolldownOptions: { input: ['index.html', 'a2ui.html'] }, // the page, and the canvas for A2UI
+    rolldownOptions: {
+      // The page, the canvas for A2UI, and the service worker, whose address never changes.
+      input: { index: 'index.html', a2ui: 'a2ui.html', sw: 'src/worker/sw.ts' },
+      output: { entryFileNames: (chunk) => (chunk.name === 'sw' ? 'sw.js' : 'assets/[name]-[hash].js') },
+    },
   },
   test: { environment: 'jsdom', include: ['tests/**/*.test.ts'] },
 })

@@ -8,6 +8,7 @@ import './styles/prose.css'
 import './styles/approvals.css'
 import { render } from 'preact'
 import type { SocketLike } from './protocol/client'
+import { browserSide } from './state/browser-side'
 import { openStorage } from './state/storage'
 import { Store } from './state/store'
 import { loadTheme } from './state/theme'
@@ -31,7 +32,7 @@ const places = {
   device: openStorage(() => window.localStorage),
 }
 loadTheme(places.device)
-const store = new Store(places, gatewayUrl(document.baseURI), openSocket)
+const store = new Store(places, gatewayUrl(document.baseURI), openSocket, browserSide)
 const root = document.getElementById('app')
 if (root !== null) {
   render(<StoreContext.Provider value={store}><App /></StoreContext.Provider>, root)

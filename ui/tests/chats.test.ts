@@ -87,4 +87,20 @@ describe('Chats', () => {
     t.chats.chatEvent({ sessionKey: 'other', runId: 'x', state: 'delta', deltaText: 'hi' })
     expect(t.reads()).toBe(0)
   })
+
+  it('sends files in base64, and sends them again when it is asked to', async () => {
+    let refuses = true
+    const t = setUp((method, params) =>
+      refuses && method === 'chat.send' ? Promise.reject(new GatewayError('INVALID_REQUEST', 'the store is full')) : accept(method, params))
+    t.chats.open('s')
+    await flush()
+    t.chats.send('', [{ kind: 'file', name: 'a.txt', mimeType: 'text/plain', blob: new Blob(['hi']), origin: 'paste' }])
+    await vi.waitFor(() => expect(t.chats.current.value.entries).toMatchObject([{ delivery: 'failed', error: 'the store is full' }]))
+    refuses = false
+    const [failed] = t.chats.current.value.entries
+    if (failed?.kind === 'user') t.chats.retry(failed)
+    await vi.waitFor(() => expect(t.sends()).toHaveLength(2))
+    const attachments = [{ type: 'file', mimeType: 'text/plain', fileName: 'a.txt', origin: 'paste', sizeBytes: 2, content: btoa('hi') }]
+    expect(t.sends()).toMatchObject([{ message: '', attachments }, { message: '', attachments }])
+  })
 })

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { forgetSecret, loadSecret, saveSecret, takeTokenFromAddress } from '../src/state/credentials'
+import { forgetSecret, loadSecret, saveSecret, takeFromAddress } from '../src/state/credentials'
 import { readHealth } from '../src/state/health'
-import { applyChange, readRow, titleFromKey } from '../src/state/sessions'
+import type { JsonObject } from '../src/protocol/json'
+import type { Gateway } from '../src/state/gateway'
+import { applyChange, readRow, Sessions, titleFromKey } from '../src/state/sessions'
 import { duration } from '../src/state/time'
 import { renderMarkdown } from '../src/views/markdown'
 
@@ -16,9 +18,9 @@ afterEach(() => {
 describe('credentials', () => {
   it('takes the token from the address and leaves no trace there', () => {
     location.hash = '#token=abc%2B1&x=1'
-    expect(takeTokenFromAddress(location, history)).toBe('abc+1')
+    expect(takeFromAddress('token', location, history)).toBe('abc+1')
     expect(location.hash).toBe('#x=1')
-    expect(takeTokenFromAddress(location, history)).toBeUndefined()
+    expect(takeFromAddress('token', location, history)).toBeUndefined()
   })
 
   it('keeps the token for the session unless asked otherwise, and forgets it everywhere', () => {
@@ -35,6 +37,21 @@ describe('credentials', () => {
 describe('sessions', () => {
   const rows = [{ key: 'agent:main:a', label: 'A', updatedAt: 1 }, { key: 'agent:main:b', derivedTitle: 'Bread', updatedAt: 2 }]
     .map((row) => readRow(row)).filter((row) => row !== undefined)
+
+  it('reads on where there are more than at first', async () => {
+    const limits: unknown[] = []
+    const tryRequest = async (method: string, params: JsonObject): Promise<JsonObject> => {
+      limits.push(params['limit'])
+      return method === 'sessions.list' ? { sessions: [{ key: 'agent:main:a' }], hasMore: limits.length < 3 } : {}
+    }
+    const sessions = new Sessions({ tryRequest } as unknown as Gateway)
+    await sessions.refresh()
+    await sessions.showMore()
+    await sessions.showMore(true)
+    await sessions.showMore()
+    expect(limits).toEqual([100, 300, 1000])
+    expect(sessions.hasMore.value).toBe(false)
+  })
 
   it('puts a changed conversation on top and keeps the title it had', () => {
     const next = applyChange(rows, { sessionKey: 'agent:main:b', session: { key: 'agent:main:b', updatedAt: 9, hasActiveRun: true } })

@@ -141,7 +141,7 @@ def _file_answer(request: Request, name: str, file: _File) -> Response:
     cache = "public, max-age=31536000, immutable" if lasting else "no-cache"
     headers = {"cache-control": cache, "content-security-policy": "default-src 'none'; sandbox"}
     if file.media_type in {"text/html", "text/javascript"}:
-        headers["content-security-policy"] = _PAGE_POLICY
+        headers["content-security-policy"] = _PAGE_HEADERS["content-security-policy"]
     return _conditional(request, file, headers)
 
 

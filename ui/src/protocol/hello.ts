@@ -2,6 +2,13 @@
 
 import { asArray, asNumber, asObject, asString, type JsonObject } from './json'
 
+/** What a message may carry, in bytes. */
+export interface Limits {
+  readonly maxBytes: number
+  readonly maxImageBytes: number
+  readonly most: number
+}
+
 export interface Hello {
   readonly serverVersion: string
   readonly connId: string
@@ -14,12 +21,25 @@ export interface Hello {
   readonly canvasUrl: string | undefined
   readonly mainSessionKey: string
   readonly tickIntervalMs: number
+  readonly limits: Limits
   /** The gateway's clock minus ours. */
   readonly clockAheadMs: number
 }
 
 const strings = (value: unknown): Set<string> =>
   new Set(asArray(value).filter((item): item is string => typeof item === 'string'))
+
+const FRAME_ROOM = 65_536
+const MOST_FILES = 20
+const MB = 1024 * 1024
+
+/** Files travel in one frame, in base64: what is promised for them may be more than fits. */
+export function readLimits(policy: JsonObject): Limits {
+  const attachments = asObject(policy['attachments'])
+  const frame = ((asNumber(policy['maxPayload']) ?? 25 * MB) - FRAME_ROOM) * 0.75
+  const maxBytes = Math.max(0, Math.floor(Math.min(asNumber(attachments['maxBytes']) ?? 20 * MB, frame)))
+  return { maxBytes, maxImageBytes: Math.min(asNumber(attachments['maxImageBytes']) ?? 6 * MB, maxBytes), most: MOST_FILES }
+}
 
 export function readHello(payload: JsonObject, clockAheadMs = 0): Hello {
   const server = asObject(payload['server'])
@@ -38,6 +58,7 @@ export function readHello(payload: JsonObject, clockAheadMs = 0): Hello {
     canvasUrl: asString(asObject(payload['pluginSurfaceUrls'])['canvas']),
     mainSessionKey: asString(defaults['mainSessionKey']) ?? `agent:${agentId}:main`,
     tickIntervalMs: asNumber(asObject(payload['policy'])['tickIntervalMs']) ?? 30_000,
+    limits: readLimits(asObject(payload['policy'])),
     clockAheadMs,
   }
 }

@@ -7,6 +7,7 @@
 import { asNumber, asObject, asString, type JsonObject } from '../protocol/json'
 import { insertReply, replaceEntry, type ChatState, type ReplyEntry, type ToolCall } from './chat-model'
 import { display, messageText } from './content'
+import { filesOf } from './files'
 
 interface Found {
   readonly chat: ChatState
@@ -59,6 +60,11 @@ function finalText(current: string, payload: JsonObject): string {
   return whole
 }
 
+function finalFiles(payload: JsonObject): Pick<ReplyEntry, 'files'> {
+  const files = filesOf(asObject(payload['message'])['content'])
+  return files.length === 0 ? {} : { files }
+}
+
 const endTools = (tools: readonly ToolCall[]): ToolCall[] =>
   tools.map((tool) => (tool.state === 'running' ? { ...tool, state: 'done' } : tool))
 
@@ -94,7 +100,7 @@ function advance(reply: ReplyEntry, state: string, payload: JsonObject): ReplyEn
     case 'delta':
       return { ...reply, state: 'working', text: nextText(reply.text, payload) }
     case 'final':
-      return { ...reply, state: 'done', text: finalText(reply.text, payload), tools: endTools(reply.tools) }
+      return { ...reply, ...finalFiles(payload), state: 'done', text: finalText(reply.text, payload), tools: endTools(reply.tools) }
     case 'aborted':
       return { ...reply, state: 'aborted', text: finalText(reply.text, payload), tools: endTools(reply.tools) }
     case 'error':

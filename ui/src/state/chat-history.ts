@@ -7,6 +7,7 @@
 import { asArray, asNumber, asObject, asString, type JsonObject } from '../protocol/json'
 import { insertReply, type ChatState, type Entry, type ReplyEntry, type ToolCall, type UserEntry } from './chat-model'
 import { callsOf, display, textOf } from './content'
+import { filesOf, type MessageFile } from './files'
 
 interface Facts {
   readonly id: string
@@ -49,8 +50,12 @@ const userEntry = (message: JsonObject, facts: Facts): UserEntry => ({
   text: textOf(message['content']),
   at: facts.at,
   delivery: 'settled',
+  ...withFiles(filesOf(message['content'])),
   ...(facts.key === undefined ? {} : { key: facts.key }),
 })
+
+const withFiles = (files: readonly MessageFile[]): { readonly files?: readonly MessageFile[] } =>
+  files.length === 0 ? {} : { files }
 
 function addAssistant(entries: Entry[], message: JsonObject, facts: Facts): void {
   const last = entries.at(-1)
@@ -65,10 +70,13 @@ function addAssistant(entries: Entry[], message: JsonObject, facts: Facts): void
     state: 'done',
     offset: joined.length,
   }))
-  const next = { ...base, ...endOf(message), text: joined, tools: [...base.tools, ...calls] }
+  const next = { ...base, ...endOf(message), text: joined, tools: [...base.tools, ...calls], ...moreFiles(base, message) }
   if (joins) entries[entries.length - 1] = next
   else entries.push(next)
 }
+
+const moreFiles = (reply: ReplyEntry, message: JsonObject): { readonly files?: readonly MessageFile[] } =>
+  withFiles([...(reply.files ?? []), ...filesOf(message['content'])])
 
 /** Without a mark of its own, an answer belongs to the question right above it. */
 function newReply(entries: readonly Entry[], facts: Facts): ReplyEntry {
@@ -95,7 +103,7 @@ function endOf(message: JsonObject): Pick<ReplyEntry, 'state' | 'error'> {
 /** A result joins its call; where the transcript has no call of its own, it stands for both. */
 function addToolResult(entries: Entry[], message: JsonObject, facts: Facts): void {
   const callId = asString(message['toolCallId']) ?? facts.id
-  const content = asArray(message['content'])
+  const content = asArray(message['content']).filter((block) => filesOf([block]).length === 0)
   const output = display(content.length > 0 ? content : (asString(message['content']) ?? message['details']))
   const state = message['isError'] === true ? 'failed' : 'done'
   const index = entries.findLastIndex(
@@ -104,7 +112,7 @@ function addToolResult(entries: Entry[], message: JsonObject, facts: Facts): voi
   const reply = entries[index]
   if (reply?.kind === 'reply') {
     const tools = reply.tools.map((tool) => (tool.id === callId ? { ...tool, output, state } as const : tool))
-    entries[index] = { ...reply, tools }
+    entries[index] = { ...reply, tools, ...moreFiles(reply, message) }
     return
   }
   const name = asString(message['toolName']) ?? 'tool'
@@ -113,7 +121,7 @@ function addToolResult(entries: Entry[], message: JsonObject, facts: Facts): voi
   const joins = last?.kind === 'reply' && last.runId === facts.runId
   const base: ReplyEntry = joins && last?.kind === 'reply' ? last : newReply(entries, facts)
   const tool: ToolCall = { id: callId, name, args, output, state, offset: base.text.length }
-  const next = { ...base, tools: [...base.tools, tool] }
+  const next = { ...base, tools: [...base.tools, tool], ...moreFiles(base, message) }
   if (joins) entries[entries.length - 1] = next
   else entries.push(next)
 }
@@ -172,15 +180,27 @@ function restoreUsers(
   const open = new Map<string, UserEntry>()
   for (const entry of shown)
     if (entry.kind === 'user' && entry.key !== undefined && entry.delivery !== 'settled') open.set(entry.key, entry)
-  const entries = stored.map((entry): Entry => {
-    if (entry.kind !== 'user' || entry.key === undefined) return entry
-    const mine = open.get(entry.key)
-    open.delete(entry.key)
-    const pending = running === undefined ? mine?.delivery === 'accepted' : running.has(entry.key)
-    return pending && !answered.has(entry.key) ? { ...entry, delivery: 'accepted' } : entry
+  const sent = new Map(shown.flatMap((entry) => (entry.kind === 'user' && entry.files !== undefined ? [[entry.key, entry.files] as const] : [])))
+  const entries = stored.map((told): Entry => {
+    if (told.kind !== 'user' || told.key === undefined) return told
+    const entry = withBytes(told, sent.get(told.key))
+    const mine = open.get(told.key)
+    open.delete(told.key)
+    const pending = running === undefined ? mine?.delivery === 'accepted' : running.has(told.key)
+    return pending && !answered.has(told.key) ? { ...entry, delivery: 'accepted' } : entry
   })
   for (const mine of open.values()) insertWhereShown(entries, shown, mine)
   return entries
+}
+
+/** What this page sent itself need not be fetched to be shown. */
+function withBytes(entry: UserEntry, sent: readonly MessageFile[] | undefined): UserEntry {
+  if (sent === undefined || sent.length !== entry.files?.length) return entry
+  const files = entry.files.map((file, index) => {
+    const blob = sent[index]?.blob
+    return blob === undefined || file.sha256 === undefined ? file : { ...file, blob }
+  })
+  return { ...entry, files }
 }
 
 /** After the exchange it followed on the screen, else before the one it preceded. */

@@ -1,6 +1,8 @@
 // One conversation as the page shows it. Plain data; the functions that change it are in
 // chat-events.ts (live) and chat-history.ts (from the transcript), all pure.
 
+import type { MessageFile } from './files'
+
 export interface ToolCall {
   readonly id: string
   readonly name: string
@@ -17,6 +19,7 @@ export interface UserEntry {
   /** The idempotency key, which is also the run id of the answer. */
   readonly key?: string
   readonly text: string
+  readonly files?: readonly MessageFile[]
   readonly at: number
   /** sending: no answer from the gateway yet · accepted: it has it · settled: in the transcript. */
   readonly delivery: 'sending' | 'accepted' | 'failed' | 'settled'
@@ -28,6 +31,7 @@ export interface ReplyEntry {
   readonly id: string
   readonly runId?: string
   readonly text: string
+  readonly files?: readonly MessageFile[]
   readonly tools: readonly ToolCall[]
   readonly at: number
   readonly state: 'working' | 'done' | 'aborted' | 'failed'

@@ -11,11 +11,15 @@ import { asString, type JsonObject } from '../protocol/json'
 import { applyChatEvent, applyToolEvent, knowsRun } from './chat-events'
 import { applyHistory } from './chat-history'
 import { activeReply, emptyChat, replaceEntry, waitingMessages, type ChatState, type UserEntry } from './chat-model'
+import { base64Of, type MessageFile } from './files'
 import { sayError, type Gateway } from './gateway'
 
 const PAGE = 100
 const MOST = 1000
 const SETTLE_MS = 1500
+const SEND_MS = 30_000
+/** The slowest way up that a file is still waited for. */
+const BYTES_PER_MS = 32
 
 interface Reading {
   busy: boolean
@@ -35,6 +39,7 @@ export class Chats {
   constructor(
     private readonly gateway: Gateway,
     private readonly now: () => number,
+    private readonly load: (file: MessageFile) => Promise<Blob> = unkept,
   ) {}
 
   chat(sessionKey: string): Signal<ChatState> {
@@ -60,11 +65,12 @@ export class Chats {
     }
   }
 
-  send(text: string): void {
+  send(text: string, files: readonly MessageFile[] = []): void {
     const sessionKey = this.currentKey.value
     const key = randomId()
     const entry: UserEntry = {
       kind: 'user', id: `sent:${key}`, key, text, at: this.now(), delivery: 'sending',
+      ...(files.length === 0 ? {} : { files }),
     }
     this.update(sessionKey, (chat) => ({ ...chat, entries: [...chat.entries, entry] }))
     void this.deliver(sessionKey, entry)
@@ -77,7 +83,7 @@ export class Chats {
       ...chat,
       entries: chat.entries.filter((other) => other.id !== entry.id || entry.delivery !== 'failed'),
     }))
-    this.send(entry.text)
+    this.send(entry.text, entry.files)
   }
 
   async stop(runId?: string): Promise<void> {
@@ -142,7 +148,11 @@ export class Chats {
   private async deliver(sessionKey: string, entry: UserEntry): Promise<void> {
     const idempotencyKey = entry.key ?? randomId()
     try {
-      const answer = await this.gateway.request('chat.send', { sessionKey, message: entry.text, idempotencyKey })
+      const attachments = await Promise.all((entry.files ?? []).map((file) => this.packed(file)))
+      const size = attachments.reduce((sum, one) => sum + one.content.length, 0)
+      const files = attachments.length === 0 ? {} : { attachments }
+      const params = { sessionKey, message: entry.text, idempotencyKey, ...files }
+      const answer = await this.gateway.request('chat.send', params, SEND_MS + size / BYTES_PER_MS)
       // A command such as /stop is answered on the spot and starts no run.
       const ran = asString(answer['runId']) !== undefined && answer['status'] !== 'ok'
       this.settle(sessionKey, entry, { delivery: ran ? 'accepted' : 'settled' })
@@ -151,6 +161,11 @@ export class Chats {
       if (error instanceof ConnectionLostError) return // resync() sends it again
       this.settle(sessionKey, entry, { delivery: 'failed', error: sayError(error) })
     }
+  }
+
+  private async packed({ kind, name, mimeType, origin, ...file }: MessageFile) {
+    const blob = await this.load({ kind, name, mimeType, ...file })
+    return { type: kind, mimeType, fileName: name, origin, sizeBytes: blob.size, content: await base64Of(blob) }
   }
 
   private settle(sessionKey: string, entry: UserEntry, change: Partial<UserEntry>): void {
@@ -202,3 +217,6 @@ export class Chats {
     )
   }
 }
+
+const unkept = (file: MessageFile): Promise<Blob> =>
+  file.blob === undefined ? Promise.reject(new Error('It is not kept.')) : Promise.resolve(file.blob)

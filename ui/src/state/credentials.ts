@@ -11,14 +11,15 @@ export interface Places {
   readonly device: Storage
 }
 
-export function takeTokenFromAddress(place: Location, history: History): string | undefined {
+/** A part of the address after `#`, which loses it. */
+export function takeFromAddress(name: 'token' | 'session', place: Location, history: History): string | undefined {
   const fragment = new URLSearchParams(place.hash.replace(/^#/, ''))
-  const token = fragment.get('token')
-  if (token === null) return undefined
-  fragment.delete('token')
+  const value = fragment.get(name)
+  if (value === null) return undefined
+  fragment.delete(name)
   const rest = fragment.toString()
   history.replaceState(history.state, '', place.pathname + place.search + (rest === '' ? '' : `#${rest}`))
-  return token.trim() === '' ? undefined : token.trim()
+  return value.trim() === '' ? undefined : value.trim()
 }
 
 export function loadSecret(places: Places): Secret | undefined {

@@ -7,8 +7,8 @@ import type { JsonObject } from '../protocol/json'
 export class Gateway {
   constructor(private readonly client: () => GatewayClient) {}
 
-  request(method: string, params: JsonObject): Promise<JsonObject> {
-    return this.client().request(method, params)
+  request(method: string, params: JsonObject, timeoutMs?: number): Promise<JsonObject> {
+    return this.client().request(method, params, timeoutMs)
   }
 
   /** For reads that are repeated anyway: no answer is not worth a message. */

@@ -18,10 +18,16 @@ export interface SessionRow {
 export interface Agent {
   readonly id: string
   readonly name: string
+  /** What answers for it: `echo` only repeats. */
+  readonly runtime: string
 }
 
-const LIST_PARAMS = { limit: 100, includeDerivedTitles: true, includeLastMessage: true }
+const LIST_PARAMS = { includeDerivedTitles: true, includeLastMessage: true }
+const FIRST = 100
+const MOST = 1000
 const REFRESH_DELAY_MS = 250
+/** The channel of pages like this one: nothing to point out. */
+const OURS = 'webchat'
 
 export function titleOf(row: JsonObject, key: string): string {
   for (const field of ['label', 'displayName', 'derivedTitle', 'autoLabel']) {
@@ -49,7 +55,7 @@ export function readRow(value: unknown): SessionRow | undefined {
     key,
     title: titleOf(row, key),
     preview: asString(row['lastMessagePreview']) ?? '',
-    channel: asString(row['channel']) ?? '',
+    channel: row['channel'] === OURS ? '' : (asString(row['channel']) ?? ''),
     agentId: asString(row['agentId']) ?? agentOfKey(key),
     updatedAt: asNumber(row['lastActivityAt']) ?? asNumber(row['updatedAt']) ?? 0,
     running: asBoolean(row['hasActiveRun']) ?? row['status'] === 'running',
@@ -79,6 +85,9 @@ export class Sessions {
   private readonly list = signal<readonly SessionRow[]>([])
   private readonly ready = signal(false)
   readonly agents = signal<readonly Agent[]>([])
+  /** Older conversations are there than those of the list. */
+  readonly hasMore = signal(false)
+  private wanted = FIRST
   private timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(private readonly gateway: Gateway) {}
@@ -98,11 +107,19 @@ export class Sessions {
   }
 
   async refresh(): Promise<void> {
-    const response = await this.gateway.tryRequest('sessions.list', LIST_PARAMS)
+    const response = await this.gateway.tryRequest('sessions.list', { ...LIST_PARAMS, limit: this.wanted })
     if (response === undefined) return
     const rows = asArray(response['sessions']).map(readRow)
     this.list.value = newestFirst(rows.filter((row) => row !== undefined))
+    this.hasMore.value = response['hasMore'] === true && this.wanted < MOST
     this.ready.value = true
+  }
+
+  /** Read on; the whole list where something is looked for in it. */
+  async showMore(all = false): Promise<void> {
+    if (!this.hasMore.value) return
+    this.wanted = all ? MOST : Math.min(MOST, this.wanted * 3)
+    await this.refresh()
   }
 
   changed(payload: JsonObject): void {
@@ -133,7 +150,7 @@ export class Sessions {
       const agent = asObject(value)
       const id = asString(agent['id']) ?? 'main'
       const name = asString(asObject(agent['identity'])['name']) ?? asString(agent['name'])
-      return { id, name: name ?? id }
+      return { id, name: name ?? id, runtime: asString(asObject(agent['agentRuntime'])['id']) ?? '' }
     })
   }
 }

@@ -5,19 +5,25 @@ import { computed, signal } from '@preact/signals'
 import { GatewayClient, type ConnectionState, type Secret, type SocketLike } from '../protocol/client'
 import { loadDeviceIdentity } from '../protocol/device'
 import { isMissingCredential, needsPassword } from '../protocol/errors'
+import { readLimits } from '../protocol/hello'
 import { randomId } from '../protocol/ids'
 import { asString, type JsonObject } from '../protocol/json'
 import { Approvals, linkedApproval } from './approvals'
+import { Attachments } from './attachments'
 import { Chats } from './chats'
-import { forgetSecret, loadSecret, saveSecret, takeTokenFromAddress, type Places } from './credentials'
+import { forgetSecret, loadSecret, saveSecret, takeFromAddress, type Places } from './credentials'
 import { Devices } from './devices'
 import { Gateway } from './gateway'
 import { Health } from './health'
 import { Jobs } from './jobs'
+import { Media } from './media'
 import { Nodes } from './nodes'
-import { Sessions } from './sessions'
+import { Notifications, type BrowserSide } from './notifications'
+import { Sessions, titleFromKey, type SessionRow } from './sessions'
 
 const LAST_SESSION = 'portico.session'
+/** How long logging out waits for the gateway to forget this browser's subscription. */
+const LEAVE_MS = 1500
 
 export class Store {
   readonly connection = signal<ConnectionState>({ phase: 'idle' })
@@ -37,18 +43,30 @@ export class Store {
   readonly health: Health
   readonly sessions: Sessions
   readonly chats: Chats
+  readonly attachments: Attachments
+  readonly media: Media
   readonly approvals: Approvals
   readonly devices: Devices
   readonly nodes: Nodes
   readonly jobs: Jobs
+  readonly notifications: Notifications
   /** The id this browser is paired under. */
   readonly deviceId: string
   private readonly client: GatewayClient
   private mainKey = 'agent:main:main'
   private agentId = 'main'
+  private limits = readLimits({})
+  /** The conversation a link led to. */
+  private linkedSession: string | undefined
+  private secret: Secret | undefined
   private candidate: { secret: Secret; remember: boolean } | undefined
 
-  constructor(readonly places: Places, url: string, openSocket: (url: string) => SocketLike) {
+  constructor(
+    readonly places: Places,
+    url: string,
+    openSocket: (url: string) => SocketLike,
+    browser: (follow: (sessionKey: string | undefined) => void) => BrowserSide,
+  ) {
     const device = loadDeviceIdentity(places.device)
     this.deviceId = device.id
     this.client = new GatewayClient({
@@ -64,7 +82,9 @@ export class Store {
     const gateway = this.gateway = new Gateway(() => this.client)
     this.health = new Health(gateway)
     this.sessions = new Sessions(gateway)
-    this.chats = new Chats(gateway, Date.now)
+    this.media = new Media(() => this.secret, location.origin)
+    this.chats = new Chats(gateway, Date.now, (file) => this.media.load(file))
+    this.attachments = new Attachments(() => this.limits)
     const link = linkedApproval(location.href, document.baseURI)
     if (link !== undefined) history.replaceState(null, '', link.rest)
     this.approvals = new Approvals(gateway, link?.id)
@@ -74,11 +94,16 @@ export class Store {
     this.nodes = new Nodes(gateway)
     this.nodes.onNews = (text) => this.announce(text)
     this.jobs = new Jobs(gateway)
+    const follow = (key: string | undefined): void => { if (key !== undefined) this.openSession(key) }
+    this.notifications = new Notifications(gateway, places.device, browser(follow))
+    this.notifications.titleOf = (key) => this.rowOf(key)?.title ?? titleFromKey(key)
+    this.notifications.isElsewhere = (key) => (this.rowOf(key)?.channel ?? '') !== ''
     this.chats.onReplyEnd = (key, text, failed) => this.replyEnded(key, text, failed)
   }
 
   start(): void {
-    const linked = takeTokenFromAddress(location, history)
+    this.linkedSession = takeFromAddress('session', location, history)
+    const linked = takeFromAddress('token', location, history)
     if (linked !== undefined) this.logIn(linked, false)
     else this.tryStored()
     addEventListener('online', () => this.client.retryNow())
@@ -86,20 +111,26 @@ export class Store {
       if (document.visibilityState === 'visible' && this.connection.value.phase === 'waiting') this.client.retryNow()
     })
     addEventListener('hashchange', () => {
-      const token = takeTokenFromAddress(location, history)
+      const token = takeFromAddress('token', location, history)
       if (token !== undefined) this.logIn(token, false)
+      const session = takeFromAddress('session', location, history)
+      if (session !== undefined && this.admitted.value) this.openSession(session)
     })
   }
 
   logIn(value: string, remember: boolean, kind: Secret['kind'] = 'token'): void {
     const secret: Secret = { kind, value }
     this.candidate = { secret, remember }
+    this.secret = secret
     this.asked.value = false
     this.client.start(secret)
   }
 
-  logOut(): void {
+  async logOut(): Promise<void> {
     forgetSecret(this.places)
+    // Who has left is told nothing more.
+    const told = this.notifications.turnOff().catch(() => undefined)
+    await Promise.race([told, new Promise((resolve) => setTimeout(resolve, LEAVE_MS))])
     this.client.stop()
     // Nothing of the conversations may stay on the screen or in memory.
     location.reload()
@@ -143,8 +174,13 @@ export class Store {
     this.announce('Conversation deleted')
   }
 
+  private rowOf(key: string): SessionRow | undefined {
+    return this.sessions.rows.value.find((row) => row.key === key)
+  }
+
   private tryStored(): void {
     const secret = loadSecret(this.places)
+    this.secret = secret
     this.asked.value = secret === undefined
     this.client.start(secret)
   }
@@ -173,20 +209,23 @@ export class Store {
     }
     this.mainKey = hello.mainSessionKey
     this.agentId = hello.defaultAgentId
+    this.limits = hello.limits
     this.version.value = hello.serverVersion
     this.health.connected(hello, Date.now())
     this.admitted.value = true
-    if (this.chats.currentKey.value === '') this.chats.open(this.places.session.getItem(LAST_SESSION) ?? this.mainKey)
+    if (this.chats.currentKey.value === '') this.chats.open(this.linkedSession ?? this.places.session.getItem(LAST_SESSION) ?? this.mainKey)
     else this.chats.resync()
     void this.sessions.connected()
     void this.approvals.connected(hello)
     void this.devices.connected(hello)
     void this.nodes.connected(hello)
     this.jobs.connected(hello)
+    void this.notifications.connected()
     if (again) this.announce('Connected again')
   }
 
   private eventCame(name: string, payload: JsonObject): void {
+    this.notifications.heard(name, payload)
     if (name === 'chat') this.chats.chatEvent(payload)
     else if (name === 'session.tool' || (name === 'agent' && payload['stream'] === 'tool')) this.chats.toolEvent(payload)
     else if (name === 'sessions.changed') this.sessionChanged(payload)

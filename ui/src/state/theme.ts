@@ -5,7 +5,7 @@ import { signal } from '@preact/signals'
 export type Theme = 'auto' | 'light' | 'dark'
 
 const STORAGE_KEY = 'portico.theme'
-const ORDER: readonly Theme[] = ['auto', 'light', 'dark']
+export const THEMES: readonly Theme[] = ['auto', 'light', 'dark']
 
 export const theme = signal<Theme>('auto')
 
@@ -15,10 +15,14 @@ export function loadTheme(storage: Storage): void {
 }
 
 export function nextTheme(storage: Storage): Theme {
-  const next = ORDER[(ORDER.indexOf(theme.value) + 1) % ORDER.length] ?? 'auto'
+  const next = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? 'auto'
+  setTheme(storage, next)
+  return next
+}
+
+export function setTheme(storage: Storage, next: Theme): void {
   apply(next)
   storage.setItem(STORAGE_KEY, next)
-  return next
 }
 
 function apply(next: Theme): void {

@@ -7,6 +7,7 @@ import { titleFromKey } from '../state/sessions'
 import { Approvals } from './approvals'
 import { Composer } from './composer'
 import { useStore } from './context'
+import { DropZone } from './drop'
 import { Icon } from './icons'
 import { Note, Reply, Thinking, UserMessage } from './messages'
 import { Welcome } from './welcome'
@@ -15,15 +16,17 @@ const NEAR_END_PX = 80
 
 export function Chat(): JSX.Element {
   const store = useStore()
+  const area = useRef<HTMLElement>(null)
   const key = store.chats.currentKey.value
   const chat = store.chats.current.value
   const row = store.sessions.rows.value.find((candidate) => candidate.key === key)
   return (
-    <main class="chat" aria-labelledby="chat-title">
+    <main ref={area} class="chat" aria-labelledby="chat-title">
       <h1 class="offscreen" id="chat-title">{row?.title ?? titleFromKey(key)}</h1>
       <Scroller key={key} chat={chat} />
       <Approvals />
       <Composer />
+      <DropZone target={area} />
     </main>
   )
 }

@@ -10,6 +10,7 @@ import { DevicesButton } from './devices'
 import { HealthPanel } from './health'
 import { Icon, Mark } from './icons'
 import { JobsButton } from './jobs'
+import { SettingsButton } from './settings'
 
 export function Header(): JSX.Element {
   const store = useStore()
@@ -34,8 +35,9 @@ export function Header(): JSX.Element {
       <AgentsButton />
       <JobsButton />
       <DevicesButton />
+      <SettingsButton />
       <ThemeButton />
-      <button type="button" class="icon-button" aria-label="Log out" title="Log out" onClick={() => store.logOut()}>
+      <button type="button" class="icon-button" aria-label="Log out" title="Log out" onClick={() => void store.logOut()}>
         <Icon name="exit" />
       </button>
     </header>
@@ -75,7 +77,7 @@ function ThemeButton(): JSX.Element {
   const label = `Colours: ${THEME_NAMES[theme.value]}`
   const change = (): void => store.announce(`Colours: ${THEME_NAMES[nextTheme(store.places.device)]}`)
   return (
-    <button type="button" class="icon-button" aria-label={label} title={label} onClick={change}>
+    <button type="button" class="icon-button only-wide" aria-label={label} title={label} onClick={change}>
       <Icon name={theme.value} />
     </button>
   )

@@ -6,6 +6,7 @@ import { partsOf, type NoteEntry, type ReplyEntry, type ToolCall, type UserEntry
 import { clockTime, fullTime } from '../state/time'
 import { CopyButton } from './copy'
 import { useStore } from './context'
+import { Files } from './files'
 import { Icon } from './icons'
 import { memo } from './memo'
 import { Prose } from './prose'
@@ -24,9 +25,10 @@ export const UserMessage = memo(function UserMessage({ entry, queued }: UserProp
   const store = useStore()
   return (
     <article class={`message user is-${entry.delivery}`} aria-label="You said">
-      <div class="bubble">{entry.text}</div>
+      {entry.files !== undefined && <Files files={entry.files} />}
+      {entry.text !== '' && <div class="bubble">{entry.text}</div>}
       <footer class="meta">
-        <CopyButton text={entry.text} label="Copy message" />
+        {entry.text !== '' && <CopyButton text={entry.text} label="Copy message" />}
         {entry.delivery === 'sending' && <span>Sending…</span>}
         {queued && (
           <>
@@ -63,7 +65,7 @@ export const Reply = memo(function Reply({ entry, question }: ReplyProps): JSX.E
   const store = useStore()
   const parts = partsOf(entry)
   const working = entry.state === 'working'
-  const silent = entry.state === 'done' && parts.length === 0
+  const silent = entry.state === 'done' && parts.length === 0 && entry.files === undefined
   return (
     <article class={`message reply is-${entry.state}`} aria-label="Answer" aria-busy={working}>
       {parts.map((part, index) =>
@@ -71,6 +73,7 @@ export const Reply = memo(function Reply({ entry, question }: ReplyProps): JSX.E
           ? <Prose key={index} text={part.text} live={working && index === parts.length - 1} />
           : <Tools key={index} tools={part.tools} />,
       )}
+      {entry.files !== undefined && <Files files={entry.files} />}
       {working && entry.text === '' && <Thinking text={PHASES[entry.phase ?? ''] ?? 'Thinking'} />}
       {silent && <p class="quiet">No answer was needed.</p>}
       {entry.state === 'failed' && (

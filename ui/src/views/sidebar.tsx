@@ -55,11 +55,14 @@ export function Sidebar(): JSX.Element {
         {rows.length >= SEARCH_FROM && (
           <input
             class="search" type="search" placeholder="Find a conversation" aria-label="Find a conversation"
-            value={wanted} onInput={(event) => setWanted(event.currentTarget.value)}
+            value={wanted} onInput={(event) => setWanted(event.currentTarget.value)} onFocus={() => void store.sessions.showMore(true)}
           />
         )}
         <ul class="sessions">
           {shown.map((row) => <Row key={row.key} row={row} now={now.value} ask={setQuestion} />)}
+          {wanted === '' && store.sessions.hasMore.value && (
+            <li class="sessions-more"><button type="button" class="text-button" onClick={() => void store.sessions.showMore()}>Show older conversations</button></li>
+          )}
         </ul>
         {shown.length === 0 && <p class="quiet sidebar-empty">Nothing found.</p>}
       </nav>

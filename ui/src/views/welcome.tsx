@@ -4,6 +4,7 @@ import type { JSX } from 'preact'
 import { agentOfKey } from '../state/sessions'
 import { useStore } from './context'
 import { Mark } from './icons'
+import { useMaySetUp, useSetup } from './setup'
 
 interface Prompt {
   readonly title: string
@@ -38,7 +39,28 @@ export function Welcome(): JSX.Element {
           </li>
         ))}
       </ul>
+      <OnlyEcho />
     </section>
+  )
+}
+
+/** A fresh gateway has no model: its agent repeats what it is told. */
+function OnlyEcho(): JSX.Element | null {
+  const store = useStore()
+  const { show, panel } = useSetup()
+  const mayIt = useMaySetUp()
+  const id = agentOfKey(store.chats.currentKey.value)
+  const agent = store.sessions.agents.value.find((one) => one.id === id)
+  const isEcho = agent?.runtime === 'echo'
+  return (
+    <>
+      {/* Kept in place before it is known: nothing moves when it comes. */}
+      <div class={`only-echo ${isEcho && mayIt ? '' : 'is-hidden'}`}>
+        <p><strong>No model yet.</strong> This agent only repeats what you say.</p>
+        <button type="button" class="button" onClick={() => void show('model')}>Set up a model</button>
+      </div>
+      {panel}
+    </>
   )
 }
 
