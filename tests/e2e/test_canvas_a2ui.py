@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.gateway import GatewayProcess, Operator
 from tests.e2e.pages import OpenPage, needs_browser
 from tests.e2e.test_canvas import canvas_folder
-from tests.e2e.test_canvas_browser import framed
+from tests.e2e.test_canvas_browser import change, framed
 
 pytestmark = needs_browser
 
@@ -156,8 +156,8 @@ def test_the_canvas_view(open_page: OpenPage, gateway: GatewayProcess) -> None:
     panel = page.get_by_role("dialog", name="Canvas")
     inside = panel.frame_locator("iframe")
     expect(inside.get_by_role("heading", name="A page of mine")).to_be_visible()
-    (folder / "index.html").write_text("<title>x</title><h1>Another</h1>")
-    expect(inside.get_by_role("heading", name="Another")).to_be_visible()
+    another = inside.get_by_role("heading", name="Another")
+    change(folder / "index.html", "<title>x</title><h1>Another</h1>", another)
     panel.get_by_label("What is shown").select_option("A2UI")
     expect(inside.get_by_role("heading", name="Hello")).to_be_visible()
     inside.get_by_role("button", name="Send it").click()

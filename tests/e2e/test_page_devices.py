@@ -26,7 +26,8 @@ def gateway(start_gateway: StartGateway) -> GatewayProcess:
 
 
 def photographed(picture: Locator) -> str:
-    """Read a QR code as it is on the screen."""
+    """Read a QR code as it is on the screen, once it is."""
+    expect(picture).to_have_js_property("complete", True)
     (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture.screenshot())))
     return found.text
 
@@ -53,10 +54,12 @@ def test_a_device_asks_is_let_in_and_put_out(open_page: OpenPage, gateway: Gatew
     expect(panel.get_by_text("Kitchen")).to_be_visible()
     panel.get_by_role("button", name="Revoke Kitchen as operator").click()
     page.get_by_role("button", name="Revoke", exact=True).click()
+    expect(page.get_by_role("dialog", name="Revoke Kitchen as operator?")).to_have_count(0)
     expect(panel.get_by_text("May do nothing")).to_be_visible()
     panel.get_by_role("button", name="Remove Kitchen").click()
     page.get_by_role("button", name="Remove", exact=True).click()
     expect(panel.get_by_text("Kitchen")).to_have_count(0)
+    expect(page.get_by_role("dialog", name="Remove Kitchen?")).to_have_count(0)
     with Operator(gateway) as operator:
         left = operator.call("device.pair.list")["paired"]
         assert [one["clientId"] for one in left] == ["openclaw-control-ui"]

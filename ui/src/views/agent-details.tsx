@@ -128,6 +128,7 @@ function Documents({ agents, agentId, unsaved, ask }: DocumentsProps): JSX.Eleme
       <div class="documents-head">
         <label for="document-name">Document</label>
         <select id="document-name" value={name} onChange={change}>
+          {rows.length === 0 && <option value={name}>{name}</option>}
           {rows.map((row) => <option key={row.name} value={row.name}>{row.missing ? `${row.name} (not there)` : row.name}</option>)}
         </select>
         <span class="quiet">{HINTS[name] ?? ''}</span>

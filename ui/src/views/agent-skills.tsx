@@ -17,12 +17,15 @@ interface Props {
 
 export function AgentSkills({ load, flip }: Props): JSX.Element | null {
   const store = useStore()
-  const [rows, setRows] = useState<readonly SkillRow[]>([])
+  const [rows, setRows] = useState<readonly SkillRow[] | undefined>(undefined)
   const [problem, setProblem] = useState('')
   // What a switch was set to, until the gateway has said what is: it does not jump back meanwhile.
   const [wanted, setWanted] = useState<ReadonlyMap<string, boolean>>(new Map())
   const read = (): Promise<void> =>
-    load().then(setRows, (error: unknown) => setProblem(sayError(error)))
+    load().then(setRows, (error: unknown) => {
+      setRows((now) => now ?? [])
+      setProblem(sayError(error))
+    })
   useEffect(() => void read(), [])
   const change = async (row: SkillRow): Promise<void> => {
     const on = row.standing === 'off'
@@ -37,14 +40,16 @@ export function AgentSkills({ load, flip }: Props): JSX.Element | null {
     await read()
     setWanted((now) => new Map([...now].filter(([key]) => key !== row.key)))
   }
-  if (rows.length === 0 && problem === '') return null
-  const ready = rows.filter((row) => row.standing === 'ready').length
+  if (rows?.length === 0 && problem === '') return null
+  const ready = rows?.filter((row) => row.standing === 'ready').length
   return (
     <details class="skills">
-      <summary>Skills <span class="quiet">{ready} of {rows.length} can be used</span></summary>
+      <summary>
+        Skills <span class="quiet">{rows === undefined ? 'Reading…' : `${ready} of ${rows.length} can be used`}</span>
+      </summary>
       {problem !== '' && <p class="form-note" role="alert">{problem}</p>}
       <ul>
-        {rows.map((row) => (
+        {rows?.map((row) => (
           <li key={row.key}>
             <label>
               <input type="checkbox" checked={wanted.get(row.key) ?? row.standing !== 'off'} onChange={() => void change(row)} />

@@ -52,6 +52,7 @@ export function CanvasPanel({ onClose }: { onClose: () => void }): JSX.Element {
         <label class="canvas-choice">
           <span class="offscreen">Agent</span>
           <select class="input" value={shown} onChange={(event) => setAgentId(event.currentTarget.value)}>
+            {agents.rows.value === undefined && <option value={shown}>{shown}</option>}
             {(agents.rows.value ?? []).map((row) => <option key={row.id} value={row.id}>{row.name}</option>)}
           </select>
         </label>
