@@ -1,15 +1,29 @@
-"""What every test shares: asynchronous tests run on the gateway's own event loop, uvloop."""
+"""What every test shares: asynchronous tests run on the gateway's own event loop, uvloop.
+
+How hard hypothesis tries: `ci` in every run, the same examples each time; `deep` by hand, always
+others: HYPOTHESIS_PROFILE=deep pytest tests/property
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.databases import database_url, postgres_server, sqlite_store, store
 from tests.support.synapse import synapse
 
 __all__ = ["database_url", "postgres_server", "sqlite_store", "store", "synapse"]
+
+# None of these says more than that the machine is slow.
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "ci", max_examples=60, deadline=None, suppress_health_check=_SLOW, derandomize=True
+)
+settings.register_profile("deep", max_examples=5_000, deadline=None, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would the programs
 # that they start and interrupt.

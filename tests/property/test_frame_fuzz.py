@@ -23,13 +23,13 @@ from portico.protocol.errors import ErrorCode
 from tests.e2e.gateway import GatewayProcess, connect_params
 
 EXAMPLES = int(os.environ.get("PORTICO_FUZZ_EXAMPLES", "60"))
-WAIT_S = 15.0
+WAIT_S = 30.0
 LIMITS = settings(
     max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-pytestmark = pytest.mark.timeout(0 if EXAMPLES > 1000 else 180)
+pytestmark = pytest.mark.timeout(0 if EXAMPLES > 1000 else 300)
 
 KEYS = st.sampled_from(
     [
