@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from portico.agents.mcp.servers import McpServers
 from portico.agents.tools.contract import Tool, ToolCall, ToolError, ToolOutput
 from portico.tasks import Tasks
 from tests.support.mcp_program import PIXEL
+from tests.support.ports import unused_port
 from tests.support.waiting import eventually
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -41,7 +41,7 @@ async def serving(server: McpServer) -> AsyncIterator[McpConnection]:
     try:
         yield connection
     finally:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await tasks.stop()
         assert not problems
 
@@ -89,7 +89,7 @@ async def test_a_server_that_dies_fails_its_call_and_comes_back() -> None:
         tools = await connected(connection)
         with pytest.raises(ToolError, match="broke off"):
             await tools["die"].run(CALL, {})
-        await eventually(lambda: connection.status().state == "lost", within_s=10)
+        await eventually(lambda: connection.status().state == "lost", within_s=30)
         with pytest.raises(ToolError, match="not connected"):
             await tools["add"].run(CALL, {"a": 1, "b": 1})
         again = await connected(connection)
@@ -117,7 +117,7 @@ async def test_nothing_of_a_server_is_left_when_it_is_stopped() -> None:
         children = psutil.Process().children(recursive=True)
         mine = [p for p in children if "tests.support.mcp_program" in p.cmdline()]
         assert mine
-    await eventually(lambda: not any(p.is_running() for p in mine), within_s=10)
+    await eventually(lambda: not any(p.is_running() for p in mine), within_s=30)
     assert connection.status().state == "stopped"
 
 
@@ -140,13 +140,13 @@ async def test_a_server_that_cannot_be_used_costs_its_own_tools_only(
     servers = McpServers([broken, program()], tasks=tasks)
     servers.start()
     try:
-        await eventually(lambda: servers.status()[0].state == "lost", within_s=20)
+        await eventually(lambda: servers.status()[0].state == "lost", within_s=30)
         await eventually(lambda: servers.status()[1].state == "connected", within_s=30)
         names = {tool.name for tool in await servers.tools()}
         assert "mcp__workshop__add" in names
         assert servers.status()[0].problem
     finally:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await tasks.stop()
     assert not problems
 
@@ -166,12 +166,10 @@ async def at_an_address(kind: str, port: int) -> AsyncIterator[None]:
 @pytest.fixture(params=["streamable-http", "sse"])
 def far(request: pytest.FixtureRequest) -> tuple[str, int, McpServer]:
     """How to start a server at an address, its port, and how it is reached."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = unused_port()
     kind, path = {"streamable-http": ("--http", "mcp"), "sse": ("--sse", "sse")}[request.param]
     url = f"http://127.0.0.1:{port}/{path}"
-    server = McpServer(name="far", url=url, transport=request.param, call_timeout_s=10)
+    server = McpServer(name="far", url=url, transport=request.param, call_timeout_s=60)
     return kind, port, server
 
 
@@ -198,7 +196,7 @@ async def test_a_server_at_an_address_goes_away_and_comes_back(
             assert (await tools["add"].run(CALL, {"a": 1, "b": 1})).value == "2"
         with pytest.raises(ToolError, match="broke off"):  # what ran when it was killed
             await hanging
-        await eventually(lambda: connection.status().state == "lost", within_s=10)
+        await eventually(lambda: connection.status().state == "lost", within_s=30)
         with pytest.raises(ToolError, match="not connected"):
             await tools["add"].run(CALL, {"a": 1, "b": 1})
         assert connection.status().problem
@@ -214,7 +212,7 @@ async def test_what_is_asked_of_a_server_that_is_gone_fails_at_once(
     async with serving(server) as connection:
         async with at_an_address(kind, port):
             tools = await connected(connection)
-        async with asyncio.timeout(5):  # not only when the call's time is over
+        async with asyncio.timeout(30):  # not only when the call's time is over
             with pytest.raises(ToolError, match=r"broke off|not connected"):
                 await tools["add"].run(CALL, {"a": 1, "b": 1})
 

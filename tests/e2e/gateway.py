@@ -25,10 +25,11 @@ from websockets.sync.client import connect
 from portico.process.lock import read_lock
 from tests.published import check_answer
 from tests.support.databases import sqlite_url
+from tests.support.ports import unused_port
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
 # What must never stand in a log, whatever a client sends.
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|task\.failed|\"exc(eption|_info)\"")
 
@@ -93,6 +94,7 @@ class GatewayProcess:
     def start(self) -> Self:
         """Start, and return when it says it is ready."""
         assert self._process is None, "already running"
+        self.port = self.port or unused_port()
         with (self.state_dir / "stderr.txt").open("a") as errors:
             self._process = subprocess.Popen(
                 [
@@ -190,7 +192,7 @@ class GatewayProcess:
         finally:
             if number == signal.SIGKILL:
                 self._kill_line()
-            self._reader.join(timeout=5)
+            self._reader.join(timeout=30)
             if process.stdout is not None and not self._reader.is_alive():
                 process.stdout.close()
         return code
@@ -222,7 +224,7 @@ class Operator:
         self._asked: dict[str, str] = {}
         self._open = ExitStack()
         self._socket = self._open.enter_context(
-            connect(gateway.ws_url, max_size=None, open_timeout=10)
+            connect(gateway.ws_url, max_size=None, open_timeout=30)
         )
         self._frame()  # the challenge
         self.hello = self.call("connect", **connect_params(gateway.token, scopes=scopes))
@@ -284,7 +286,7 @@ class Operator:
                     return dict(frame["payload"])
 
     def _frame(self) -> dict[str, Any]:
-        return dict(json.loads(self._socket.recv(timeout=20)))
+        return dict(json.loads(self._socket.recv(timeout=30)))
 
 
 class Refused(Exception):

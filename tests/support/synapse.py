@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import itertools
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,8 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
+
+from tests.support.ports import unused_port
 
 SECRET = "registers-users-of-tests"
 NAME = "portico.test"
@@ -48,7 +49,7 @@ class Synapse:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = unused_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
 
@@ -301,12 +302,6 @@ def whole(events: Any) -> list[dict[str, Any]]:
         else:
             found[event["event_id"]] = event["content"]
     return [*found.values()]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

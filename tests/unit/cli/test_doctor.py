@@ -15,13 +15,12 @@ from portico.cli.doctor.model import Level, Patient
 from portico.config import load, remember_good, resolve_paths, set_value
 from portico.process.lock import LockInfo, acquire
 from tests.support.certificates import write_pair
+from tests.support.ports import unused_port
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return unused_port()
 
 
 @pytest.fixture
