@@ -29,7 +29,7 @@ async def house(tmp_path: Path) -> AsyncIterator[Configured]:
 
 async def actions(house: Configured, *expected: str) -> None:
     """What is recorded, the newest first; a record may come a moment after its change."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = await house.gateway.audit.list(Wanted(action="config"))
             if [one.action for one in found] == [*expected]:

@@ -367,7 +367,7 @@ async def test_slow_client_loses_droppable_events_and_sees_the_gap(tmp_path: Pat
             await asyncio.sleep(0)
         sent = subscription.seq
         client.socket.transport.resume_reading()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while _socket(plane)._is_full:
                 await asyncio.sleep(0.001)
         plane.hub.publish("agent", {"last": True})
@@ -387,7 +387,7 @@ async def test_slow_client_is_closed_when_it_would_miss_what_must_not_be_missed(
             for _ in range(10):
                 plane.hub.publish("tick", {"text": "x" * 100_000})
                 await asyncio.sleep(0)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(plane.plane):
                     await asyncio.sleep(0.001)
         assert [entry["event"] for entry in logs].count("ws.slow_consumer") == 1
@@ -448,7 +448,7 @@ async def test_no_compression_is_negotiated(tmp_path: Path):
 
 
 async def test_client_that_does_not_answer_pings_is_cut(tmp_path: Path):
-    limits = SocketLimits(ping_interval_ms=20, pong_timeout_ms=20)
+    limits = SocketLimits(ping_interval_ms=20, pong_timeout_ms=1_000)
     async with running_plane(tmp_path, limits=limits) as plane:
         reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
         writer.write(
@@ -456,12 +456,12 @@ async def test_client_that_does_not_answer_pings_is_cut(tmp_path: Path):
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             received = await reader.read()
         assert b"\x89\x00" in received  # a ping
         writer.close()
         async with plane.client() as client:  # one that answers stays
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.3)  # longer than it would without its answers
             assert (await client.request("test.echo"))["ok"]
 
 
@@ -471,7 +471,7 @@ async def test_client_that_vanishes_is_forgotten(tmp_path: Path):
             await client.send({"type": "req", "id": "x", "method": "test.later"})
             assert (await client.request("test.echo", id_="y"))["ok"]
             client.socket.transport.abort()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(plane.plane) or len(plane.hub):
                     await asyncio.sleep(0.001)
         plane.methods.release.set()
@@ -485,7 +485,7 @@ async def test_half_a_frame_and_then_silence_is_no_crash(tmp_path: Path):
             raw.sendall(
                 b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
             )
-            raw.settimeout(5)
+            raw.settimeout(30)
             assert b" 400 " in await asyncio.to_thread(raw.recv, 1000)
         async with plane.client() as client:
             assert client.hello

@@ -34,7 +34,7 @@ async def served(
 ) -> AsyncIterator[tuple[House, httpx2.AsyncClient]]:
     async with house(folder, config, runtime=runtime) as inside, listening(inside.gateway) as url:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=20) as client:
+        async with httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
             yield inside, client
             runtime.go.set()
 

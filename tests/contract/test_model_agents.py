@@ -26,11 +26,11 @@ from tests.support.thinking import model_runtime, provider_spec
 MAIN = "agent:main:main"
 
 
-def configured(provider: FakeProvider, **model: Any) -> dict[str, Any]:
+def configured(provider: FakeProvider, *, timeout_s: float = 30, **model: Any) -> dict[str, Any]:
     lab = {
         "baseUrl": provider.url,
         "apiKey": "sk-lab",
-        "timeoutSeconds": 0.4,
+        "timeoutSeconds": timeout_s,
         "models": [{"id": "m", "name": "Lab M", "cost": {"input": 1, "output": 2}, **model}],
     }
     return settings(
@@ -70,7 +70,10 @@ async def test_after_every_trouble_the_session_goes_on(tmp_path: Path) -> None:
         Raw((sse("Good"), b"data: {no\n\n")),
         Raw((sse("Good"),), cut=True),
     )
-    async with FakeProvider() as provider, house(tmp_path, configured(provider)) as gateway:
+    async with (
+        FakeProvider() as provider,
+        house(tmp_path, configured(provider, timeout_s=1)) as gateway,
+    ):
         for number, trouble in enumerate(troubles):
             provider.plan(trouble)
             failed = await gateway.say(f"question {number}")

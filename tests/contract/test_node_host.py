@@ -316,7 +316,7 @@ async def test_timeout_ends_it_and_gives_what_it_said(tmp_path: Path) -> None:
         running_gateway() as gateway,
         running_node(gateway, tmp_path, exec={"mode": "full"}) as desk,
     ):
-        run = {"command": ["sh", "-c", "echo begun; sleep 600"], "timeoutMs": 300}
+        run = {"command": ["sh", "-c", "echo begun; sleep 600"], "timeoutMs": 2_000}
         result = await desk.invoke("system.run", run)
         assert (result["timedOut"], result["success"], result["exitCode"]) == (True, False, None)
         assert result["stdout"] == "begun\n"

@@ -149,13 +149,13 @@ def test_a_short_key_is_an_agents_own(operator: Operator) -> None:
 
 
 def open_socket(gateway: GatewayProcess, **options: Any) -> ClientConnection:
-    return connect(gateway.ws_url, open_timeout=10, **options)
+    return connect(gateway.ws_url, open_timeout=30, **options)
 
 
 def ask(socket: ClientConnection, frame: dict[str, Any] | str | bytes) -> dict[str, Any]:
     socket.send(json.dumps(frame) if isinstance(frame, dict) else frame)
     while True:
-        answer: dict[str, Any] = json.loads(socket.recv(timeout=10))
+        answer: dict[str, Any] = json.loads(socket.recv(timeout=30))
         if answer["type"] == "res":
             return answer
 
@@ -183,7 +183,7 @@ def test_refused_connects(gateway: GatewayProcess, case: str) -> None:
         details = error.get("details") or {}
         assert (error["code"], details.get("code"), error["message"]) == (code, detail, text)
         with pytest.raises(ConnectionClosed):
-            socket.recv(timeout=10)
+            socket.recv(timeout=30)
         assert (socket.close_code, socket.close_reason) == (close_code, text)
 
 
@@ -233,9 +233,9 @@ def test_first_frames_that_end_a_connection(
 ) -> None:
     with open_socket(gateway) as socket:
         socket.send(frame)
-        socket.recv(timeout=10)  # the challenge
+        socket.recv(timeout=30)  # the challenge
         with pytest.raises(ConnectionClosed):
-            all(socket.recv(timeout=10) for _ in range(2))  # perhaps an answer, then the end
+            all(socket.recv(timeout=30) for _ in range(2))  # perhaps an answer, then the end
         assert socket.close_code == close_code
         assert reason is None or socket.close_reason == reason
 
@@ -284,7 +284,7 @@ def test_garbage_is_ignored_and_binary_frames_are_read(gateway: GatewayProcess) 
 
 def test_the_challenge(gateway: GatewayProcess) -> None:
     with open_socket(gateway) as socket:
-        frame = json.loads(socket.recv(timeout=10))
+        frame = json.loads(socket.recv(timeout=30))
     assert frame["event"] == "connect.challenge"
     assert misfits(recorded.CHALLENGE, frame["payload"]) == []
     assert "seq" not in frame

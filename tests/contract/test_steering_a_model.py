@@ -52,7 +52,7 @@ async def send(rooms: House, text: str, run_id: str, mode: str = "steer") -> Non
 
 
 async def ended(rooms: House, run_id: str) -> Any:
-    return await asyncio.wait_for(rooms.turns.wait(run_id, 20), 20)
+    return await asyncio.wait_for(rooms.turns.wait(run_id, 30), 30)
 
 
 def told(request: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -79,7 +79,7 @@ async def test_what_is_sent_while_a_tool_runs_is_taken_after_it(tmp_path: Path) 
     ):
         provider.plan(LOOKING, Say("A grey cat, and it is noon."))
         await send(rooms, "What is there?", "one")
-        await asyncio.wait_for(look.began.wait(), 20)
+        await asyncio.wait_for(look.began.wait(), 30)
         await send(rooms, "And what time is it?", "two")
         await send(rooms, "Be brief.", "three")
         look.may_end.set()

@@ -76,7 +76,6 @@ class ChannelKill:
         await meanwhile()
         await asyncio.to_thread(gateway.start)
 
-    @pytest.mark.timeout(240)
     async def test_killed_twice_every_message_is_answered_once_in_order(
         self, tmp_path: Path
     ) -> None:

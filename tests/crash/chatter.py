@@ -71,7 +71,7 @@ class Chatter:
 
     async def _connected(self) -> ClientConnection:
         while self._socket is None:
-            socket = await connect(self._gateway.ws_url, max_size=None, open_timeout=10)
+            socket = await connect(self._gateway.ws_url, max_size=None, open_timeout=30)
             try:
                 await self._call(socket, "connect", connect_params(self._gateway.token))
                 self._socket = socket

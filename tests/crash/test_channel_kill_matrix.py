@@ -31,7 +31,6 @@ class TestMatrix(ChannelKill):
         async with MatrixProvider(self.synapse) as provider:
             yield provider
 
-    @pytest.mark.timeout(240)
     async def test_killed_twice_every_message_is_answered_once_in_order(
         self, tmp_path: Path
     ) -> None:

@@ -144,7 +144,6 @@ def kill_while_a_restart_fails(gateway: GatewayProcess, kills: int, seed: int) -
     assert gateway.tracebacks() == []
 
 
-@pytest.mark.timeout(120)
 def test_kill_while_a_restart_fails(gateway: GatewayProcess) -> None:
     kill_while_a_restart_fails(gateway, kills=2, seed=3)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from tests.crash.history import sqlite_reader
 from tests.e2e.gateway import GatewayProcess
@@ -45,7 +44,6 @@ async def deliver(gateway: GatewayProcess, number: int, runs: dict[int, set[str]
                 await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(180)
 async def test_what_was_accepted_is_asked_once(tmp_path: Path) -> None:
     gateway = GatewayProcess(tmp_path / "state", config=CONFIG)
     await asyncio.to_thread(gateway.start)

@@ -61,13 +61,11 @@ async def storm(
     return driver, findings
 
 
-@pytest.mark.timeout(180)
 async def test_kill_in_the_middle(gateway: GatewayProcess) -> None:
     driver, _ = await storm(gateway, rounds=2, messages=100, breaker=kill_and_restart)
     assert driver.count >= 200
 
 
-@pytest.mark.timeout(180)
 async def test_terminate_in_the_middle(gateway: GatewayProcess) -> None:
     _, findings = await storm(gateway, rounds=1, messages=100, breaker=terminate_and_restart)
     assert findings.interrupted == 0, "what ran was given the time to finish"

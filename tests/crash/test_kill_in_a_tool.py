@@ -9,7 +9,7 @@ import pytest
 from tests.crash.office import LOOK_UP, POST, office, said_in
 from tests.fakes.provider import Say
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_tool_that_changes_nothing_is_run_again(tmp_path: Path) -> None:

@@ -15,8 +15,6 @@ from tests.e2e.comers import BEHIND_A_PROXY, NODE, comes
 from tests.e2e.gateway import GatewayProcess, Operator
 from tests.fakes.control_plane import Device
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:

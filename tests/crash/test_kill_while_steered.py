@@ -14,7 +14,7 @@ from tests.e2e.gateway import Operator
 from tests.fakes.provider import Reply, Say, Stall
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 FIRST, MORE = "Ada's number?", "And be brief."

@@ -129,7 +129,6 @@ async def scene(request: FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]
             await server.drop(url)
 
 
-@pytest.mark.timeout(180)
 async def test_no_request_fails_and_no_message_is_lost_or_doubled(scene: Scene) -> None:
     await scene.run(2, messages=120)
     assert await asyncio.to_thread(scene.gateway.stop) == 0
@@ -198,7 +197,6 @@ def _outcome(gateway: GatewayProcess) -> Any:
     return state.info
 
 
-@pytest.mark.timeout(90)
 async def test_one_that_does_not_come_up_is_rolled_back(tmp_path: Path) -> None:
     with _running(tmp_path) as gateway:
         broken = CONFIG | {"gateway": {**GATEWAY, "bind": 7}}
@@ -216,7 +214,6 @@ async def test_one_that_does_not_come_up_is_rolled_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.crash
-@pytest.mark.timeout(90)
 async def test_one_that_hangs_is_killed_in_time(tmp_path: Path) -> None:
     restart = {**GATEWAY, "restart": {"readyMs": 1_000}}
     with _running(tmp_path, gateway=restart) as gateway:
@@ -225,11 +222,10 @@ async def test_one_that_hangs_is_killed_in_time(tmp_path: Path) -> None:
         os.kill(stopped, signal.SIGSTOP)
         await eventually(lambda: _outcome(gateway).last_restart is not None, within_s=40)
         assert "within 1 s" in _outcome(gateway).last_restart.reason
-        await eventually(lambda: not Path(f"/proc/{stopped}").exists(), within_s=10)
+        await eventually(lambda: not Path(f"/proc/{stopped}").exists(), within_s=30)
         await _answers(gateway, "after")
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize("victim", [pytest.param("old", marks=pytest.mark.crash), "new"])
 async def test_kill_in_the_middle_of_a_restart(tmp_path: Path, victim: str) -> None:
     with _running(tmp_path) as gateway:
@@ -252,11 +248,10 @@ def _has_settled(gateway: GatewayProcess, pid: int) -> bool:
 async def _child_of(gateway: GatewayProcess) -> int:
     """The process that is to take over, as soon as there is one."""
     children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children")
-    await eventually(lambda: bool(children.read_text().split()), within_s=20)
+    await eventually(lambda: bool(children.read_text().split()), within_s=30)
     return int(children.read_text().split()[-1])
 
 
-@pytest.mark.timeout(90)
 async def test_the_first_process_keeps_its_place(tmp_path: Path) -> None:
     """Whoever started the gateway sees one pid, may send it signals, and gets its exit code."""
     with _running(tmp_path) as gateway:
@@ -267,4 +262,4 @@ async def test_the_first_process_keeps_its_place(tmp_path: Path) -> None:
         now = gateway.ready["pid"]
         assert now != first
         assert await asyncio.to_thread(gateway.stop) == 0
-        await eventually(lambda: not Path(f"/proc/{now}").exists(), within_s=20)
+        await eventually(lambda: not Path(f"/proc/{now}").exists(), within_s=30)

@@ -12,7 +12,7 @@ from tests.e2e.gateway import GatewayProcess, Operator, Refused
 from tests.support.waiting import eventually
 from tests.support.wheels import build_wheel, environment, install
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.crash]
 
 TOKEN = "update-of-the-gateway-1"
 FAILS_TO_IMPORT = "\nraise ImportError('this version is broken')\n"

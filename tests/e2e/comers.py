@@ -35,9 +35,9 @@ def comes(
         broken: members of its proof, put in after it was signed.
     """
     with connect(
-        gateway.ws_url, additional_headers={} if is_local else ELSEWHERE, open_timeout=10
+        gateway.ws_url, additional_headers={} if is_local else ELSEWHERE, open_timeout=30
     ) as socket:
-        nonce = json.loads(socket.recv(timeout=10))["payload"]["nonce"]
+        nonce = json.loads(socket.recv(timeout=30))["payload"]["nonce"]
         params = device.params(nonce, auth=auth or {"token": gateway.token}, **changes)
         if name is not None:
             params["client"] = {**params["client"], "displayName": name}
@@ -45,6 +45,6 @@ def comes(
         params["device"] |= broken or {}
         socket.send(json.dumps({"type": "req", "id": "c", "method": "connect", "params": params}))
         while True:
-            answer: dict[str, Any] = json.loads(socket.recv(timeout=10))
+            answer: dict[str, Any] = json.loads(socket.recv(timeout=30))
             if answer["type"] == "res":
                 return answer

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 FOLDER = Path(__file__).parent / "js"
 INSTALLED = FOLDER / "node_modules" / "@openclaw" / "gateway-client"
-WAIT_S = 20.0
+WAIT_S = 40.0
 Report = dict[str, Any]
 
 

@@ -34,7 +34,7 @@ class NodeDevice:
         self.events: list[Frame] = []
         self._next_id = 0
         self._open = ExitStack()
-        self._socket = self._open.enter_context(connect(gateway.ws_url, open_timeout=10))
+        self._socket = self._open.enter_context(connect(gateway.ws_url, open_timeout=30))
         nonce = self._frame()["payload"]["nonce"]
         client = {
             "id": "node-host",
@@ -102,4 +102,4 @@ class NodeDevice:
         return self.call("node.invoke.result", id=request["id"], nodeId=self.node_id, **result)
 
     def _frame(self) -> Frame:
-        return dict(json.loads(self._socket.recv(timeout=20)))
+        return dict(json.loads(self._socket.recv(timeout=30)))

@@ -16,7 +16,7 @@ from tests.e2e.gateway import ROOT, GatewayProcess, Operator
 
 SAMPLE = str(ROOT / "tests" / "fakes" / "acp_agent.py")
 ROGUE = str(ROOT / "tests" / "fakes" / "acp_rogue.py")
-PATIENCE_S = 20
+PATIENCE_S = 40
 
 
 def start(start_gateway: StartGateway, **runtime: Any) -> GatewayProcess:

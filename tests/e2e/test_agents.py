@@ -140,9 +140,9 @@ def test_a_crash_in_the_middle_of_changes_leaves_a_whole_file(tmp_path: Path) ->
 
             worker = threading.Thread(target=create)
             worker.start()
-            assert stopped.wait(20)
+            assert stopped.wait(30)
             gateway.kill()
-            worker.join(20)
+            worker.join(30)
             loaded = load(paths, env={})
             assert loaded.valid, loaded.issues
             ids = {entry.id for entry in loaded.require().agents.roster()}

@@ -34,7 +34,7 @@ def test_two_reviewers_race_and_one_decision_is_made(gateway: GatewayProcess) ->
         start = threading.Barrier(2)
 
         def decide(reviewer: Operator, decision: str) -> None:
-            start.wait(10)
+            start.wait(30)
             try:
                 reviewer.call("exec.approval.resolve", id=approval_id, decision=decision)
                 outcomes[decision] = "ok"
@@ -48,7 +48,7 @@ def test_two_reviewers_race_and_one_decision_is_made(gateway: GatewayProcess) ->
         for thread in deciders:
             thread.start()
         for thread in deciders:
-            thread.join(20)
+            thread.join(30)
         assert sorted(outcomes.values()) == ["approval already resolved", "ok"]
         (winner,) = (decision for decision, outcome in outcomes.items() if outcome == "ok")
         assert asker.answer(asked)["decision"] == winner

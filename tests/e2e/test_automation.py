@@ -67,7 +67,7 @@ def test_a_heart_beats_rests_and_goes_on_after_a_restart(gateway: GatewayProcess
 def test_a_program_posts_and_is_answered_once_over_a_restart(gateway: GatewayProcess) -> None:
     def post(**build: object) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {HOOK_TOKEN}"}
-        return httpx2.post(f"{gateway.url}/hooks/ci", json=build, headers=headers, timeout=20)
+        return httpx2.post(f"{gateway.url}/hooks/ci", json=build, headers=headers, timeout=30)
 
     first = post(id=1, state="red")
     assert first.status_code == 200
@@ -77,7 +77,7 @@ def test_a_program_posts_and_is_answered_once_over_a_restart(gateway: GatewayPro
     assert post(id=1, state="red").json() == first.json()
     second = post(id=2, state="green").json()
     assert second["runId"] != first.json()["runId"]
-    assert httpx2.post(f"{gateway.url}/hooks/ci", json={}, timeout=20).status_code == 401
+    assert httpx2.post(f"{gateway.url}/hooks/ci", json={}, timeout=30).status_code == 401
     with Operator(gateway) as operator:
         operator.call("agent.wait", runId=second["runId"], timeoutMs=10_000)
         page = operator.call("chat.history", sessionKey="hook:ci")

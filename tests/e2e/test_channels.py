@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.gateway import GatewayProcess
 from tests.e2e.test_cli import Terminal
 from tests.fakes.discord import FakeDiscord
@@ -33,7 +31,6 @@ class Desk:
         return done.stdout
 
 
-@pytest.mark.timeout(180)  # some twenty commands, each a process
 async def test_a_channel_from_the_command_line(gateway: GatewayProcess) -> None:
     desk = Desk(gateway)
     async with Partner(f"{gateway.url}/integrations/webhook/default") as partner:
@@ -83,7 +80,6 @@ async def test_a_channel_from_the_command_line(gateway: GatewayProcess) -> None:
         assert (await desk.json("channels", "status"))["channelOrder"] == ["webchat", "http"]
 
 
-@pytest.mark.timeout(180)
 async def test_nothing_but_a_token_of_telegram(start_gateway) -> None:
     """A stranger asks, is approved and answered; another one is rejected. And a hand is lent."""
     async with FakeTelegram() as telegram:
@@ -134,7 +130,6 @@ async def connected(desk: Desk, account: int = 0) -> dict[str, Any]:
     return await eventually(is_connected)
 
 
-@pytest.mark.timeout(120)
 async def test_nothing_but_a_discord_token_answers_after_pairing(
     start_gateway, tmp_path: Path
 ) -> None:
@@ -158,7 +153,6 @@ async def test_nothing_but_a_discord_token_answers_after_pairing(
         assert status["channelAccounts"]["discord"][0]["probe"]["ok"] is True
 
 
-@pytest.mark.timeout(180)
 async def test_a_gateway_that_does_not_run_finds_the_account_when_it_starts(
     gateway: GatewayProcess,
 ) -> None:

@@ -91,7 +91,7 @@ async def test_restart_is_told_as_a_gap(gateway: GatewayProcess) -> None:
     async with client_of(gateway) as client:
         stream = client.events("presence")
         await asyncio.to_thread(gateway.restart)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not isinstance(await anext(stream), Gap):
                 pass
         assert (await client.call("health"))["ok"]
@@ -107,7 +107,7 @@ async def test_device_keeps_its_token_over_runs(gateway: GatewayProcess, tmp_pat
 
 
 async def _final(stream: EventStream) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         async for event in stream:
             assert isinstance(event, Event), event
             if event.payload["state"] == "final":
@@ -116,5 +116,5 @@ async def _final(stream: EventStream) -> str:
 
 
 async def _seen(stream: EventStream) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         await anext(stream)

@@ -17,7 +17,7 @@ async def test_requests_that_wait_are_kept_and_told_so(gateway: GatewayProcess) 
             body = {"from": "ann", "text": text, "request_id": name}
             return asyncio.ensure_future(client.post(f"/v1/gateway/{how}", json=body))
 
-        running = ask("running", "/sim delay_ms=700 words=3\nx")
+        running = ask("running", "/sim delay_ms=1200 words=3\nx")
         await _until(client, "running", "running")
         waiting = ask("waiting", "second")
         await _until(client, "waiting", "queued")
@@ -39,7 +39,7 @@ async def test_requests_that_wait_are_kept_and_told_so(gateway: GatewayProcess) 
 
 
 async def _until(client: httpx2.AsyncClient, request_id: str, state: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             found = await client.get("/v1/gateway/status", params={"request_id": request_id})
             if found.json().get("state") == state:

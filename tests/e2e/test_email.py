@@ -6,8 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.gateway import GatewayProcess
 from tests.e2e.test_channels import Desk
 from tests.support.mail import PASSWORD, PEOPLE, body_of, post_office
@@ -16,7 +14,6 @@ from tests.support.waiting import eventually
 NEEDED = ("address", "password", "imapHost", "imapPort", "smtpHost", "smtpPort", "tlsCaFile")
 
 
-@pytest.mark.timeout(120)
 async def test_a_mail_is_answered_after_pairing(start_gateway: Any, tmp_path: Path) -> None:
     async with post_office(tmp_path / "mail") as post:
         account = {name: post.settings()[name] for name in NEEDED}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.e2e.test_channels import Desk
 from tests.support.synapse import Synapse
 from tests.support.waiting import eventually
 
 
-@pytest.mark.timeout(120)
 async def test_a_homeserver_and_a_token_are_enough(start_gateway, synapse: Synapse) -> None:
     ann, bot = synapse.person(), synapse.person("bot")
     gateway = start_gateway(

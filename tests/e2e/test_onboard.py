@@ -15,7 +15,7 @@ import pyjson5
 
 from tests.e2e.gateway import ROOT, GatewayProcess, Operator
 
-WAIT_S = 20.0
+WAIT_S = 40.0
 KEY = "sk-planted-secret-0123456789"
 
 

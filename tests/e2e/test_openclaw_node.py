@@ -59,7 +59,7 @@ class NodeHost:
         process, self._process = self._process, None
         if process is not None:
             os.killpg(process.pid, number)
-            process.wait(20)
+            process.wait(30)
 
     def said(self) -> str:
         return (self._home / "node.log").read_text(errors="replace")[-3000:]

@@ -37,9 +37,9 @@ class Phone:
         issued = comes(gateway, device, is_local=True, scopes=scopes)["payload"]["auth"]
         self._open = ExitStack()
         self.socket: ClientConnection = self._open.enter_context(
-            connect(gateway.ws_url, open_timeout=10)
+            connect(gateway.ws_url, open_timeout=30)
         )
-        nonce = json.loads(self.socket.recv(timeout=10))["payload"]["nonce"]
+        nonce = json.loads(self.socket.recv(timeout=30))["payload"]["nonce"]
         auth = {"deviceToken": issued["deviceToken"]}
         self.call("connect", device.params(nonce, auth=auth, scopes=scopes))
 
@@ -47,7 +47,7 @@ class Phone:
         frame = {"type": "req", "id": method, "method": method, "params": params}
         self.socket.send(json.dumps(frame))
         while True:
-            answer = json.loads(self.socket.recv(timeout=20))
+            answer = json.loads(self.socket.recv(timeout=30))
             if answer.get("id") == method:
                 assert answer["ok"], answer
                 return answer["payload"]
@@ -114,7 +114,7 @@ def test_a_scope_upgrade_as_published(gateway: GatewayProcess) -> None:
     waiting.start()
     with Operator(gateway) as owner:
         owner.call("device.pair.approve", **request)
-    waiting.join(20)
+    waiting.join(30)
     assert problems("ScopeUpgradeResult", decided[0]) == []
     auth = {"deviceToken": decided[0]["deviceToken"]}
     assert comes(gateway, device, auth=auth, scopes=scopes)["payload"]["auth"]["scopes"] == scopes

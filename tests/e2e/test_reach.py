@@ -62,9 +62,9 @@ def test_an_address_of_ones_own_is_listened_on_beside_the_loopback(
         f"http://127.0.0.9:{gateway.port}",
     ]
     for address in gateway.ready["addresses"]:
-        assert httpx2.get(f"{address}/healthz", timeout=10).status_code == 200
+        assert httpx2.get(f"{address}/healthz", timeout=30).status_code == 200
     with pytest.raises(OSError):
-        socket.create_connection(("127.0.0.8", gateway.port), timeout=5).close()
+        socket.create_connection(("127.0.0.8", gateway.port), timeout=30).close()
     status = portico(gateway.state_dir, "status")
     assert f"http://127.0.0.9:{gateway.port}" in status.stdout, status.stderr
     lock = json.loads((gateway.state_dir / "gateway.lock").read_text())
@@ -154,18 +154,18 @@ def test_a_route_of_tailscale_leads_to_a_door_of_its_own(
     assert target == f"http://127.0.0.1:{port}"
     assert port != gateway.port
     served = {"X-Forwarded-For": "100.101.102.103", "Host": "gate.tail1234.ts.net"}
-    assert httpx2.get(f"{target}/healthz", headers=served, timeout=10).status_code == 200
+    assert httpx2.get(f"{target}/healthz", headers=served, timeout=30).status_code == 200
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    named = httpx2.get(f"{target}/v1/gateway/status?request_id=x", headers=served, timeout=10)
+    named = httpx2.get(f"{target}/v1/gateway/status?request_id=x", headers=served, timeout=30)
     assert named.status_code == 401  # a name alone is nothing over HTTP
     with_token = httpx2.get(
         f"{target}/v1/gateway/status?request_id=x", headers=served | bearer, timeout=10
     )
     assert with_token.status_code == 404
-    with connect(f"ws://127.0.0.1:{port}/", open_timeout=10) as client:
-        assert "connect.challenge" in str(client.recv(timeout=10))
+    with connect(f"ws://127.0.0.1:{port}/", open_timeout=30) as client:
+        assert "connect.challenge" in str(client.recv(timeout=30))
     with pytest.raises(InvalidStatus):  # on the port of everybody the same headers are refused
-        connect(gateway.ws_url, additional_headers=served, open_timeout=10)
+        connect(gateway.ws_url, additional_headers=served, open_timeout=30)
     assert gateway.stop() == 0
     assert tailscale.routes == {}
 

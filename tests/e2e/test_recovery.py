@@ -38,7 +38,7 @@ def mended(gateway: GatewayProcess) -> None:
     gateway.ready = gateway._wait_ready()
     assert gateway.ready["pid"] != before
     assert "recovery" not in gateway.ready
-    until = time.monotonic() + 20
+    until = time.monotonic() + 40
     while '"line.alone"' not in gateway.log():
         assert time.monotonic() < until, gateway.said()
         time.sleep(0.05)

@@ -46,7 +46,6 @@ def last_restart(gateway: GatewayProcess) -> Any:
     return state.info.last_restart
 
 
-@pytest.mark.timeout(45)
 async def test_the_service_manager_follows_the_new_process(tmp_path: Path) -> None:
     """With a listener in systemd's place: the order of words, and that nobody keeps a place."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -73,7 +72,6 @@ async def test_the_service_manager_follows_the_new_process(tmp_path: Path) -> No
             gateway.kill()
 
 
-@pytest.mark.timeout(45)
 def test_the_command_line_says_how_it_went(own: GatewayProcess) -> None:
     own.start()
     before = own.ready["pid"]
@@ -97,7 +95,6 @@ NOT_OURS = {"bind": "custom", "customBindHost": "203.0.113.7"}
 """No machine has this address (RFC 5737): no process comes up with it."""
 
 
-@pytest.mark.timeout(60)
 async def test_a_change_with_which_no_process_comes_up_is_taken_back(own: GatewayProcess) -> None:
     file = own.state_dir / "portico.json"
     tree = OWN | {"gateway": OWN["gateway"] | {"reload": {"restartCooldownMs": 0}}}
@@ -124,7 +121,6 @@ async def test_a_change_with_which_no_process_comes_up_is_taken_back(own: Gatewa
     assert own.stop() == 0
 
 
-@pytest.mark.timeout(60)
 def test_killed_before_it_could_take_it_back(own: GatewayProcess) -> None:
     file = own.state_dir / "portico.json"
     own.start()
@@ -142,7 +138,6 @@ def test_killed_before_it_could_take_it_back(own: GatewayProcess) -> None:
     assert own.stop() == 0
 
 
-@pytest.mark.timeout(45)
 async def test_a_client_asks_for_a_restart(own: GatewayProcess) -> None:
     own.start()
     with Operator(own) as operator:
@@ -167,7 +162,6 @@ async def test_a_client_asks_for_a_restart(own: GatewayProcess) -> None:
         reader.call("gateway.restart.request")
 
 
-@pytest.mark.timeout(45)
 def test_updates_are_off_until_somebody_allows_them(own: GatewayProcess) -> None:
     own.start()
     with Operator(own) as operator:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.e2e.test_channels import Desk
 from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, FakeSlack
 from tests.support.waiting import eventually
 
 
-@pytest.mark.timeout(120)
 async def test_nothing_but_tokens_and_a_direct_message_is_answered_after_pairing(
     start_gateway,
 ) -> None:

@@ -47,12 +47,12 @@ def test_everything_answers_over_tls(tmp_path: Path, start_gateway: StartGateway
     url, ws_url = gateway.ready["url"], gateway.ready["wsUrl"]
     assert url.startswith("https://")
     trust = ssl.create_default_context(cafile=cert)
-    assert httpx2.get(f"{url}/healthz", verify=trust, timeout=10).status_code == 200
-    with connect(ws_url, ssl=trust, open_timeout=10) as socket:
-        challenge = json.loads(socket.recv(timeout=10))
+    assert httpx2.get(f"{url}/healthz", verify=trust, timeout=30).status_code == 200
+    with connect(ws_url, ssl=trust, open_timeout=30) as socket:
+        challenge = json.loads(socket.recv(timeout=30))
     assert challenge["event"] == "connect.challenge"
     with pytest.raises(httpx2.HTTPError):
-        httpx2.get(url.replace("https", "http") + "/healthz", timeout=10)
+        httpx2.get(url.replace("https", "http") + "/healthz", timeout=30)
     assert portico(gateway.state_dir, "health").returncode == 0
     named = portico(gateway.state_dir, "health", "--url", ws_url, "--token", TOKEN)
     assert named.returncode == 0, named.stderr
@@ -117,14 +117,14 @@ def test_a_new_certificate_is_shown_without_a_restart(
     gateway = start_gateway({"gateway": {"auth": {"mode": "token", "token": TOKEN}, "tls": tls}})
     first = gateway.ready["tlsSha256"]
     trust = ssl.create_default_context(cafile=cert)
-    with connect(gateway.ready["wsUrl"], ssl=trust, open_timeout=10) as socket:
-        socket.recv(timeout=10)
+    with connect(gateway.ready["wsUrl"], ssl=trust, open_timeout=30) as socket:
+        socket.recv(timeout=30)
         key.write_text("half a file")  # as while it is being copied: what is there stays
         wait_until(lambda: "tls.not_a_pair" in gateway.log())
         assert shown_fingerprint(gateway.port) == first
         write_pair(tmp_path / "tls")
         wait_until(lambda: shown_fingerprint(gateway.port) != first)
         socket.send(json.dumps({"type": "req", "id": "1", "method": "nothing"}))
-        assert json.loads(socket.recv(timeout=10))["id"] == "1"  # the connection goes on
+        assert json.loads(socket.recv(timeout=30))["id"] == "1"  # the connection goes on
     new = hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert.read_text())).hexdigest()
     assert shown_fingerprint(gateway.port) == new

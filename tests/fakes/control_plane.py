@@ -232,7 +232,7 @@ class Client:
         return str(self.challenge["payload"]["nonce"])
 
     async def receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return dict(json.loads(await self.socket.recv()))
 
     async def send(self, frame: Any) -> None:
@@ -258,7 +258,7 @@ class Client:
                 return frame
 
     async def closed(self) -> tuple[int | None, str | None]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.socket.wait_closed()
         return self.socket.close_code, self.socket.close_reason
 
@@ -379,7 +379,7 @@ async def running_plane(
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     serving = asyncio.create_task(server._serve())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not server.started:
                 await asyncio.sleep(0.005)
         plane.port = server.servers[0].sockets[0].getsockname()[1]

@@ -155,7 +155,7 @@ async def running_gateway(**options: Any) -> AsyncIterator[FakeGateway]:
     try:
         yield gateway
     finally:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await gateway.stop()
 
 

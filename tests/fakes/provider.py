@@ -32,6 +32,7 @@ class Say:
     finish: str | None = None
     pieces: tuple[str, ...] = ()
     pause_s: float = 0.0
+    until: asyncio.Event | None = None  # what its end waits for
 
     def chunks(self) -> list[dict[str, Any]]:
         pieces = self.pieces or tuple(_words(self.text))
@@ -204,6 +205,9 @@ class FakeProvider:
             if reply.pause_s:
                 await writer.drain()
                 await asyncio.sleep(reply.pause_s)
+        if reply.until is not None:
+            await writer.drain()
+            await reply.until.wait()
         _event(writer, _chunk_of(request, {}, finish=reply.stop))
         if reply.usage and (request.get("stream_options") or {}).get("include_usage"):
             _event(writer, {**_chunk_of(request, {}), "choices": [], "usage": dict(reply.usage)})

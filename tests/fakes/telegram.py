@@ -424,7 +424,7 @@ class FakeTelegram:
 
     async def _push(self) -> None:
         """Post updates to the webhook, in order, until each is answered with 2xx."""
-        async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
+        async with httpx2.AsyncClient(timeout=30, trust_env=False) as http:
             while True:
                 if not self._updates or not self.webhook.get("url"):
                     await self._arrived.wait()

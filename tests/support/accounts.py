@@ -30,9 +30,9 @@ FAST = RestartRules(
     longest_s=0.02,
     break_after=5,
     break_s=0.05,
-    healthy_s=0.2,
-    connect_s=0.3,
-    teardown_s=0.2,
+    healthy_s=1.0,
+    connect_s=1.0,
+    teardown_s=1.0,
 )
 
 

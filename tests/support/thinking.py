@@ -106,7 +106,7 @@ async def answer(
     runtime: Any, turn: Turn, *, on_event: Callable[[AgentEvent], None] | None = None
 ) -> list[AgentEvent]:
     events: list[AgentEvent] = []
-    async with asyncio.timeout(20), aclosing(runtime.run(turn)) as stream:
+    async with asyncio.timeout(30), aclosing(runtime.run(turn)) as stream:
         async for event in stream:
             events.append(event)
             if on_event is not None:

@@ -43,8 +43,9 @@ from portico.web.channels import ChannelDoors
 from portico.web.gate import Gate
 
 ACCOUNT = "default"
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 STEP_S = 0.005
+SETTLING_STEPS = 40
 QUICK = RestartRules(
     first_s=0.05,
     longest_s=0.3,
@@ -73,6 +74,15 @@ async def until(what: str, condition: Callable[[], T], *, within_s: float | None
         assert loop.time() < deadline_s, f"not within {within_s:g} s: {what}"
         await asyncio.sleep(STEP_S)
     return value
+
+
+async def settle() -> None:
+    """Let what is on its way arrive.
+
+    So many turns of the loop, not only so long: a busy machine takes longer for each.
+    """
+    for _ in range(SETTLING_STEPS):
+        await asyncio.sleep(STEP_S)
 
 
 class Faucet:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from portico.channels.manifest import Manifest
 from portico.outbox.life import DeliveryState
-from portico.testkit.bench import Bench, until
+from portico.testkit.bench import Bench, settle, until
 from portico.testkit.footprint import Footprint
 from portico.testkit.provider import Outcome, Provider, Sent
 
@@ -96,7 +96,7 @@ class ChannelConformance:
         bench.store.hold()
         key = await provider.say("held")
         await until("the message waits for its commit", lambda: bench.store.waiting)
-        await asyncio.sleep(0.2)
+        await settle()
         assert not provider.is_acknowledged(key)
         bench.store.release()
         await bench.until_taken("held")
@@ -112,7 +112,7 @@ class ChannelConformance:
         bench.store.fail_writes()
         key = await provider.say("kept")
         await until("the commit is tried", lambda: bench.store.refused)
-        await asyncio.sleep(0.2)
+        await settle()
         assert not provider.is_acknowledged(key)
         bench.store.release()
         await bench.until_taken("kept")
@@ -296,7 +296,7 @@ class ChannelConformance:
         await provider.cut()
         await bench.until_state("login")
         generation = bench.account.seen.generation
-        await asyncio.sleep(0.5)
+        await settle()
         assert bench.account.seen.generation == generation
         assert bench.account.error
         await provider.accept_again()
@@ -327,7 +327,7 @@ class ChannelConformance:
 
     async def _settled(self) -> Footprint:
         """What is there once the connections of the other side are closed, too."""
-        await asyncio.sleep(0.3)
+        await settle()
         return Footprint.now()
 
 
@@ -339,7 +339,7 @@ async def _until_nothing_beyond(before: Footprint) -> None:
         return not left
 
     try:
-        await until("teardown leaves nothing", is_clean, within_s=5)
+        await until("teardown leaves nothing", is_clean)
     except AssertionError:
         raise AssertionError(f"left behind: {', '.join(left)}") from None
 

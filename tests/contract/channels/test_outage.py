@@ -82,7 +82,7 @@ async def test_after_an_outage_everything_arrives_once_and_in_order(tmp_path: Pa
 
 async def test_what_waited_for_too_long_is_shown_and_not_sent(tmp_path: Path) -> None:
     answers = Answers(held=True)
-    short = {**RETRY, "expireMs": 1_000}
+    short = {**RETRY, "expireMs": 3_000}
     async with scene(tmp_path, answers, retry=short) as (gateway, provider):
         await provider.say("old")
         await eventually(lambda: provider.telegram.waiting == 0)

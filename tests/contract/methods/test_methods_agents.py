@@ -192,13 +192,15 @@ async def test_a_turn_keeps_the_model_it_began_with(tmp_path: Path) -> None:
         text = json.dumps({"models": {"providers": {"lab": lab}}})
         async with running(tmp_path, text) as call:
             await call("agents.create", name="T", model="lab/old")
-            provider.plan(Say("one two three four five six seven eight", pause_s=0.1))
+            go_on = asyncio.Event()
+            provider.plan(Say("one two three four five six seven eight", until=go_on))
             said = call.says("t", "first", "r1")
             first = call.gateway.tasks.start(said, name="first")
             await eventually(lambda: provider.requests)
             await call("agents.update", agentId="t", model="lab/new")
             assert await call.says("main", "meanwhile", "r2") == "Echo: meanwhile"
             assert not first.done()
+            go_on.set()
             assert await first == "one two three four five six seven eight"
             await call.says("t", "second", "r3")
             assert [request["model"] for request in provider.requests] == ["old", "new"]
@@ -293,7 +295,7 @@ async def test_a_turn_that_runs_finishes_and_one_that_waits_fails(call: Calls) -
         return await call("agent", agentId="slow", message=text, idempotencyKey=key)
 
     tasks = call.gateway.tasks
-    first = tasks.start(say("/sim delay_ms=200 words=3", "r1"), name="first")
+    first = tasks.start(say("/sim delay_ms=700 words=3", "r1"), name="first")
     await eventually(lambda: call.gateway.turns.running == 1)
     second = tasks.start(
         call.refused("agent", agentId="slow", message="me?", idempotencyKey="r2"), name="second"

@@ -540,7 +540,7 @@ async def test_a_request_with_a_key_survives_its_caller(tmp_path: Path) -> None:
 async def _leave(to: Connected, body: Any, runtime: Scripted, **headers: str) -> None:
     """Ask, wait until the agent is at work, and close the connection."""
     allowed = {"authorization": f"Bearer {TOKEN}", **headers}
-    async with httpx2.AsyncClient(base_url=to.url, headers=allowed, timeout=20) as client:
+    async with httpx2.AsyncClient(base_url=to.url, headers=allowed, timeout=30) as client:
         asking = to.house.gateway.tasks.start(
             client.post("/v1/chat/completions", json=body), name="asking"
         )

@@ -80,11 +80,13 @@ async def test_embeddings_of_an_agent_that_cannot(tmp_path: Path) -> None:
         assert refused.value.code == "embeddings_not_available"
 
 
-def embedding_with(provider: FakeProvider, **defaults: Any) -> dict[str, Any]:
+def embedding_with(
+    provider: FakeProvider, *, timeout_s: float = 30, **defaults: Any
+) -> dict[str, Any]:
     lab = {
         "baseUrl": provider.url,
         "apiKey": "k",
-        "timeoutSeconds": 0.5,
+        "timeoutSeconds": timeout_s,
         "models": [{"id": "vectors"}, {"id": "m"}],
     }
     claude = {"api": "anthropic-messages", "baseUrl": provider.url, "apiKey": "k"}
@@ -148,9 +150,10 @@ async def test_embeddings_without_a_model_for_them(tmp_path: Path) -> None:
 async def test_embeddings_of_a_provider_in_trouble(
     tmp_path: Path, reply: Reply, status: int, code: str, calls: int
 ) -> None:
+    timeout_s = 0.5 if code == "timeout" else 30
     async with (
         FakeProvider(lambda _: reply) as provider,
-        connected(tmp_path, **embedding_with(provider)) as to,
+        connected(tmp_path, **embedding_with(provider, timeout_s=timeout_s)) as to,
     ):
         with pytest.raises(openai.APIStatusError) as refused:
             await to.openai.embeddings.create(model="portico", input="x")

@@ -43,7 +43,7 @@ ANSWERS: dict[str, tuple[Reply, list[AgentEvent]]] = {
 async def test_an_answer_as(case: str) -> None:
     reply, expected = ANSWERS[case]
     async with FakeProvider() as service:
-        runtime = HttpRuntime(f"{service.url}/turn", token="t0k", silence_s=0.5)
+        runtime = HttpRuntime(f"{service.url}/turn", token="t0k", silence_s=30)
         service.plan(reply)
         turn = turn_of("three", entries=HISTORY, extensions={"customerId": "ck_1"})
         assert await answer(runtime, turn) == expected
@@ -75,7 +75,7 @@ FAILURES: dict[str, tuple[Reply, str]] = {
 async def test_a_service_that(case: str) -> None:
     reply, kind = FAILURES[case]
     async with FakeProvider() as service:
-        runtime = HttpRuntime(service.url, silence_s=0.3)
+        runtime = HttpRuntime(service.url, silence_s=0.3 if kind == "timeout" else 30)
         service.plan(reply)
         events = await answer(runtime, turn_of())
         assert isinstance(events[-1], Failed)

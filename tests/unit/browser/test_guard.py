@@ -37,7 +37,7 @@ async def guarded(**settings: Any) -> AsyncIterator[tuple[Guard, int, list[bytes
 async def through(guard: Guard, text: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", guard.port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             writer.write(text.encode())
             return await reader.read()
     finally:

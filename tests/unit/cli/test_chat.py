@@ -41,7 +41,7 @@ async def chat(
     gateway: FakeGateway, home: Path, text: str, *options: str
 ) -> tuple[int | None, str, str]:
     process = await start(gateway, home, "chat", *options)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         out, err = await process.communicate(text.encode())
     return process.returncode, out.decode(), err.decode()
 
@@ -103,7 +103,7 @@ async def test_interrupt_stops_the_answer_and_the_second_one_leaves(tmp_path: Pa
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"talk\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await began.wait()
             assert await process.stdout.readexactly(6) == b"Well, "
             process.send_signal(signal.SIGINT)
@@ -127,7 +127,7 @@ async def test_interrupted_agent_run_is_aborted(tmp_path: Path) -> None:
     answers = {"chat.abort": {"ok": True, "aborted": True, "runIds": []}}
     async with running_gateway(methods={"agent": begin}, answers=answers) as gateway:
         process = await start(gateway, tmp_path, "agent", "-m", "talk")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await began.wait()
             process.send_signal(signal.SIGINT)
             _, err = await process.communicate()

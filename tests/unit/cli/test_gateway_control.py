@@ -52,7 +52,7 @@ def test_stop_waits_until_the_gateway_has_ended(portico, hold) -> None:
     shown = portico("gateway", "stop", "--json")
     assert shown.code == 0
     assert shown.json == {"stopped": True, "pid": process.pid}
-    assert process.wait(10) == -15
+    assert process.wait(30) == -15
 
 
 def test_stop_of_what_does_not_run_is_no_error(portico) -> None:
@@ -68,7 +68,7 @@ def test_stop_gives_up_and_says_how_to_force_it(portico, hold) -> None:
     assert "--force" in shown.error["next_step"]
     assert process.poll() is None
     assert portico("gateway", "stop", "--wait", "0.2", "--force").code == 0
-    assert process.wait(10) == -9
+    assert process.wait(30) == -9
 
 
 def test_status_of_what_does_not_run(portico) -> None:

@@ -36,7 +36,7 @@ def settings(gateway: FakeGateway, **options: Any) -> ClientSettings:
 
 
 async def next_event(stream: EventStream) -> Event | Gap:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         return await anext(stream)
 
 
@@ -416,6 +416,6 @@ def test_node_without_a_home_is_refused() -> None:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not is_so():
             await asyncio.sleep(0.005)

@@ -75,7 +75,7 @@ async def test_the_pinned_certificate_is_believed_without_any_authority(
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     writer.write(b"hello")
     await writer.drain()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await one.done.wait()
     writer.close()
     await writer.wait_closed()
@@ -90,7 +90,7 @@ async def test_another_certificate_ends_the_connection_before_anything_is_sent(
         await asyncio.open_connection("127.0.0.1", port, ssl=pinned(HEX))
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=pinned(one.fingerprint))
     writer.write(b"the second one")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await one.done.wait()
     writer.close()
     await writer.wait_closed()
@@ -100,8 +100,8 @@ async def test_another_certificate_ends_the_connection_before_anything_is_sent(
 def test_plain_sockets_are_held_to_the_pin_too(tmp_path: Path) -> None:
     one = TlsServer(tmp_path)
     ours, theirs = socket.socketpair()
-    ours.settimeout(5)
-    theirs.settimeout(5)
+    ours.settimeout(30)
+    theirs.settimeout(30)
 
     def answer() -> None:
         try:
@@ -114,4 +114,4 @@ def test_plain_sockets_are_held_to_the_pin_too(tmp_path: Path) -> None:
     with pytest.raises(WrongCertificate):
         pinned(HEX).wrap_socket(ours)
     ours.close()
-    thread.join(5)
+    thread.join(30)

@@ -48,7 +48,7 @@ def test_the_directory_lock_admits_one_at_a_time(tmp_path: Path) -> None:
     with directory_lock(tmp_path):
         thread = threading.Thread(target=second)
         thread.start()
-        assert entered.wait(5)
+        assert entered.wait(30)
         order.append("first")
-    thread.join(5)
+    thread.join(30)
     assert order == ["first", "second"]

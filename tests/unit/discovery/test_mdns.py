@@ -50,7 +50,7 @@ async def test_a_gateway_is_found_told_anew_and_withdrawn() -> None:
         assert one.tls_sha256 == "ab" * 32
         shas[0] = "cd" * 32
         await advertiser.refresh()
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(30):
             while (await named("Portico test attic"))[0].tls_sha256 != "cd" * 32:
                 pass
     assert all(one.name != "Portico test attic" for one in await discover(0.8, HERE))
@@ -66,7 +66,7 @@ async def test_two_of_one_name_are_told_apart() -> None:
     async with told(first) as one, told(second, TWO) as two:
         assert one.name == "Portico test twin"
         assert two.name not in {None, one.name}
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(30):
             while {each.url for each in await named("Portico test twin")} != {
                 "ws://127.0.0.1:4712",
                 "ws://127.0.0.2:4713",

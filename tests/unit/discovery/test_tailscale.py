@@ -27,7 +27,7 @@ def settings(program: TailscaleProgram, **changed: object) -> RouteSettings:
         note=program.home / "state" / "tailscale-route",
         program=str(program.path),
         env={"PATH": os.defpath},
-        timeout_s=10,
+        timeout_s=30,
         retry_s=0.05,
     )
     return replace(base, **changed)  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ async def test_what_fails_is_said(
     program: TailscaleProgram, state: dict[str, object], problem: str
 ) -> None:
     program.change(**state)
-    route = TailscaleRoute(settings(program, timeout_s=1))
+    route = TailscaleRoute(settings(program, timeout_s=1 if state.get("hangs") else 30))
     with pytest.raises(RouteFailed, match=problem):
         await route.ensure()
 

@@ -40,7 +40,7 @@ async def _invoke(work: Path, run: list[str], params: dict[str, Any], spec: Any)
     )
     invoked = Invoked("i", "camera.snap", params, None, None, lambda _chunk: None, ignore)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             return await command(invoked)
     finally:
         await children.close()

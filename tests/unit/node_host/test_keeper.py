@@ -22,7 +22,7 @@ def test_what_has_not_ended_is_left() -> None:
 def test_it_ends_what_its_host_has_left() -> None:
     child = subprocess.Popen(["sleep", "600"], start_new_session=True)
     keep(f"+{child.pid}")
-    assert child.wait(10) == -signal.SIGKILL
+    assert child.wait(30) == -signal.SIGKILL
 
 
 def test_it_ends_what_has_the_mark_and_nothing_else() -> None:
@@ -30,7 +30,7 @@ def test_it_ends_what_has_the_mark_and_nothing_else() -> None:
     other = subprocess.Popen(["sleep", "600"], env={**os.environ, keeper.MARK: "m-12"})
     try:
         keep("=m-1")
-        assert ours.wait(10) == -signal.SIGKILL
+        assert ours.wait(30) == -signal.SIGKILL
         assert other.poll() is None
     finally:
         other.kill()

@@ -15,7 +15,7 @@ async def sent_of(*chunks: bytes) -> list[tuple[int, str]]:
     for chunk in chunks:
         progress.add(chunk)
     progress.end()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await progress.pump()
     return sent
 
@@ -50,7 +50,7 @@ async def test_what_does_not_fit_is_left_out_and_said() -> None:
     progress.add(b"lost")
     pump = asyncio.ensure_future(progress.pump())
     is_open.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while sum(map(len, sent)) < MAX_WAITING_BYTES:
             await asyncio.sleep(0.001)
         progress.add(b"end")
@@ -66,5 +66,5 @@ async def test_a_piece_that_cannot_be_sent_stops_nothing() -> None:
     progress = Progress(send)
     progress.add(b"x")
     progress.end()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await progress.pump()

@@ -14,7 +14,7 @@ from portico.process.notify import Notifier
 def listener(address: str) -> socket.socket:
     wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     wire.bind(address)
-    wire.settimeout(5)
+    wire.settimeout(30)
     return wire
 
 
@@ -57,5 +57,5 @@ async def test_the_watchdog_is_fed_twice_per_period(tmp_path: Path) -> None:
 
 
 async def test_without_a_watchdog_nothing_is_fed(tmp_path: Path) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await Notifier({"NOTIFY_SOCKET": str(tmp_path / "n")}).keep_alive()

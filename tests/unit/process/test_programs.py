@@ -85,7 +85,9 @@ async def test_one_that_may_say_more_goes_on_and_its_beginning_and_end_are_kept(
 
 async def test_one_that_is_too_slow_has_written_something() -> None:
     with pytest.raises(ProgramTooSlow) as failed:
-        await python("import time; print('begun', flush=True); time.sleep(600)", timeout_s=2)
+        await run_program(
+            ["sh", "-c", "echo begun; exec sleep 600"], env=ENV, timeout_s=2, max_output_bytes=100
+        )
     assert failed.value.stdout == b"begun\n"
 
 
@@ -96,11 +98,11 @@ async def test_what_a_program_leaves_behind_holds_nobody_up(
     note = tmp_path / "pid"
     program = (
         "import subprocess, sys; "
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'], "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], "
         f"start_new_session={leaves_the_group}); "
         f"open({str(note)!r}, 'w').write(str(child.pid)); print('done')"
     )
-    done = await python(program, timeout_s=15)
+    done = await python(program, timeout_s=60)
     assert (done.code, done.stdout) == (0, b"done\n")
     child = int(note.read_text())
     if leaves_the_group:
@@ -111,12 +113,9 @@ async def test_what_a_program_leaves_behind_holds_nobody_up(
 
 async def test_a_program_that_is_too_slow_is_killed_with_what_it_started(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    program = (
-        "import subprocess, sys, time; "
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
-        f"open({str(note)!r}, 'w').write(str(child.pid)); time.sleep(600)"
-    )
-    running = asyncio.gather(python(program, timeout_s=3), return_exceptions=True)
+    program = ["sh", "-c", "sleep 600 & echo $! > $0; wait", str(note)]
+    slow = run_program(program, env=ENV, timeout_s=3, max_output_bytes=100)
+    running = asyncio.gather(slow, return_exceptions=True)
     await eventually(lambda: note.exists() and note.read_text() != "")
     (failed,) = await running
     assert isinstance(failed, ProgramTooSlow)

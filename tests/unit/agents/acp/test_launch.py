@@ -68,4 +68,4 @@ def test_a_tied_program_may_take_its_time_to_end() -> None:
         process.send_signal(signal.SIGTERM)  # to who guards it alone: it goes on
         os.killpg(process.pid, signal.SIGTERM)
         assert process.stdout.read() == "in peace\n"
-        assert process.wait(20) == 4
+        assert process.wait(30) == 4

@@ -25,7 +25,7 @@ async def test_there_is_no_room_until_half_has_been_taken() -> None:
     await loop_turns()
     assert not waiting.done()
     await talk.take()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
 
 
 async def test_large_events_fill_it_too() -> None:
@@ -35,7 +35,7 @@ async def test_large_events_fill_it_too() -> None:
     await loop_turns()
     assert not waiting.done()
     await talk.take()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
 
 
 async def test_taken_means_that_the_next_one_was_asked_for() -> None:
@@ -46,7 +46,7 @@ async def test_taken_means_that_the_next_one_was_asked_for() -> None:
     await loop_turns()
     assert not waiting.done()
     taking = asyncio.ensure_future(talk.take())
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
     talk.put(Done())
     assert await taking == Done()
 
@@ -58,9 +58,9 @@ async def test_when_the_turn_is_gone_nobody_waits_and_nothing_is_kept() -> None:
     waiting = [asyncio.ensure_future(one) for one in (talk.room(), talk.until_taken())]
     await loop_turns()
     talk.close()
-    await asyncio.wait_for(asyncio.gather(*waiting), 5)
+    await asyncio.wait_for(asyncio.gather(*waiting), 30)
     talk.put(TextDelta("late"))
     last = await talk.take()
     assert isinstance(last, Done)
     assert last.error is not None
-    await asyncio.wait_for(talk.until_taken(), 5)
+    await asyncio.wait_for(talk.until_taken(), 30)

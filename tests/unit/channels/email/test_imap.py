@@ -124,7 +124,7 @@ async def test_nobody_there() -> None:
             ("127.0.0.1", port),
             tls="none",
             context=ssl.create_default_context(),
-            timeout_s=1,
+            timeout_s=30,
             max_literal_bytes=1,
         ):
             pass
@@ -179,7 +179,7 @@ async def test_idle_hears_news_and_can_be_left_at_any_moment() -> None:
         await imap.noop()
     async with talking(IDLE=b"+ idling\r\n* 4 EXISTS\r\n") as (imap, rogue):
         imap.has_news = False
-        await asyncio.wait_for(imap.idle(30), 1)
+        await asyncio.wait_for(imap.idle(600), 30)
         assert rogue.heard[-1] == b"DONE"
     async with talking(IDLE=b"{tag} BAD no\r\n") as (imap, _):
         with pytest.raises(ImapRefused):

@@ -43,6 +43,6 @@ def test_anything_can_be_said_twice_the_same(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["*a", "[", "](", "`", "_ ", "<a", "| ", "```\n", "- ", "<!--"])
 def test_no_text_takes_long(piece: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()  # of the processor: the machine may be busy with other things
     spoken(piece * (20_000 // len(piece)))
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2

@@ -62,7 +62,7 @@ async def test_an_installer_is_run_as_it_is_shown(tmp_path: Path) -> None:
     (tmp_path / "uv").write_text('#!/bin/sh\necho "$0 $*"; echo trouble >&2; exit 3\n')
     (tmp_path / "uv").chmod(0o755)
     (option,) = offered(EVERY[2])
-    done = await run_option(option, {"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout_s=10)
+    done = await run_option(option, {"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout_s=60)
     assert done.code == 3
     assert done.stdout.decode() == f"{tmp_path}/uv tool install hat==1.0\n"
     assert done.stderr == b"trouble\n"
@@ -71,4 +71,4 @@ async def test_an_installer_is_run_as_it_is_shown(tmp_path: Path) -> None:
 async def test_a_package_manager_that_is_not_here(tmp_path: Path) -> None:
     (option,) = offered(EVERY[3])
     with pytest.raises(ProgramMissing, match="brew"):
-        await run_option(option, {"PATH": str(tmp_path)}, timeout_s=10)
+        await run_option(option, {"PATH": str(tmp_path)}, timeout_s=60)

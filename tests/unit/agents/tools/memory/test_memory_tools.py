@@ -160,9 +160,9 @@ async def test_a_memory_of_years_is_searched_quickly(head: Head) -> None:
         text = "\n".join(f"## {n}\n{' '.join(words[n : n + 80])}" for n in range(0, 2_400, 80))
         (folder / f"{2000 + number}-01-01.md").write_text(text)
     (folder / "1999-01-01.md").write_text("## x\nthe needle")
-    began = time.monotonic()
+    began = time.process_time()
     assert "needle" in (await head.find("needle in word17 and others"))[0]
-    assert time.monotonic() - began < 15  # usually a second or two, alone on a core
+    assert time.process_time() - began < 15  # usually a second or two
 
 
 # -- ranking ---------------------------------------------------------------------------------------
