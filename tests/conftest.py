@@ -6,10 +6,13 @@ others: HYPOTHESIS_PROFILE=deep pytest tests/property
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support.databases import database_url, postgres_server, sqlite_store, store
@@ -29,6 +32,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # that they start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A gateway in this process sets up what all share; the next test may look at its log, too."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    before = structlog.get_config()
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ class Partner(FakeHttp, Provider):
         await super().__aexit__(*given)
 
     def settings(self) -> dict[str, Any]:
-        return {"secret": SECRET, "url": f"{self.url}/in", "timeoutSeconds": 30}
+        return {"secret": SECRET, "url": f"{self.url}/in", "timeoutSeconds": 28}
 
     # -- out: what the partner posts -------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,6 @@ import structlog
 
 from portico.observe import logging as ours
 from portico.observe.logging import LogSettings, configure_logging
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    before = structlog.get_config()
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.configure(**before)
 
 
 def lines(file: Path) -> list[dict[str, Any]]:

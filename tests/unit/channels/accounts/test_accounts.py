@@ -131,9 +131,9 @@ async def test_an_account_that_does_not_connect_in_time_fails(
 
     theatre.script = hang
     async with Stage(sqlite_store, tmp_path, theatre) as stage:
-        await eventually(lambda: stage.account().error == "not connected within 0.3 s")
+        await eventually(lambda: stage.account().error == "not connected within 1 s")
         assert theatre.runs[0].is_over
-        await eventually(lambda: len(theatre.runs) == 2)
+        await eventually(lambda: len(theatre.runs) >= 2)
 
 
 async def test_an_old_reader_can_hand_in_nothing(store, tmp_path, theatre) -> None:
@@ -303,7 +303,7 @@ async def test_a_task_that_fails_ends_the_run(sqlite_store, tmp_path, theatre) -
 
     theatre.script = with_weak_heart
     async with Stage(sqlite_store, tmp_path, theatre):
-        await eventually(lambda: len(theatre.runs) == 2)
+        await eventually(lambda: len(theatre.runs) >= 2)
         assert theatre.runs[0].is_over
 
 
