@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from portico.auth.service import AuthSettings
+from portico.store.unusable import DatabaseAway
 from portico.web.arrival import NoNodes
 from portico.web.control_plane import SocketLimits
 from tests.fakes.control_plane import TOKEN, Device, Plane, connect_params, running_plane
@@ -312,6 +313,19 @@ async def test_all_addresses_of_one_ipv6_subscriber_are_one(tmp_path: Path):
             with pytest.raises(InvalidStatus):
                 async with door("2001:db8:0:3::3"):
                     pass
+
+
+async def test_who_comes_while_the_database_is_away_may_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def away(_device_id: str) -> None:
+        raise DatabaseAway("connection was closed")
+
+    async with running_plane(tmp_path) as plane:
+        monkeypatch.setattr(plane.devices, "find", away)
+        error, _ = await _try(plane, Device())
+        assert error["details"]["code"] == "DATABASE_UNAVAILABLE"
+        assert error["retryable"] is True
 
 
 async def test_who_is_removed_while_it_comes_in_does_not(tmp_path: Path):

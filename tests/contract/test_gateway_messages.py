@@ -29,10 +29,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from portico.agents.runtime import Failed, Final, ModelUsed, TextDelta, Usage
+from portico.protocol.errors import Unavailable
+from portico.rpc.call import Call
+from portico.store.unusable import DatabaseAway
+from tests.support.house import principal
 from tests.support.http import (
     CANCEL,
     MESSAGES,
@@ -65,6 +70,25 @@ async def test_a_body_that_is_nested_too_deeply_is_the_senders_mistake(tmp_path:
         answer = await inside.client.post(MESSAGES, content='{"x":' * 90_000 + "1" + "}" * 90_000)
         assert answer.status_code == 400
         assert answer.json()["error"]["message"].startswith("decode json: ")
+
+
+async def test_a_database_that_is_away_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise DatabaseAway("connection was closed")
+
+    async with house(tmp_path) as inside:
+        monkeypatch.setattr(inside.gateway.store, "write", away)
+        answer = await inside.client.post(MESSAGES, json={"from": "ann", "text": "hi"})
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "2"
+        call = Call(principal("operator.write"))
+        raw = b'{"sessionKey":"main","message":"hi","idempotencyKey":"1"}'
+        with pytest.raises(Unavailable) as caught:
+            await inside.gateway.dispatcher.request("chat.send", raw, call)
+        assert caught.value.details["code"] == "DATABASE_UNAVAILABLE"
+        monkeypatch.undo()
 
 
 async def test_session_ids_are_the_documented_ones(tmp_path: Path) -> None:

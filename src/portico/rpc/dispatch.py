@@ -29,6 +29,7 @@ from portico.protocol.scopes import Role, Scope
 from portico.protocol.validation import explain
 from portico.rpc.call import Call
 from portico.rpc.method import Method, Registry
+from portico.store.refusal import refusal_of
 
 log = structlog.get_logger()
 
@@ -264,7 +265,11 @@ def _check_scope(scope: Scope | None, call: Call) -> None:
         raise Forbidden.missing_scope(scope)
 
 
-def _unexpected(name: str, error: Exception) -> Unavailable:
+def _unexpected(name: str, error: Exception) -> GatewayError:
+    refusal = refusal_of(error)
+    if refusal is not None:
+        log.warning("rpc.not_stored", method=name, error=str(error))
+        return refusal
     log.error("rpc.failed", method=name, exc_info=error)
     return Unavailable(
         f"{name} failed; see the gateway log",

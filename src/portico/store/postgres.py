@@ -18,7 +18,7 @@ import structlog
 
 from portico.observe.metrics import Metrics
 from portico.store.migrate import upgrade_postgres
-from portico.store.unusable import DatabaseUnusable
+from portico.store.unusable import DatabaseAway, DatabaseUnusable, Unstorable
 from portico.store.work import Work
 from portico.tasks import Tasks
 
@@ -40,7 +40,12 @@ _CONFLICTS = (
     asyncpg.SerializationError,
     asyncpg.UniqueViolationError,
 )
-_UNAVAILABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+_UNAVAILABLE = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
 
 
 class _Job:
@@ -108,8 +113,14 @@ class PostgresStore:
 
     async def read(self, work: Callable[P, Work[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a work that only reads, on one of the reading connections."""
-        async with self._connections().acquire() as connection:
-            return await _drive(connection, work(*args, **kwargs))
+        try:
+            async with self._connections().acquire() as connection:
+                return await _drive(connection, work(*args, **kwargs))
+        except Exception as error:
+            told = _told(error)
+            if told is error:
+                raise
+            raise told from error
 
     async def scan(self, work: Callable[P, Work[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do a long read; the same as `read`, since nothing here blocks the loop."""
@@ -200,7 +211,14 @@ async def _do_all(connection: Any, group: list[_Job]) -> list[Any]:
 def _fail(group: list[_Job], error: Exception) -> None:
     for job in group:
         if not job.future.done():
-            job.future.set_exception(error)
+            job.future.set_exception(_told(error))
+
+
+def _told(error: Exception) -> Exception:
+    """Return what a caller is told: in one word that the database is away, however that showed."""
+    if isinstance(error, _UNAVAILABLE) or type(error) is asyncpg.InterfaceError:
+        return DatabaseAway(str(error) or type(error).__name__)
+    return error
 
 
 def _writer_died(name: str, error: BaseException) -> None:
@@ -212,7 +230,10 @@ async def _drive(connection: Any, work: Work[T]) -> T:
         query = next(work)
         while True:
             compiled = query.statement.compiled("postgresql")
-            rows = await connection.fetch(compiled.sql, *compiled.arguments(query.params))
+            try:
+                rows = await connection.fetch(compiled.sql, *compiled.arguments(query.params))
+            except asyncpg.CharacterNotInRepertoireError as error:
+                raise Unstorable(str(error)) from error
             query = work.send(rows)
     except StopIteration as end:
         result: T = end.value

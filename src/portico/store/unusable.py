@@ -1,4 +1,4 @@
-"""Why a gateway cannot start on its database: said in words a person can act on."""
+"""Why a gateway cannot use its database: at the start, in words a person can act on."""
 
 from __future__ import annotations
 
@@ -9,3 +9,11 @@ class DatabaseUnusable(Exception):
 
 class SchemaTooNew(DatabaseUnusable):
     """The database was made by a newer version of Portico."""
+
+
+class DatabaseAway(Exception):
+    """A database that was there does not answer, or takes no more."""
+
+
+class Unstorable(Exception):
+    """A text has a character that the database cannot keep."""

@@ -26,6 +26,7 @@ from portico.protocol.frames import RequestFrame
 from portico.rpc.call import Call
 from portico.rpc.connection import Authenticate, Close, Connection, Effects, Send
 from portico.rpc.method import Method
+from portico.store.refusal import refusal_of
 from portico.web.arrival import presence_of, subscription_for
 from portico.web.control_plane import ControlPlane
 
@@ -136,7 +137,12 @@ class Caller:
         except GatewayError as error:
             self._log_refusal(params, peer, error)
             self._run(connection.refused(error))
-        except Exception:
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal is not None:
+                self._log_refusal(params, peer, refusal)
+                self._run(connection.refused(refusal))
+                return
             log.exception("ws.authenticate_failed", conn_id=self.conn_id)
             self.close(1011, "gateway message handler unavailable")
         else:

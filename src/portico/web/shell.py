@@ -20,6 +20,7 @@ from portico.clock import Clock
 from portico.ids import new_id
 from portico.observe.metrics import Metrics
 from portico.protocol.errors import GatewayError
+from portico.store.refusal import refusal_of
 from portico.web.problem import problem, translate
 
 log = structlog.get_logger()
@@ -78,6 +79,11 @@ class Shell:
                 await stopping(scope, receive, answer)
             raise
         except Exception as error:
+            refusal = refusal_of(error)
+            if refusal is not None and answer.status is None:
+                log.warning("http.not_stored", path=_shown(scope), error=str(error))
+                await translate(refusal)(scope, receive, answer)
+                return
             log.error("http.failed", method=scope["method"], path=_shown(scope), exc_info=error)
             if answer.status is not None:
                 raise  # the server closes the connection: the answer is not complete

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from portico.store import Statement, Store, Work, one, open_store, statement
+from portico.store.unusable import DatabaseAway, Unstorable
 from tests.support.waiting import loop_turns
 
 _MAKE = statement(sa.text("CREATE TABLE IF NOT EXISTS notes (id BIGINT PRIMARY KEY, note TEXT)"))
@@ -156,3 +157,34 @@ def test_a_statement_is_compiled_once_per_engine() -> None:
     assert lazy.compiled("sqlite") is lazy.compiled("sqlite")
     assert lazy.compiled("postgresql").sql.endswith("VALUES ($1)")
     assert len(built) == 2
+
+
+async def test_a_text_that_cannot_be_kept_hurts_nobody_else(
+    notes: Store, database_url: str
+) -> None:
+    odd = asyncio.gather(
+        notes.write(add, 1, note="a"),
+        notes.write(add, 2, note="a\0b"),
+        notes.write(add, 3, note="c"),
+        return_exceptions=True,
+    )
+    first, second, third = await odd
+    assert (first, third) == (1, 3)
+    if database_url.startswith("sqlite"):
+        assert second == 2
+    else:
+        assert isinstance(second, Unstorable)
+
+
+async def test_a_database_that_went_away_is_called_that(notes: Store, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("it is a file")
+    leave = statement(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    def work() -> Work[None]:
+        yield leave()
+
+    for do in (notes.write, notes.read):
+        with pytest.raises(DatabaseAway):
+            await do(work)
+    assert await notes.write(add, 1) == 1
