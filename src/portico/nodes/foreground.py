@@ -1,6 +1,8 @@
 """Commands a phone refused because nobody looks at it: they wait until somebody does.
 
-Guarantees: bounded per node, gone after ten minutes or with the gateway.
+Guarantees: they outlive the gateway, are bounded per node, and gone after ten minutes. A command
+waits until the node says that it is done (`node.pending.ack`), and is never shown to it again
+afterwards.
 
 Source: OpenClaw gateway protocol, "node.pending.pull", "node.pending.ack".
 """
@@ -8,29 +10,22 @@ Source: OpenClaw gateway protocol, "node.pending.pull", "node.pending.ack".
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from portico.clock import Clock
 from portico.ids import new_uuid
+from portico.nodes import waiting
 from portico.nodes.invoking import NodeFailed, Order
 from portico.nodes.model import About
+from portico.nodes.waiting import Waiting
 from portico.protocol.errors import Unavailable
+from portico.store import Store
 
 TTL_MS = 600_000
-MAX_PER_NODE = 64
+MAX_PARAMS_BYTES = 1_048_576
 _PREFIXES = ("canvas.", "camera.", "screen.", "talk.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Action:
-    action_id: str
-    command: str
-    params_json: str | None
-    key: str | None
-    at: int
 
 
 def is_for_foreground(about: About, command: str, error: NodeFailed) -> bool:
@@ -46,18 +41,23 @@ def is_for_foreground(about: About, command: str, error: NodeFailed) -> bool:
 class Foreground:
     """What waits for which node."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
         self._clock = clock
-        self._actions: dict[str, list[_Action]] = {}
 
-    def queued(self, node_id: str, order: Order, error: NodeFailed) -> Unavailable:
+    async def queued(self, node_id: str, order: Order, error: NodeFailed) -> Unavailable:
         """Let a command wait; return what its caller is told."""
-        action = self._put(node_id, order)
+        item = self._item(node_id, order)
+        if len(item.params or "") > MAX_PARAMS_BYTES:
+            return error
+        put = await self._store.write(waiting.put, item, replaces_oldest=True)
+        if put.item is None:
+            return error
         return Unavailable(
             "node command queued until iOS returns to foreground",
             details={
                 "code": "QUEUED_UNTIL_FOREGROUND",
-                "queuedActionId": action.action_id,
+                "queuedActionId": put.item.id,
                 "nodeId": node_id,
                 "command": order.command,
                 "nodeError": error.details["nodeError"],
@@ -65,40 +65,39 @@ class Foreground:
             retryable=True,
         )
 
-    def _put(self, node_id: str, order: Order) -> _Action:
-        waiting = self._fresh(node_id)
-        for action in waiting:
-            if order.key is not None and action.key == order.key:
-                return action
-        has_params = order.params is not None
-        params = msgspec.json.encode(order.params).decode() if has_params else None
+    def _item(self, node_id: str, order: Order) -> Waiting:
         now = self._clock.now_ms()
-        action = _Action(new_uuid(), order.command, params, order.key, now)
-        self._actions[node_id] = [*waiting, action][-MAX_PER_NODE:]
-        return action
+        has_params = order.params is not None
+        same = None
+        if order.key is not None:
+            same = msgspec.json.encode((order.subject, order.key)).decode()
+        return Waiting(
+            id=new_uuid(),
+            node_id=node_id,
+            queue="command",
+            name=order.command,
+            params=msgspec.json.encode(order.params).decode() if has_params else None,
+            same=same,
+            created_at=now,
+            expires_at=now + TTL_MS,
+        )
 
-    def waiting(self, node_id: str, *, usable: Collection[str]) -> list[dict[str, Any]]:
+    async def waiting(self, node_id: str, *, usable: Collection[str]) -> list[dict[str, Any]]:
         """Return what a node should do now, the oldest first."""
+        found = await self._store.read(waiting.commands, node_id, now=self._clock.now_ms())
         return [
             {
-                "id": action.action_id,
-                "command": action.command,
-                "paramsJSON": action.params_json,
-                "enqueuedAtMs": action.at,
+                "id": item.id,
+                "command": item.name,
+                "paramsJSON": item.params,
+                "enqueuedAtMs": item.created_at,
             }
-            for action in self._fresh(node_id)
-            if action.command in usable
+            for item in found
+            if item.name in usable
         ]
 
-    def ack(self, node_id: str, ids: Collection[str]) -> tuple[list[str], int]:
+    async def ack(self, node_id: str, ids: Collection[str]) -> tuple[list[str], int]:
         """Forget what is done; return that, and how much is left."""
-        waiting = self._fresh(node_id)
-        left = [action for action in waiting if action.action_id not in ids]
-        self._actions[node_id] = left
-        if not left:
-            del self._actions[node_id]
-        return [action.action_id for action in waiting if action.action_id in ids], len(left)
-
-    def _fresh(self, node_id: str) -> list[_Action]:
-        oldest = self._clock.now_ms() - TTL_MS
-        return [action for action in self._actions.get(node_id, []) if action.at > oldest]
+        return await self._store.write(
+            waiting.acknowledge, node_id, frozenset(ids), now=self._clock.now_ms()
+        )

@@ -286,7 +286,7 @@ class NodeMethods:
             session = self._nodes.connections.session(node_id)
             if session is None or not is_for_foreground(session.about, order.command, error):
                 raise
-            raise self._foreground.queued(node_id, order, error) from error
+            raise await self._foreground.queued(node_id, order, error) from error
 
     @method("exec.approvals.node.get", scope=Scope.ADMIN)
     async def approvals_get(self, call: Call, params: NodeId) -> dict[str, Any]:

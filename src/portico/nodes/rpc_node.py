@@ -261,36 +261,35 @@ class NodeRoleMethods:
         return Published(self._session(call).node_id)
 
     @method("node.pending.pull", scope=None, role=Role.NODE)
-    def pull(self, call: Call, params: Empty) -> PendingActions:
+    async def pull(self, call: Call, params: Empty) -> PendingActions:
         """Fetch the commands that waited for the node to come to the foreground."""
         session = self._session(call)
         usable = session.usable(self._nodes.settings().rules)
-        return PendingActions(
-            session.node_id, self._foreground.waiting(session.node_id, usable=usable)
-        )
+        waiting = await self._foreground.waiting(session.node_id, usable=usable)
+        return PendingActions(session.node_id, waiting)
 
     @method("node.pending.ack", scope=None, role=Role.NODE)
-    def ack(self, call: Call, params: AckActions) -> ActionsAcked:
+    async def ack(self, call: Call, params: AckActions) -> ActionsAcked:
         """Say which of these are done."""
         node_id = self._session(call).node_id
-        return ActionsAcked(node_id, *self._foreground.ack(node_id, params.ids))
+        return ActionsAcked(node_id, *await self._foreground.ack(node_id, params.ids))
 
     @method("node.pending.drain", scope=None, role=Role.NODE)
-    def drain(self, call: Call, params: Drain) -> Drained:
+    async def drain(self, call: Call, params: Drain) -> Drained:
         """Take the oldest work that waits for the node, the urgent first."""
         node_id = self._session(call).node_id
-        items, has_more = self._work.take(node_id, params.max_items)
-        return Drained(node_id, self._work.revision(node_id), items, has_more)
+        given = await self._work.take(node_id, params.max_items)
+        return Drained(node_id, given.revision, given.items, given.has_more)
 
     @method("node.pending.enqueue", scope=Scope.WRITE)
     async def enqueue(self, call: Call, params: Enqueue) -> Enqueued:
         """Leave a node some work for when it is there; the same kind of work waits only once."""
         row = await self._nodes.directory.find(params.node_id.strip())
         priority: Priority = params.priority
-        item = self._work.put(
+        left = await self._work.put(
             row.node_id, params.type, priority=priority, ttl_ms=params.expires_in_ms
         )
-        return Enqueued(row.node_id, self._work.revision(row.node_id), item, False)
+        return Enqueued(row.node_id, left.revision, left.item, False)
 
     def _session(self, call: Call) -> Session:
         session = self._nodes.connections.session_over(

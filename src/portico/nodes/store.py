@@ -9,12 +9,14 @@ import msgspec
 from sqlalchemy import bindparam, delete, select, update
 
 from portico.nodes.model import About, NodeRow, Surface, SurfaceRequest
-from portico.nodes.tables import dispatches, nodes
+from portico.nodes.tables import dispatches, nodes, waiting
 from portico.store import Row, Work, one, statement
 
 _p = bindparam
 c = nodes.c
 d = dispatches.c
+
+_KEPT = frozenset({"node_id", "queue_revision"})  # what changing a row leaves alone
 
 _FIND = statement(select(nodes).where(c.node_id == _p("node_id")))
 _LOCK = statement(select(nodes).where(c.node_id == _p("node_id")).with_for_update())
@@ -23,7 +25,7 @@ _ALL = statement(select(nodes).order_by(c.created_at, c.node_id))
 _PUT = statement(
     lambda insert: (into := insert(nodes)).on_conflict_do_update(
         index_elements=["node_id"],
-        set_={column.name: into.excluded[column.name] for column in c if column.name != "node_id"},
+        set_={column.name: into.excluded[column.name] for column in c if column.name not in _KEPT},
     )
 )
 _SEEN = statement(
@@ -37,6 +39,7 @@ _LEFT = statement(
     .values(last_disconnected_at=_p("p_now"), host_stats=_p("p_stats"))
 )
 _DROP = statement(delete(nodes).where(c.node_id == _p("node_id")).returning(c.node_id))
+_DROP_WAITING = statement(delete(waiting).where(waiting.c.node_id == _p("node_id")))
 _CLAIM = statement(
     lambda insert: (
         insert(dispatches)
@@ -93,6 +96,7 @@ def _values(node: NodeRow) -> dict[str, Any]:
         "last_seen_at": node.last_seen_at,
         "last_seen_reason": node.last_seen_reason,
         "host_stats": _write(node.host_stats),
+        "queue_revision": 0,  # when it is new
     }
 
 
@@ -140,8 +144,10 @@ def left(node_id: str, stats: dict[str, Any] | None, *, now: int) -> Work[None]:
 
 
 def remove(node_id: str) -> Work[bool]:
-    """Forget a node; `False`: there was none."""
-    return bool((yield _DROP(node_id=node_id)))
+    """Forget a node, and what waits for it; `False`: there was none."""
+    was_known = bool((yield _DROP(node_id=node_id)))
+    yield _DROP_WAITING(node_id=node_id)
+    return was_known
 
 
 def claim(

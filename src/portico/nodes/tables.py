@@ -1,8 +1,8 @@
-"""Nodes, what each was approved for, and which invokes were sent under which key."""
+"""Nodes, what each was approved for, what waits for it, and which invokes were sent."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
 from portico.store.schema import metadata, time_ms
 
@@ -24,7 +24,25 @@ nodes = Table(
     time_ms("last_seen_at"),
     Column("last_seen_reason", Text),
     Column("host_stats", Text),  # JSON: the last ones
+    Column("queue_revision", BigInteger, nullable=False, server_default="0"),
     Index("nodes_by_request", "request_id"),
+)
+
+waiting = Table(
+    "node_waiting",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("node_id", Text, nullable=False),
+    Column("queue", Text, nullable=False),  # work | command
+    Column("name", Text, nullable=False),  # the kind of work, the command
+    Column("number", BigInteger, nullable=False),  # the node's queue_revision when it came
+    Column("rank", Integer, nullable=False),  # 1: before the others
+    Column("params", Text),  # JSON
+    Column("same", Text),  # of two that have it in common only one waits
+    time_ms("created_at", nullable=False),
+    time_ms("expires_at", nullable=False),
+    Index("node_waiting_by_node", "node_id", "queue"),
+    Index("node_waiting_by_expiry", "expires_at"),
 )
 
 dispatches = Table(

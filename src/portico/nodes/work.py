@@ -1,25 +1,26 @@
-"""Work that waits for a node: it is taken when the node next asks for it.
+"""Work that operators leave for a node: it is taken when the node next asks for it.
 
-Guarantees: bounded; what is too old is gone. It lives in memory: a restart of the gateway empties
-the queue.
+Guarantees: it is committed before the operator is told, outlives the gateway, is bounded, and is
+gone when it is too old. A node is given it once: what it is given does not wait any more, whether
+or not the answer reaches it.
 
 Source: OpenClaw gateway protocol, "node.pending.enqueue", "node.pending.drain".
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
 from portico.clock import Clock
 from portico.ids import new_uuid
+from portico.nodes import waiting
+from portico.nodes.waiting import Waiting
 from portico.protocol.errors import Overloaded
+from portico.store import Store
 
-DEFAULT_TTL_MS = 600_000
-MAX_PER_NODE = 64
-MAX_NODES = 1_000
+DEFAULT_TTL_MS = 86_400_000
 WorkKind = Literal["status.request", "location.request"]
 Priority = Literal["default", "normal", "high"]
 
@@ -35,61 +36,61 @@ class WorkItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     payload: dict[str, Any] | None = None
 
 
+class Left(NamedTuple):
+    """Work for a node, and how often its queues have changed."""
+
+    item: WorkItem
+    revision: int
+
+
+class Given(NamedTuple):
+    """What a node was given of its work."""
+
+    items: list[WorkItem]
+    has_more: bool
+    revision: int
+
+
 class WaitingWork:
-    """The queues of all nodes."""
+    """The work of all nodes."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
         self._clock = clock
-        self._items: OrderedDict[str, list[WorkItem]] = OrderedDict()
-        self._revisions: dict[str, int] = {}
 
-    def put(self, node_id: str, kind: WorkKind, *, priority: Priority, ttl_ms: int) -> WorkItem:
+    async def put(self, node_id: str, kind: WorkKind, *, priority: Priority, ttl_ms: int) -> Left:
         """Queue work, or return what waits already of this kind.
 
         Raises:
             Overloaded: too much waits.
         """
-        waiting = self._fresh(node_id)
-        for item in waiting:
-            if item.type == kind:
-                return item
-        if len(waiting) >= MAX_PER_NODE or (node_id not in self._items and self._is_full()):
-            raise Overloaded
         now = self._clock.now_ms()
-        item = WorkItem(
+        item = Waiting(
             id=new_uuid(),
-            type=kind,
-            priority=priority,
-            created_at_ms=now,
-            expires_at_ms=now + ttl_ms,
+            node_id=node_id,
+            queue="work",
+            name=kind,
+            is_urgent=priority == "high",
+            same=kind,
+            created_at=now,
+            expires_at=now + ttl_ms,
         )
-        self._items[node_id] = [*waiting, item]
-        self._revisions[node_id] = self.revision(node_id) + 1
-        return item
+        put = await self._store.write(waiting.put, item)
+        if put.item is None:
+            raise Overloaded
+        return Left(_shown(put.item), put.revision)
 
-    def take(self, node_id: str, count: int) -> tuple[list[WorkItem], bool]:
-        """Take the most urgent, oldest work; say whether there is more."""
-        waiting = sorted(self._fresh(node_id), key=lambda one: (one.priority != "high",))
-        taken, left = waiting[:count], waiting[count:]
-        if left:
-            self._items[node_id] = left
-        else:
-            self._items.pop(node_id, None)
-        if taken:
-            self._revisions[node_id] = self.revision(node_id) + 1
-        return taken, bool(left)
+    async def take(self, node_id: str, count: int) -> Given:
+        """Take the most urgent, oldest work."""
+        taken = await self._store.write(waiting.take, node_id, count, now=self._clock.now_ms())
+        return Given([_shown(item) for item in taken.items], taken.has_more, taken.revision)
 
-    def revision(self, node_id: str) -> int:
-        """How often the queue of a node has changed."""
-        return self._revisions.get(node_id, 0)
 
-    def _fresh(self, node_id: str) -> list[WorkItem]:
-        now = self._clock.now_ms()
-        return [one for one in self._items.get(node_id, []) if (one.expires_at_ms or now + 1) > now]
-
-    def _is_full(self) -> bool:
-        for node_id in list(self._items):
-            if not self._fresh(node_id):
-                del self._items[node_id]
-                self._revisions.pop(node_id, None)
-        return len(self._items) >= MAX_NODES
+def _shown(item: Waiting) -> WorkItem:
+    return WorkItem(
+        id=item.id,
+        type=cast("WorkKind", item.name),  # nothing else is put into this queue
+        priority="high" if item.is_urgent else "normal",
+        created_at_ms=item.created_at,
+        expires_at_ms=item.expires_at,
+    )

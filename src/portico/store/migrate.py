@@ -17,7 +17,7 @@ from typing import Any
 
 from portico.store.unusable import DatabaseUnusable, SchemaTooNew
 
-HEAD = "0015"
+HEAD = "0016"
 TOO_NEW = 3
 """The exit code of `store.upgrade` when the schema is from a later version."""
 

@@ -17,6 +17,7 @@ from portico.clock import Clock
 from portico.inbox.service import Inbox
 from portico.media.files import MediaFiles
 from portico.media.store.service import MediaStore
+from portico.nodes import waiting as node_queues
 from portico.nodes.service import Nodes
 from portico.outbox.service import Outbox
 from portico.store import Store
@@ -70,6 +71,7 @@ def build_housekeeping(
             "questions": questions.forget,
             "acp sessions": lambda: store.write(acp_store.forget, before_ms=before_ms()),
             "node commands": lambda: nodes.forget(before_ms=before_ms()),
+            "node queues": lambda: store.write(node_queues.sweep, now=clock.now_ms()),
             "cron.runs": lambda: cron.retention.forget_runs(before_ms=before_ms()),
             "cron.sessions": cron.retention.forget_sessions,
             "hook sessions": hook_retention.forget_sessions,

@@ -127,7 +127,7 @@ class NodeParts:
         senders: ChannelRegistry,
     ) -> tuple[object, ...]:
         """Return the features with RPC methods."""
-        foreground = Foreground(self._clock)
+        foreground = Foreground(self._store, self._clock)
         talk = NodeTalk(
             inbox=inbox,
             default_agent=lambda: agents.default_id,
@@ -156,7 +156,7 @@ class NodeParts:
                 self._clock,
                 events=events,
                 foreground=foreground,
-                work=WaitingWork(self._clock),
+                work=WaitingWork(self._store, self._clock),
             ),
         )
 

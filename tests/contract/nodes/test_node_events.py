@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
 from portico.ids import ConnId
-from portico.nodes.foreground import TTL_MS, Foreground, is_for_foreground
+from portico.nodes import waiting as queues
+from portico.nodes.foreground import MAX_PARAMS_BYTES, TTL_MS, Foreground, is_for_foreground
 from portico.nodes.incoming import MAX_FOLLOWED, NodeEvents
 from portico.nodes.invoking import NodeFailed, Order
 from portico.nodes.life import InvokeState
 from portico.nodes.model import About
 from portico.nodes.session import Session
 from portico.nodes.talk import NodeTalk, Said
-from portico.nodes.work import WaitingWork
-from portico.protocol.errors import InvalidRequest
+from portico.nodes.work import Given, Left, WaitingWork
+from portico.protocol.errors import InvalidRequest, Overloaded
 from portico.store import Store
 from tests.support.clock import FakeClock
-from tests.support.nodes import NodeHouse
+from tests.support.nodes import ADMIN, NodeHouse, operator
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -187,35 +190,67 @@ async def test_junk_is_no_accident(room: Room) -> None:
             msgspec.json.encode(taken.reason)
 
 
-def test_commands_wait_for_the_foreground() -> None:
+async def test_commands_wait_for_the_foreground(store: Store) -> None:
     clock = FakeClock()
-    waiting = Foreground(clock)
+    house = NodeHouse(store, clock)
+    await house.connect("n", "camera.snap")
+    waiting = Foreground(store, clock)
     phone = About(platform="iOS 26.1", device_family="iPhone")
     failed = NodeFailed("NODE_BACKGROUND_UNAVAILABLE", "not now", state=InvokeState.FAILED)
     assert is_for_foreground(phone, "camera.snap", failed)
     assert not is_for_foreground(phone, "location.get", failed)
     assert not is_for_foreground(About(platform="linux"), "camera.snap", failed)
     order = Order(command="camera.snap", params={"x": 1}, key="k")
-    told = waiting.queued("n", order, failed)
+    told = await waiting.queued("n", order, failed)
     assert told.details["code"] == "QUEUED_UNTIL_FOREGROUND"
-    assert waiting.queued("n", order, failed).details == told.details  # it waits once
-    assert waiting.waiting("n", usable=()) == []  # not allowed any more
-    (action,) = waiting.waiting("n", usable=("camera.snap",))
+    waiting = Foreground(store, clock)  # the gateway starts again
+    assert (await waiting.queued("n", order, failed)).details == told.details  # it waits once
+    other = replace(order, subject="another")  # who happened to think of the same key
+    assert (await waiting.queued("n", other, failed)).details != told.details
+    assert await waiting.waiting("n", usable=()) == []  # not allowed any more
+    action, another = await waiting.waiting("n", usable=("camera.snap",))
+    assert action["id"] == told.details["queuedActionId"]
     assert json.loads(action["paramsJSON"]) == {"x": 1}
-    assert waiting.ack("n", ["x"]) == ([], 1)
-    assert waiting.ack("n", [action["id"]]) == ([action["id"]], 0)
-    waiting.queued("n", order, failed)
+    assert await waiting.ack("n", ["x"]) == ([], 2)
+    assert await waiting.ack("other", [action["id"]]) == ([], 0)  # a node speaks for itself only
+    assert await waiting.ack("n", [action["id"]]) == ([action["id"]], 1)
+    assert await waiting.waiting("n", usable=("camera.snap",)) == [another]
     clock.advance(TTL_MS / 1000 + 1)
-    assert waiting.waiting("n", usable=("camera.snap",)) == []
+    assert await waiting.waiting("n", usable=("camera.snap",)) == []
+    assert await store.write(queues.sweep, now=clock.now_ms()) == 1
+    large = replace(order, params={"x": "x" * MAX_PARAMS_BYTES})
+    assert await waiting.queued("n", large, failed) is failed
+    assert await waiting.queued("unknown", order, failed) is failed
 
 
-def test_work_waits_in_order_and_not_for_ever() -> None:
+async def test_work_waits_in_order_and_not_for_ever(store: Store) -> None:
     clock = FakeClock()
-    work = WaitingWork(clock)
-    work.put("n", "status.request", priority="normal", ttl_ms=5_000)
-    work.put("n", "location.request", priority="high", ttl_ms=60_000)
-    items, has_more = work.take("n", 1)
-    assert ([one.type for one in items], has_more) == (["location.request"], True)
+    house = NodeHouse(store, clock)
+    await house.connect("n", "location.get")
+    work = WaitingWork(store, clock)
+    first = await work.put("n", "status.request", priority="normal", ttl_ms=5_000)
+    await house.connect("n", "location.get")  # its row is written anew
+    await work.put("n", "location.request", priority="high", ttl_ms=60_000)
+    again = await work.put("n", "status.request", priority="high", ttl_ms=60_000)
+    assert (first.revision, again) == (1, Left(first.item, 2))
+    work = WaitingWork(store, clock)  # the gateway starts again
+    given = await work.take("n", 1)
+    assert [one.type for one in given.items] == ["location.request"]
+    assert (given.has_more, given.revision) == (True, 3)
     clock.advance(6)
-    assert work.take("n", 10) == ([], False)
-    assert work.revision("n") == 3
+    assert await work.take("n", 10) == Given([], False, 3)
+    await work.put("n", "status.request", priority="normal", ttl_ms=5_000)
+    await house.nodes.pairing.remove("n", operator(*ADMIN))
+    assert await work.take("n", 10) == Given([], False, 0)
+    with pytest.raises(Overloaded):
+        await work.put("n", "status.request", priority="normal", ttl_ms=5_000)
+
+
+async def test_two_gateways_give_the_same_work_once(store: Store) -> None:
+    clock = FakeClock()
+    await NodeHouse(store, clock).connect("n", "location.get")
+    work = WaitingWork(store, clock)
+    for _ in range(5):
+        await work.put("n", "status.request", priority="normal", ttl_ms=5_000)
+        given = await asyncio.gather(work.take("n", 4), work.take("n", 4))
+        assert sorted(len(one.items) for one in given) == [0, 1]
