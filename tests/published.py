@@ -33,9 +33,9 @@ UNLISTED: dict[str, dict[str, str]] = {
     "agents.files.get": {"hash": "the installed package is older than the protocol that has it"},
     "agents.files.list": {"hash": "as above"},
     "agents.files.set": {"hash": "as above"},
-    "tasks.cancel": {"hasTranscript": "as above"},
-    "tasks.get": {"hasTranscript": "as above"},
-    "tasks.list": {"hasTranscript": "as above"},
+    "tasks.cancel": {"hasTranscript": "as above", "execution": "as above"},
+    "tasks.get": {"hasTranscript": "as above", "execution": "as above"},
+    "tasks.list": {"hasTranscript": "as above", "execution": "as above"},
     "update.status": {"lastRun": "as above", "activeRun": "as above"},
 }
 # Methods with more than one published result.

@@ -11,6 +11,7 @@ from portico.agents.rpc import AgentMethods
 from portico.agents.rpc_edit import AgentEditMethods
 from portico.agents.rpc_models import ModelMethods
 from portico.agents.service import Agents
+from portico.agents.tools.memory.rpc import MemoryMethods
 from portico.agents.workspace.rpc import WorkspaceLimits, WorkspaceMethods
 from portico.clock import Clock
 from portico.config.live import LiveConfig
@@ -26,6 +27,7 @@ def agent_methods(*, live: LiveConfig, agents: Agents, clock: Clock) -> tuple[ob
         AgentMethods(agents=agents, main_key=main_key),
         ModelMethods(agents=agents, clock=clock, main_key=main_key),
         WorkspaceMethods(agents, sizes),
+        MemoryMethods(agents),
         AgentEditMethods(
             agents=agents, editor=editor, bindings=BindingEditor(live=live, agents=agents)
         ),

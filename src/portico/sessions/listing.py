@@ -85,10 +85,12 @@ def list_sessions(
     """Return a page of the sessions a filter names, newest first."""
     shape = _shape(wanted)
     params = _params(wanted)
-    total = (yield _counting(shape)(**params))[0]["n"]
-    if not wanted.include_sentinels:
-        total -= (yield _counting_sentinels(shape)(**params))[0]["n"]
     rows = yield _paging(shape, sort_by)(**params, count=limit, skip=offset)
+    total = offset + len(rows)
+    if len(rows) == limit or (offset and not rows):  # else this is the end of them
+        total = (yield _counting(shape)(**params))[0]["n"]
+        if not wanted.include_sentinels:
+            total -= (yield _counting_sentinels(shape)(**params))[0]["n"]
     items = []
     for row in rows:
         one = yield from listed(session_from_row(row), titles=titles, previews=previews)

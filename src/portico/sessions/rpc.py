@@ -34,7 +34,15 @@ from portico.sessions.patching import (
 )
 from portico.sessions.service import Sessions
 from portico.sessions.summary import SummaryFailed
-from portico.sessions.talk import AbortAck, ChatAttachment, Lanes, Said, SendAck, Talk
+from portico.sessions.talk import (
+    AbortAck,
+    ChatAttachment,
+    Lanes,
+    QueueMode,
+    Said,
+    SendAck,
+    Talk,
+)
 
 T = TypeVar("T")
 STOP_ATTEMPTS = 5
@@ -327,6 +335,16 @@ class SessionMethods:
     @method("sessions.send", scope=Scope.WRITE)
     async def send(self, call: Call, params: SessionsSend) -> SendAck | AbortAck:
         """Say something in a session, as `chat.send` does."""
+        return await self._send(call, params)
+
+    @method("sessions.steer", scope=Scope.WRITE, advertised=False)
+    async def steer(self, call: Call, params: SessionsSend) -> SendAck | AbortAck:
+        """Say something in a session and stop what runs there; old clients call it."""
+        return await self._send(call, params, queue_mode="interrupt")
+
+    async def _send(
+        self, call: Call, params: SessionsSend, *, queue_mode: QueueMode | None = None
+    ) -> SendAck | AbortAck:
         key = self._sessions.key(params.key, params.agent_id)
         said = Said(
             key=key,
@@ -335,6 +353,7 @@ class SessionMethods:
             attachments=tuple(params.attachments or ()),
             thinking=params.thinking,
             timeout_s=None if not params.timeout_ms else params.timeout_ms / 1000,
+            queue_mode=queue_mode,
         )
         return await self._talk.send(call, said)
 

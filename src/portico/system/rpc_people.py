@@ -3,7 +3,7 @@
 A gateway has one owner; everybody who comes in with its secret, or with a device that was let in,
 is that person.
 
-Source: OpenClaw gateway protocol, "users.self", "users.prefs.*".
+Source: OpenClaw gateway protocol, "users.self", "users.list", "users.prefs.*".
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PrefsKept(Result, frozen=True, omit_defaults=False):
 
 
 class PeopleMethods:
-    """`users.self`, `users.prefs.get`, `users.prefs.set`."""
+    """`users.self`, `users.list`, `users.prefs.get`, `users.prefs.set`."""
 
     def __init__(self, *, store: Store, clock: Clock, hub: Hub) -> None:
         self._store = store
@@ -67,8 +67,16 @@ class PeopleMethods:
     @method("users.self", scope=Scope.READ)
     async def self(self, call: Call, params: Empty) -> dict[str, Any]:
         """Say who the caller is: the gateway's one owner, known since this was first asked."""
+        return {"profile": await self._profile()}
+
+    @method("users.list", scope=Scope.READ)
+    async def list(self, call: Call, params: Empty) -> dict[str, Any]:
+        """List the people of the gateway: its one owner."""
+        return {"profiles": [await self._profile()]}
+
+    async def _profile(self) -> dict[str, Any]:
         since_ms = await self._store.write(_known_since, now=self._clock.now_ms())
-        profile: dict[str, Any] = {
+        return {
             "id": OWNER_ID,
             "displayName": None,
             "avatarMime": None,
@@ -79,7 +87,6 @@ class PeopleMethods:
             "githubIdentity": None,
             "hasAvatar": False,
         }
-        return {"profile": profile}
 
     @method("users.prefs.get", scope=Scope.READ)
     async def get(self, call: Call, params: PrefsAsked) -> Prefs:

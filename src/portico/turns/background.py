@@ -52,12 +52,18 @@ STATUS: Mapping[TurnState, TaskStatus] = {
 }
 
 
+class Execution(Result, frozen=True):
+    """How far a task is."""
+
+    state: Literal["queued", "running", "finished"]
+
+
 class TaskSummary(Result, frozen=True, kw_only=True):
     """One task.
 
     Attributes:
-        session_key: who asked for it, or where it runs when nobody did.
-        child_session_key: where it runs, when another session asked for it.
+        session_key: the session that asked for it, or where it runs when none did.
+        child_session_key: where it runs.
         source_id: the job it belongs to.
         result, prompt: only where one task is asked for.
     """
@@ -65,13 +71,14 @@ class TaskSummary(Result, frozen=True, kw_only=True):
     id: str
     task_id: str
     run_id: str
-    kind: TaskKind
+    kind: Literal["automation_run", "subagent", "cli"]
     runtime: TaskKind
     status: TaskStatus
+    execution: Execution
     title: str
     agent_id: str
     session_key: str
-    child_session_key: str | None = None
+    child_session_key: str
     owner_key: str | None = None
     has_transcript: bool = False
     source_id: str | None = None
@@ -85,6 +92,12 @@ class TaskSummary(Result, frozen=True, kw_only=True):
     terminal_summary: str | None = None
     result: str | None = None
     prompt: str | None = None
+
+
+_EXECUTION: Mapping[TurnState, Literal["queued", "running"]] = {
+    S.QUEUED: "queued",
+    S.RUNNING: "running",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +149,14 @@ def summary(row: TurnRow, *, is_whole: bool = False) -> TaskSummary:
         id=row.run_id,
         task_id=row.run_id,
         run_id=row.run_id,
-        kind=kind,
+        kind="automation_run" if kind == "cron" else kind,
         runtime=kind,
         status=STATUS[row.state],
+        execution=Execution(_EXECUTION.get(row.state, "finished")),
         title=one_line(request.sender_name or request.text, TITLE_CHARS),
         agent_id=row.agent_id,
         session_key=row.asked_by or row.session_key,
-        child_session_key=row.session_key if row.asked_by else None,
+        child_session_key=row.session_key,
         owner_key=row.asked_by,
         has_transcript=row.session_id is not None,
         source_id=str(job["jobId"]) if isinstance(job, dict) and "jobId" in job else None,

@@ -11,6 +11,7 @@ from portico.nodes.incoming import NodeEvents
 from portico.nodes.invoking import InvokeLimits
 from portico.nodes.policy import CommandRules
 from portico.nodes.rpc import NodeMethods
+from portico.nodes.rpc_environments import EnvironmentMethods
 from portico.nodes.rpc_node import NodeRoleMethods
 from portico.nodes.service import Nodes
 from portico.nodes.settings import NodeSettings
@@ -151,6 +152,7 @@ class NodeParts:
                 foreground=foreground,
                 show=lambda to, name, said: self._hub.publish(name, said, only=(to,)),
             ),
+            EnvironmentMethods(self.nodes),
             NodeRoleMethods(
                 self.nodes,
                 self._clock,

@@ -73,6 +73,7 @@ async def test_a_job_s_run_is_named_after_the_job(house: House):
     await eventually(done)
     (task,) = (await house.call("tasks.list"))["tasks"]
     assert (task["runtime"], task["title"], task["sourceId"]) == ("cron", "Morning", job["id"])
+    assert (task["kind"], task["execution"]) == ("automation_run", {"state": "finished"})
     assert task["sessionKey"].startswith(f"agent:main:cron:{job['id']}")
 
 
