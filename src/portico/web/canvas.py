@@ -157,7 +157,7 @@ class CanvasDoor:
                 raise
             document = Document(self._documents.place(path), EMPTY.encode(), HTML)
         body = document.data
-        if document.media_type == HTML and self._settings.has_live_reload:
+        if document.media_type == HTML and self._is_followed(document.place.agent_id):
             # Pages name no address of their own: it has the token.
             up = "../" * path.count("/")
             agent = quote(document.place.agent_id, safe="")
@@ -177,17 +177,20 @@ class CanvasDoor:
 
     def _followed(self, asked: _Asked, agent_id: str) -> ASGIApp:
         agent_id = agent_id or self._documents.place("").agent_id
-        if not (_AGENT.fullmatch(agent_id) and self._settings.has_live_reload):
+        if not (_AGENT.fullmatch(agent_id) and self._is_followed(agent_id)):
             raise NoSuchDocument
         root, folder = self._documents.folder(agent_id)
-        if not (root / folder).is_dir():
-            raise NoSuchDocument
         return ChangeStream(
             root / folder,
             changes=self._changes,
             is_good=lambda: self._is_good(asked.capability),
             headers=self._headers(asked),
         )
+
+    def _is_followed(self, agent_id: str) -> bool:
+        """Whether changes of an agent's folder are told to who looks at it."""
+        root, folder = self._documents.folder(agent_id)
+        return self._settings.has_live_reload and (root / folder).is_dir()
 
     def _is_good(self, capability: Capability | None) -> bool:
         return capability is None or self._capabilities.extend(capability)

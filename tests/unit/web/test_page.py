@@ -109,6 +109,15 @@ async def test_our_own_page_runs_nothing_inline() -> None:
     assert "unsafe" not in policy
 
 
+async def test_scripts_have_the_policy_of_the_page(root: Path) -> None:
+    (root / "sw.js").write_text("addEventListener('push', () => {})")  # it is its worker's policy
+    async with client(web(root)) as browser:
+        script = await browser.get("/sw.js")
+    assert "script-src 'self';" in script.headers["content-security-policy"]
+    assert "{" not in script.headers["content-security-policy"]
+    assert script.headers["cache-control"] == "no-cache"
+
+
 async def test_another_page_runs_the_scripts_it_came_with(root: Path) -> None:
     (root / "index.html").write_text(
         "<head><style>a{}</style><script>go()</script><SCRIPT type=module>\nx\n</SCRIPT>"

@@ -2,8 +2,8 @@
 // A chunk of its own, fetched when it is first opened.
 
 import '../styles/settings.css'
-import type { JSX } from 'preact'
-import { useEffect, useRef } from 'preact/hooks'
+import type { ComponentType, JSX } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { setTheme, THEMES, theme } from '../state/theme'
 import { useStore } from './context'
 import { Icon } from './icons'
@@ -28,6 +28,7 @@ export function SettingsPanel({ onClose }: { onClose: () => void }): JSX.Element
       <div class="settings-body">
         <NotificationSettings />
         <SetUp />
+        <Configuration />
         <Colours />
       </div>
     </dialog>
@@ -47,6 +48,33 @@ function SetUp(): JSX.Element | null {
         <button type="button" class="button" onClick={() => void show('setup')}>Everything</button>
       </div>
       {panel}
+    </section>
+  )
+}
+
+function Configuration(): JSX.Element | null {
+  const store = useStore()
+  const hello = store.hello.value
+  const [open, setOpen] = useState(false)
+  const [Panel, setPanel] = useState<ComponentType<{ onClose: () => void }> | undefined>(undefined)
+  if (!open && (hello === undefined || !hello.methods.has('config.schema') || !hello.scopes.has('operator.admin'))) return null
+  const show = async (): Promise<void> => {
+    try {
+      const { ConfigPanel } = await import('./config-panel')
+      setPanel(() => ConfigPanel)
+      setOpen(true)
+    } catch {
+      store.announce('The Configuration view could not be fetched. Is the gateway there?')
+    }
+  }
+  return (
+    <section class="settings-part" aria-labelledby="configuration-title">
+      <div class="settings-line">
+        <h3 id="configuration-title">Configuration</h3>
+        <button type="button" class="button" aria-label="Open the configuration" onClick={() => void show()}>Open</button>
+      </div>
+      <p class="quiet">Every setting of the gateway, and what a change would do.</p>
+      {open && Panel !== undefined && <Panel onClose={() => setOpen(false)} />}
     </section>
   )
 }

@@ -24,43 +24,42 @@ const PROMPTS: readonly Prompt[] = [
 
 export function Welcome(): JSX.Element {
   const store = useStore()
+  const { show, panel } = useSetup()
   return (
-    <section class="welcome">
-      <Mark />
-      <h2>What is on your mind?</h2>
-      <p class="quiet">You are talking to <AgentName /></p>
-      <ul>
-        {PROMPTS.map((prompt) => (
-          <li key={prompt.title}>
-            <button type="button" onClick={() => store.chats.send(prompt.text)}>
-              <strong>{prompt.title}</strong>
-              <span>{prompt.about}</span>
-            </button>
-          </li>
-        ))}
-      </ul>
-      <OnlyEcho />
-    </section>
+    <>
+      {panel}
+      <section class="welcome">
+        <Mark />
+        <h2>What is on your mind?</h2>
+        <p class="quiet">You are talking to <AgentName /></p>
+        <ul>
+          {PROMPTS.map((prompt) => (
+            <li key={prompt.title}>
+              <button type="button" onClick={() => store.chats.send(prompt.text)}>
+                <strong>{prompt.title}</strong>
+                <span>{prompt.about}</span>
+              </button>
+            </li>
+          ))}
+        </ul>
+        <OnlyEcho onSetUp={() => void show('model')} />
+      </section>
+    </>
   )
 }
 
-/** A fresh gateway has no model: its agent repeats what it is told. */
-function OnlyEcho(): JSX.Element | null {
+/** A fresh gateway has no model: its agent repeats what it is told. Nothing moves when that is known. */
+function OnlyEcho({ onSetUp }: { onSetUp: () => void }): JSX.Element {
   const store = useStore()
-  const { show, panel } = useSetup()
   const mayIt = useMaySetUp()
   const id = agentOfKey(store.chats.currentKey.value)
   const agent = store.sessions.agents.value.find((one) => one.id === id)
   const isEcho = agent?.runtime === 'echo'
   return (
-    <>
-      {/* Kept in place before it is known: nothing moves when it comes. */}
-      <div class={`only-echo ${isEcho && mayIt ? '' : 'is-hidden'}`}>
-        <p><strong>No model yet.</strong> This agent only repeats what you say.</p>
-        <button type="button" class="button" onClick={() => void show('model')}>Set up a model</button>
-      </div>
-      {panel}
-    </>
+    <div class={`only-echo ${isEcho && mayIt ? '' : 'is-hidden'}`}>
+      <p><strong>No model yet.</strong> This agent only repeats what you say.</p>
+      <button type="button" class="button" onClick={onSetUp}>Set up a model</button>
+    </div>
   )
 }
 
