@@ -180,8 +180,13 @@ async def test_setup_code_brings_a_node_in_that_survives_both_ends(
         async with node_process(home, "run", "--pair", code) as process:
             node = await boss.came()
             assert node["approvalState"] == "approved"
+            said = client.events("node.invoke.progress")
             result = await boss.invoke("system.run", {"command": ["echo", "hi"]})
             assert result["stdout"] == "hi\n"
+            async with asyncio.timeout(30):
+                event = await anext(said)
+            assert isinstance(event, Event)
+            assert event.payload["chunk"] == "hi\n"
             await asyncio.to_thread(gateway.kill)
             await asyncio.to_thread(gateway.start)
             await boss.came()

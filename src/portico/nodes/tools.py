@@ -23,7 +23,7 @@ from portico.approvals.model import ApprovalAsked, Decided
 from portico.channels.model import Attachment
 from portico.ids import new_id
 from portico.nodes import policy
-from portico.nodes.invoking import NodeAnswer, Order
+from portico.nodes.invoking import NodeAnswer, NodeFailed, Order
 from portico.nodes.model import NodeRow
 from portico.nodes.service import Nodes
 from portico.nodes.shown import bounded
@@ -135,6 +135,8 @@ class NodeTools:
                     return await self._notify(call, args)
                 case _:
                     return await self._other(call, args)
+        except NodeFailed as error:
+            raise ToolError(_reason(error)) from error
         except GatewayError as error:
             raise ToolError(error.message) from error
 
@@ -278,6 +280,12 @@ def _check_open(command: str) -> None:
         raise ToolError("use the action run: a person is asked first")
     if policy.is_closed_to_agents(command):
         raise ToolError(f"agents may not use {command}")
+
+
+def _reason(error: NodeFailed) -> str:
+    """Return why a node failed; apps begin their texts with the code as well."""
+    text: str = error.details["nodeError"]["message"]
+    return text if text.startswith(error.node_code) else error.message
 
 
 def _trusted(value: Any) -> ToolOutput:
