@@ -331,8 +331,15 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("system", "presence", "system:presence", "List who is connected."),
     ("logs", "tail", "logs:tail", "Show the end of the gateway's log."),
     ("config", "get", "config:get", "Print a value of the configuration."),
-    ("config", "set", "config:set_", "Change a value of the configuration."),
-    ("config", "unset", "config:unset", "Remove a value from the configuration."),
+    ("config", "set", "config_change:set_", "Change a value of the configuration."),
+    ("config", "unset", "config_change:unset", "Remove a value from the configuration."),
+    (
+        "config",
+        "patch",
+        "config_change:patch",
+        "Change several values of the configuration at once.",
+    ),
+    ("config", "apply", "config_change:apply", "Replace the whole configuration."),
     ("config", "validate", "config:validate", "Check the configuration and list every issue."),
     (
         "config",
@@ -346,6 +353,7 @@ COMMANDS: Final[tuple[tuple[str, str, str, str], ...]] = (
         "config:plan",
         "Say what a changed configuration would do to the running gateway.",
     ),
+    ("config", "file", "config:file", "Print where the config file is."),
     ("config", "path", "config:path", "Print where the configuration and the state are."),
     (
         "audit",

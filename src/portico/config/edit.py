@@ -9,6 +9,7 @@ Not here: applying the change to a running gateway.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -23,10 +24,18 @@ from portico.config.splice import SpliceError, set_in_text, unset_in_text
 from portico.config.text import TextError, read_json5
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from portico.config.paths import ConfigPaths
+
+
+Rewriting = Callable[[str], str]
+"""Says what a text becomes.
+
+Raises:
+    SpliceError, TextError, KeyError: it cannot be changed like that.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,15 @@ def set_value(
         ConfigError: the path or the result is not acceptable, or the file has changed since
             `base_hash`; the file is as it was.
     """
+    return edit_text(paths, setting(path, value), path=path, env=env, base_hash=base_hash)
+
+
+def setting(path: str, value: Any) -> Rewriting:
+    """Say what a text becomes when one value is set.
+
+    Raises:
+        ConfigError: the path makes no sense.
+    """
     steps = _steps(path)
 
     def change(text: str) -> str:
@@ -70,7 +88,7 @@ def set_value(
         _verify(text, changed, lambda tree: set_at(tree, steps, value))
         return changed
 
-    return _edit(paths, change, path, env, base_hash)
+    return change
 
 
 def unset_value(
@@ -81,6 +99,15 @@ def unset_value(
     Raises:
         ConfigError: as for `set_value`.
     """
+    return edit_text(paths, unsetting(path), path=path, env=env, base_hash=base_hash)
+
+
+def unsetting(path: str) -> Rewriting:
+    """Say what a text becomes when one value is removed.
+
+    Raises:
+        ConfigError: the path makes no sense.
+    """
     steps = _steps(path)
 
     def change(text: str) -> str:
@@ -88,7 +115,7 @@ def unset_value(
         _verify(text, changed, lambda tree: _delete_at(tree, steps))
         return changed if _data(changed) != _data(text) else text
 
-    return _edit(paths, change, path, env, base_hash)
+    return change
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,16 +265,25 @@ def replace_text(
     Raises:
         ConfigError: as for `set_value`.
     """
-    return _edit(paths, lambda _: raw, "", env, base_hash)
+    return edit_text(paths, lambda _: raw, env=env, base_hash=base_hash)
 
 
-def _edit(
+def edit_text(
     paths: ConfigPaths,
-    change: Callable[[str], str],
-    path: str,
+    change: Rewriting,
+    *,
+    path: str = "",
     env: Mapping[str, str],
-    base_hash: str | None,
+    base_hash: str | None = None,
 ) -> EditResult:
+    """Change the file's text.
+
+    Args:
+        path: the one setting it is about.
+
+    Raises:
+        ConfigError: as for `set_value`.
+    """
     from portico.config.schema import reload_kind
 
     make_private_directory(paths.config_file.parent)
@@ -369,6 +405,7 @@ __all__ = [
     "Prepared",
     "StaleEdit",
     "changed_text",
+    "edit_text",
     "format_path",
     "parse_value",
     "prepare",
@@ -376,6 +413,8 @@ __all__ = [
     "replace_text",
     "restore_text",
     "set_value",
+    "setting",
     "unset_value",
+    "unsetting",
     "write_prepared",
 ]

@@ -104,3 +104,31 @@ def test_setting_what_is_not_used_says_so(portico) -> None:
     shown = portico("config", "set", "session.dmScope", "per-peer")
     assert shown.err == ""
     assert "follows it" in shown.out
+
+
+def test_patch_and_apply_without_a_gateway_change_the_file(portico, home) -> None:
+    file = home / ".portico" / "portico.json"
+    dry = portico("config", "patch", "{gateway: {port: 1234}}", "--dry-run", "--json").json
+    assert dry["changes"] == [{"path": "gateway.port", "effect": "restart"}]
+    assert not file.exists()
+    assert portico("config", "patch", "{gateway: {port: 1234}}", "--json").json["changed"] is True
+    assert portico("config", "get", "gateway.port").out == "1234\n"
+    assert portico("config", "patch", "{gateway: {port: null}}").code == 0
+    assert "1234" not in file.read_text()
+    broken = portico("config", "patch", "{gateway: {port: -1}}", "--dry-run", "--json")
+    assert (broken.code, broken.error["code"]) == (6, "config.invalid")
+    stale = portico("config", "patch", "{}", "--base-hash", "0" * 64, "--json")
+    assert stale.code == 6
+    assert portico("config", "patch", "--json").error["code"] == "usage.input"
+    whole = home / "whole.json"
+    whole.write_text("// mine\n{ gateway: { port: 5 } }\n")
+    assert portico("config", "apply", "--file", str(whole)).code == 0
+    assert file.read_text() == whole.read_text()
+    assert portico("config", "file").out.strip() == str(file)
+
+
+def test_a_value_can_be_asked_to_be_json(portico) -> None:
+    refused = portico("config", "set", "session.mainKey", "no json", "--strict-json", "--json")
+    assert (refused.code, refused.error["code"]) == (2, "usage.value")
+    dry = portico("config", "set", "session.mainKey", '"x"', "--strict-json", "--dry-run")
+    assert (dry.code, "would be changed (no gateway runs)" in dry.out) == (0, True)

@@ -1,26 +1,31 @@
-"""`portico config get | set | unset | validate | schema | path`."""
+"""`portico config get | validate | schema | plan | path | file`.
+
+Not here: changing it (`cli.commands.config_change`).
+"""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from portico.cli.command import HERE, THERE, Local, Remote, command
 from portico.cli.exit import ExitCode, Failure
-from portico.cli.output import note, print_json
+from portico.cli.output import print_json
 from portico.cli.target import paths_of
 
 if TYPE_CHECKING:
-    from portico.config import EditResult, Issue, LoadedConfig
+    from portico.config import Issue, LoadedConfig
 
 
 @command("get")
-def get(path: str | None = None, /, *, reveal: bool = False, here: Local = HERE) -> int:
+async def get(path: str | None = None, /, *, reveal: bool = False, to: Remote = THERE) -> int:
     """Print a value of the configuration.
 
-    References are resolved and defaults filled in. Secrets are masked unless asked for.
+    References are resolved and defaults filled in. Secrets are masked unless asked for. With --url
+    it is the configuration another gateway runs with; its secrets stay there.
 
     Args:
         path: Where it stands, such as gateway.port; without it, everything that is set.
@@ -32,29 +37,40 @@ def get(path: str | None = None, /, *, reveal: bool = False, here: Local = HERE)
         portico config get gateway.auth.token --reveal
         portico config get 'agents.list[0]' --json
     """
+    from portico.cli.target import connected
     from portico.config import load
 
-    loaded = load(paths_of(here), env=os.environ)
-    value = _find(loaded, path, reveal=reveal)
-    if isinstance(value, str) and not here.json:
+    if to.url:
+        async with connected(to) as client:
+            found = await client.request("config.get", {}, timeout_s=to.timeout_s)
+        value = _find((found["resolved"], found["runtimeConfig"]), path)
+    else:
+        value = _find(_trees(load(paths_of(to), env=os.environ), reveal=reveal), path)
+    if isinstance(value, str) and not to.json:
         print(value)
     else:
         print_json(value)
     return ExitCode.OK
 
 
-def _find(loaded: LoadedConfig, path: str | None, *, reveal: bool) -> Any:
-    from portico.config import get_value, redact
+def _trees(loaded: LoadedConfig, *, reveal: bool) -> list[Any]:
+    from portico.config import redact
 
     trees = [loaded.resolved]
     if loaded.config is not None:
         trees.append(loaded.config.model_dump(mode="json", by_alias=True))
+    return trees if reveal else [redact(tree, loaded.secret_paths) for tree in trees]
+
+
+def _find(trees: Sequence[Any], path: str | None) -> Any:
+    """What stands at a path: as it is set, else as it is by default."""
+    from portico.config import get_value
+
     for tree in trees:
-        shown = tree if reveal else redact(tree, loaded.secret_paths)
         if path is None:
-            return shown
+            return tree
         try:
-            return get_value(shown, path)
+            return get_value(tree, path)
         except KeyError:
             continue
         except ValueError as error:
@@ -74,76 +90,6 @@ def _bad_path(path: str, error: Exception) -> Failure:
         next_step="Write it like gateway.port or 'agents.list[0].id'",
         exit_code=ExitCode.USAGE,
     )
-
-
-@command("set")
-def set_(path: str, value: str, /, *, here: Local = HERE) -> int:
-    """Change a value of the configuration.
-
-    Comments in the file are kept. A change that would break the configuration is refused.
-
-    Args:
-        path: Where it stands, such as gateway.port.
-        value: The value as JSON5; what is not JSON5 is taken as a string.
-
-    Examples:
-        portico config set gateway.port 18790
-        portico config set 'agents.list[0].name' "Ada"
-        portico config set session.dmScope '"per-peer"' --json
-    """
-    from portico.config import ensure_first_run, parse_value, set_value
-
-    paths = paths_of(here)
-    ensure_first_run(paths)  # a file that a change creates has a token as well
-    try:
-        result = set_value(paths, path, parse_value(value), env=os.environ)
-    except ValueError as error:
-        raise _bad_path(path, error) from None
-    return _report(result, path, here)
-
-
-@command("unset")
-def unset(path: str, /, *, here: Local = HERE) -> int:
-    """Remove a value from the configuration.
-
-    Args:
-        path: Where it stands, such as gateway.port.
-
-    Examples:
-        portico config unset gateway.port
-    """
-    from portico.config import unset_value
-
-    try:
-        result = unset_value(paths_of(here), path, env=os.environ)
-    except ValueError as error:
-        raise _bad_path(path, error) from None
-    return _report(result, path, here)
-
-
-def _report(result: EditResult, path: str, here: Local) -> int:
-    if here.json:
-        facts: dict[str, Any] = {"changed": result.changed, "path": path}
-        print_json({**facts, "file": str(result.path), "restartNeeded": result.changed})
-        return ExitCode.OK
-    if not result.changed:
-        print(f"{path}: nothing to change in {result.path}.")
-        return ExitCode.OK
-    print(f"{path}: changed in {result.path}.")
-    idle = [issue for issue in result.loaded.warnings if _concerns(issue, path)]
-    for issue in idle:
-        note(f"{issue.severity}: {issue.render()}")
-    if idle:
-        return ExitCode.OK
-    print("A running gateway follows it: portico status")
-    return ExitCode.OK
-
-
-def _concerns(issue: Issue, path: str) -> bool:
-    from portico.config import parse_path
-
-    told, changed = parse_path(issue.path), parse_path(path)
-    return changed[: len(told)] == told
 
 
 @command("validate")
@@ -235,6 +181,21 @@ async def plan(*, file: str | None = None, to: Remote = THERE) -> int:
         )
     print(f"Action ({found['mode']}): {found['action']}")
     return ExitCode.OK if found["valid"] else ExitCode.CONFIG
+
+
+@command("file")
+def file(*, here: Local = HERE) -> int:
+    """Print where the config file is.
+
+    Examples:
+        $EDITOR "$(portico config file)"
+    """
+    place = str(paths_of(here).config_file)
+    if here.json:
+        print_json({"path": place})
+    else:
+        print(place)
+    return ExitCode.OK
 
 
 @command("path")
