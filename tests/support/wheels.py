@@ -7,13 +7,25 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.e2e.gateway import ROOT
 
 
-def build_wheel(version: str, folder: Path, *, scratch: Path, spoil: str = "") -> Path:
-    """Build a wheel that says it is a version; with `spoil` at the end of its `server.py`."""
+def build_wheel(
+    version: str,
+    folder: Path,
+    *,
+    scratch: Path,
+    spoil: str = "",
+    files: Mapping[str, str] | None = None,
+) -> Path:
+    """Build a wheel that says it is a version; with `spoil` at the end of its `server.py`.
+
+    Args:
+        files: what other files of the tree hold.
+    """
     tree = scratch / version
     ignored = shutil.ignore_patterns("__pycache__", "static")
     shutil.copytree(ROOT / "src", tree / "src", ignore=ignored)
@@ -25,6 +37,8 @@ def build_wheel(version: str, folder: Path, *, scratch: Path, spoil: str = "") -
     if spoil:
         with package.joinpath("server.py").open("a") as server:
             server.write(spoil)
+    for name, text in (files or {}).items():
+        (tree / name).write_text(text)
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         cwd=tree,

@@ -4,14 +4,21 @@ When the revision in the database differs from `HEAD`, `store.upgrade` runs in a
 what migrating needs (Alembic, the synchronous half of SQLAlchemy) would else stay in the memory of
 a gateway that runs for months. A test keeps `HEAD` equal to the newest revision in
 `migrations/versions`.
+
+Theory of operation: a revision marked *expand* only adds, in such a way that the version before it
+works on; one marked *contract* takes away what that version needs. Whoever migrates writes into the
+database which revision a version must know to work on it (the *floor*): the last one that
+contracts. So an older version, to which an update is rolled back, knows whether it may.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +27,9 @@ from portico.store.unusable import DatabaseUnusable, SchemaTooNew
 HEAD = "0016"
 TOO_NEW = 3
 """The exit code of `store.upgrade` when the schema is from a later version."""
+FLOOR = ("store", "floor")
+"""Owner and name of the document that holds the floor."""
+_FIND_FLOOR = "SELECT value FROM documents WHERE owner = 'store' AND name = 'floor'"
 
 
 async def upgrade_sqlite(connection: sqlite3.Connection, path: Path) -> None:
@@ -30,10 +40,15 @@ async def upgrade_sqlite(connection: sqlite3.Connection, path: Path) -> None:
         DatabaseUnusable: it cannot be migrated.
     """
     revision = _sqlite_revision(connection)
-    if revision == HEAD:
+    if revision is not None and revision >= HEAD:
+        refuse_newer(revision, lambda: _sqlite_floor(connection))
         return
-    refuse_newer(revision)
     await _upgrade_apart(f"sqlite:///{path}")
+
+
+def _sqlite_floor(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute(_FIND_FLOOR).fetchone()
+    return None if row is None else str(json.loads(row[0]))
 
 
 def _sqlite_revision(connection: sqlite3.Connection) -> str | None:
@@ -46,13 +61,19 @@ def _sqlite_revision(connection: sqlite3.Connection) -> str | None:
     return None if row is None else str(row[0])
 
 
-def refuse_newer(revision: str | None) -> None:
-    """Let a schema pass that this version can bring up to date.
+def refuse_newer(revision: str | None, floor: Callable[[], str | None]) -> None:
+    """Let a schema pass that this version can bring up to date, or can work on as it is.
+
+    Args:
+        floor: looks up what a version must know to work on it; `None`: nobody has said.
 
     Raises:
-        SchemaTooNew: it is from a later version.
+        SchemaTooNew: it is from a later version, and has lost what this one needs.
     """
-    if revision is not None and revision > HEAD:
+    if revision is None or revision <= HEAD:
+        return
+    needed = floor()
+    if needed is None or needed > HEAD:
         raise SchemaTooNew(
             f"the database has schema {revision}, this version knows {HEAD}: "
             "start the newer version, or restore a backup made by this one"
@@ -71,11 +92,12 @@ async def upgrade_postgres(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
         revision = await _postgres_revision(connection)
+        if revision is not None and revision >= HEAD:
+            row = None if revision == HEAD else await connection.fetchval(_FIND_FLOOR)
+            refuse_newer(revision, lambda: None if row is None else str(json.loads(row)))
+            return
     finally:
         await connection.close()
-    if revision == HEAD:
-        return
-    refuse_newer(revision)
     await _upgrade_apart(url)
 
 

@@ -7,6 +7,7 @@ Guarantees: all of it or nothing, whenever it is killed; several at once wait fo
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine, event, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, delete, event, insert, select, text
 
-from portico.store.migrate import TOO_NEW, refuse_newer
+from portico.clock import SystemClock
+from portico.store.documents import d, documents
+from portico.store.migrate import FLOOR, HEAD, TOO_NEW, refuse_newer
 from portico.store.unusable import SchemaTooNew
 
 if TYPE_CHECKING:
@@ -73,12 +77,37 @@ def upgrade(connection: Connection) -> None:
     Raises:
         SchemaTooNew: its schema is from a later version.
     """
-    refuse_newer(MigrationContext.configure(connection).get_current_revision())
+    now = MigrationContext.configure(connection).get_current_revision()
+    if now is not None and now > HEAD:  # somebody else was faster
+        refuse_newer(now, lambda: _floor_in(connection))
+        return
     settings = Config()
     settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     attributes: dict[str, Any] = settings.attributes
     attributes["connection"] = connection
     command.upgrade(settings, "head")
+    _say_floor(connection, floor_of(ScriptDirectory.from_config(settings)))
+
+
+def floor_of(scripts: ScriptDirectory) -> str:
+    """Return the revision a version must know to work on the newest schema."""
+    revisions = list(scripts.walk_revisions())  # the newest first
+    contracts = [one.revision for one in revisions if "(contract)" in one.doc]
+    return contracts[0] if contracts else revisions[-1].revision
+
+
+def _floor_in(connection: Connection) -> str | None:
+    found = connection.execute(select(d.value).where(d.owner == FLOOR[0], d.name == FLOOR[1]))
+    value = found.scalar_one_or_none()
+    return None if value is None else str(json.loads(value))
+
+
+def _say_floor(connection: Connection, floor: str) -> None:
+    owner, name = FLOOR
+    connection.execute(delete(documents).where(d.owner == owner, d.name == name))
+    now = SystemClock().now_ms()
+    row = {"owner": owner, "name": name, "value": json.dumps(floor), "updated_at": now}
+    connection.execute(insert(documents).values(**row))
 
 
 def main() -> int:

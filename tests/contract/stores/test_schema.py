@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 
 import portico
-from portico.store import Statement, open_store
-from portico.store.migrate import HEAD
+from portico.store import Statement, documents, open_store
+from portico.store.migrate import FLOOR, HEAD
 from portico.store.schema import metadata
 from portico.store.unusable import DatabaseUnusable, SchemaTooNew
 from portico.store.upgrade import upgrade_sqlite_file
@@ -105,18 +105,47 @@ async def test_a_second_start_migrates_nothing(
     await second.stop()
 
 
-async def test_a_newer_schema_is_refused(database_url: str) -> None:
-    store = open_store(database_url)
-    await store.start()
-
-    def age() -> Any:
-        yield Statement(sa.text("UPDATE alembic_version SET version_num = '9999'"))()
-
-    await store.write(age)
-    await store.stop()
+@pytest.mark.parametrize("floor", [None, "9998"])
+async def test_a_newer_schema_that_has_lost_something_is_refused(
+    database_url: str, floor: str | None
+) -> None:
+    await made_by_a_later_version(database_url, floor)
     late = open_store(database_url)
     with pytest.raises(SchemaTooNew, match="9999"):
         await late.start()
+
+
+async def test_a_newer_schema_that_only_adds_is_worked_on(database_url: str) -> None:
+    await made_by_a_later_version(database_url, HEAD)
+    older = open_store(database_url)
+    await older.start()
+    await older.write(documents.put, "somebody", "note", 1, now=1)
+    assert await older.read(documents.find, "somebody", "note") == 1
+    assert await older.read(documents.find, *FLOOR) == HEAD
+    await older.stop()
+
+
+async def made_by_a_later_version(url: str, floor: str | None) -> None:
+    store = open_store(url)
+    await store.start()
+    assert await store.read(documents.find, *FLOOR) == "0001", "nothing was ever taken away"
+
+    def age() -> Any:
+        yield Statement(sa.text("UPDATE alembic_version SET version_num = '9999'"))()
+        if floor is None:
+            yield from documents.remove(*FLOOR)
+        else:
+            yield from documents.put(*FLOOR, floor, now=0)
+
+    await store.write(age)
+    await store.stop()
+
+
+def test_every_revision_says_what_it_does_to_the_version_before() -> None:
+    folder = Path(portico.__path__[0]) / "store" / "migrations" / "versions"
+    for file in folder.glob("r*.py"):
+        first = file.read_text().partition("\n")[0]
+        assert first.endswith(('(expand)."""', '(contract)."""')), file.name
 
 
 async def test_a_database_that_cannot_be_migrated_is_left_as_it_was(tmp_path: Path) -> None:
