@@ -89,7 +89,7 @@ class Line:
         belongings: Belongings,
         estate: Estate | None,
         notifier: Notifier,
-        ready_s: float,
+        ready_s: Callable[[], float],
     ) -> None:
         self._gateway = gateway
         self._ours = belongings
@@ -213,12 +213,13 @@ class Line:
         log.info("line.successor_started", pid=started.process.pid)
         link = await Link.open(started.end)
         owner: list[str] = []
+        ready_s = self._ready_s()
         try:
-            async with asyncio.timeout(self._ready_s):
+            async with asyncio.timeout(ready_s):
                 await self._wait_ready(link, owner)
         except TimeoutError:
             await self._bury(started, link, owner)
-            raise NotReady(f"it was not ready within {self._ready_s:g} s") from None
+            raise NotReady(f"it was not ready within {ready_s:g} s") from None
         except NotReady as error:
             code = await self._bury(started, link, owner)
             raise NotReady(str(error) or f"it ended with exit code {code}") from None

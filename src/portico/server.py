@@ -173,7 +173,7 @@ async def serve(
             ),
             estate=estate,
             notifier=Notifier(env),
-            ready_s=config.gateway.restart.ready_ms / 1000,
+            ready_s=lambda: gateway.live.loaded.require().gateway.restart.ready_ms / 1000,
         )
         return await _run(gateway, listeners, line, lambda: on_ready(shown))
     finally:

@@ -476,3 +476,28 @@ async def test_what_follows_really_follows(house: Configured) -> None:
     assert gateway.web.claimed("/v1/chat/completions")
     await house.patch({"mcp": None, "logging": None})
     assert gateway.mcp_servers.status() == ()
+
+
+async def test_limits_follow_too(house: Configured) -> None:
+    gateway = house.gateway
+    pairing = {"requestTtlMs": 2_000, "maxPending": 3, "maxSetupCodes": 1, "setupCodeTtlMs": 5_000}
+    await house.patch(
+        {
+            "gateway": {
+                "nodes": {"pairing": pairing},
+                "restart": {"readyMs": 5_000},
+                "messages": {"allowUsers": ["ann"]},
+            },
+            "hooks": {"maxFailures": 2, "maxBodyBytes": 2_048},
+            "store": {"retentionDays": 2},
+            "update": {"allow": True, "timeoutMs": 1_000},
+        }
+    )
+    assert gateway.live.waiting == []
+    made = await house("device.pair.setupCode", publicUrl="ws://127.0.0.1:1")
+    assert made["expiresAtMs"] <= gateway.clock.now_ms() + 5_000
+    refused = await house.refused("device.pair.setupCode", publicUrl="ws://127.0.0.1:1")
+    assert refused.message.startswith("1 setup codes wait for a device")
+    assert gateway.devices._limits.ttl_ms == 2_000
+    assert gateway.message_door.allow_senders == frozenset({"ann"})
+    assert gateway.updates.settings.allow is True

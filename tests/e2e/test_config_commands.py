@@ -72,7 +72,7 @@ def test_set_and_unset_are_made_by_the_gateway(gateway: GatewayProcess) -> None:
     assert (waits["restartNeeded"], waits["restart"]["ok"]) == (True, True)
     assert "in force" in Ran(gateway, "config", "unset", "session.mainKey").out
     assert "chief" not in file.read_text()
-    bad = Ran(gateway, "config", "set", "gateway.port", "many", "--json")
+    bad = Ran(gateway, "config", "set", "logging.level", "loud", "--json")
     assert (bad.code, bad.json["error"]["code"]) == (6, "config.invalid")
     nowhere = Ran(gateway, "config", "set", "agents.list[7].name", "x", "--json")
     assert (nowhere.code, nowhere.json["error"]["code"]) == (5, "config.refused")
@@ -82,7 +82,7 @@ def test_set_and_unset_are_made_by_the_gateway(gateway: GatewayProcess) -> None:
 def test_patch_and_apply_show_their_plan(gateway: GatewayProcess, tmp_path: Path) -> None:
     file = gateway.state_dir / "portico.json"
     before = file.read_text()
-    patch = json.dumps({"logging": {"level": "warning"}, "session": {"mainKey": "chief"}})
+    patch = json.dumps({"logging": {"level": "warn"}, "session": {"mainKey": "chief"}})
     dry = Ran(gateway, "config", "patch", patch, "--dry-run", "--json").json
     assert "error" not in dry, dry
     assert (dry["changed"], dry["dryRun"], dry["action"]) == (False, True, "restart")

@@ -54,7 +54,7 @@ class PairingPlane:
         upgrades = ScopeUpgrades(devices=plane.devices, clock=plane.clock)
         plane.devices.listen(aftermath.heard)
         plane.devices.listen(upgrades.heard)
-        self.links = JoinLinks(plane.clock)
+        self.links = JoinLinks(plane.store, plane.clock)
         desk = SetupDesk(
             bootstrap=plane.devices.bootstrap,
             links=self.links,

@@ -217,6 +217,10 @@ class Bootstrap:
         self._ttl_ms = ttl_ms
         self._most = most
 
+    def limit(self, *, ttl_ms: int, most: int) -> None:
+        """Issue tokens with another life, and another number of them, from now on."""
+        self._ttl_ms, self._most = ttl_ms, most
+
     async def issue(self, profile: Profile) -> IssuedBootstrap:
         """Make a token.
 

@@ -92,6 +92,10 @@ class Devices:
         """Use another shared secret from now on."""
         self._maker.configure(secret=secret)
 
+    def limit(self, limits: PendingLimits) -> None:
+        """Bound the requests that come from now on otherwise."""
+        self._limits = limits
+
     def listen(self, heard: Heard) -> None:
         """Tell somebody of every change."""
         self._heard.append(heard)

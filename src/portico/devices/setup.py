@@ -135,7 +135,7 @@ class SetupDesk:
         chosen = PROFILES["limited" if is_downgraded else profile]
         issued = await self._bootstrap.issue(chosen)
         code = SetupCode(url, issued.token, issued.expires_at_ms, reach.tls_fingerprint, urls)
-        link = self._links.make(code) if with_link else None
+        link = await self._links.make(code) if with_link else None
         picture = await asyncio.to_thread(png_data_url, code.encode()) if with_qr else None
         return Made(
             code, issued.setup_id, reach.source, chosen.access, is_downgraded, picture, link

@@ -125,6 +125,12 @@ class Updates:
             self._made = self._make_installer()
         return self._made
 
+    def configure(self, settings: UpdateSettings) -> None:
+        """Do otherwise from now on; an update on its way goes on as it began."""
+        self.settings = settings
+        if not self._busy.locked():
+            self._made = None
+
     @property
     def awaits_restart(self) -> bool:
         """Whether a newer version is installed and about to be started."""

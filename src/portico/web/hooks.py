@@ -70,15 +70,19 @@ class HookDoor:
         self._gate = gate
         self._accepting = accepting
         self._prefixes = (f"{settings.path}/", ALIAS)
+        self._limiter = FailureLimiter(clock)
+        self.limit(settings)
+
+    def limit(self, settings: HookDoorSettings) -> None:
+        """Bear more or less from now on; the path stays what it was."""
         self._max_body_bytes = settings.max_body_bytes
-        self._limiter = FailureLimiter(
-            clock,
+        self._limiter.configure(
             RateLimitSettings(
                 max_attempts=settings.max_failures,
                 window_ms=settings.window_ms,
                 lockout_ms=settings.window_ms,
                 exempt_loopback=False,
-            ),
+            )
         )
 
     @property

@@ -39,9 +39,10 @@ class JoinDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         scope["portico.route"] = "/j"
-        await self._answer(Request(scope, receive, send))(scope, receive, send)
+        answer = await self._answer(Request(scope, receive, send))
+        await answer(scope, receive, send)
 
-    def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         peer = self._gate.peer(request.scope)
         wait_ms = self._limiter.locked_for_ms("device-join", peer.address, exempt=False)
         if wait_ms:
@@ -49,7 +50,7 @@ class JoinDoor:
             return json_response({"error": "rate_limited"}, 429, headers)
         code = None
         if request.method == "GET" and not request.url.query:
-            code = self._links.open(request.scope["path"].removeprefix(PREFIX))
+            code = await self._links.open(request.scope["path"].removeprefix(PREFIX))
         if code is None:
             self._limiter.failed("device-join", peer.address, exempt=False)
             return json_response({"error": "not_found"}, 404, _NEVER_KEPT)

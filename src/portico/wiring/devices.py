@@ -56,11 +56,7 @@ def build_device_book(
         clock,
         hub.publish,
         secret=secret,
-        limits=PendingLimits(
-            ttl_ms=pairing.request_ttl_ms,
-            in_all=pairing.max_pending,
-            from_one_address=pairing.max_pending_per_address,
-        ),
+        limits=pending_limits(config),
         bootstrap=Bootstrap(
             store,
             clock,
@@ -68,6 +64,16 @@ def build_device_book(
             ttl_ms=pairing.setup_code_ttl_ms,
             most=pairing.max_setup_codes,
         ),
+    )
+
+
+def pending_limits(config: PorticoConfig) -> PendingLimits:
+    """Return how many requests may wait, and how long."""
+    pairing = config.gateway.nodes.pairing
+    return PendingLimits(
+        ttl_ms=pairing.request_ttl_ms,
+        in_all=pairing.max_pending,
+        from_one_address=pairing.max_pending_per_address,
     )
 
 
@@ -88,6 +94,7 @@ class DeviceParts:
         authenticator: Authenticator,
         audit: Audit,
         clock: Clock,
+        store: Store,
         plane: Callable[[], ControlPlane],
         lock_file: Path,
         nodes: NodeBook | None = None,
@@ -98,7 +105,7 @@ class DeviceParts:
         upgrades = ScopeUpgrades(devices=devices, clock=clock)
         devices.listen(aftermath.heard)
         devices.listen(upgrades.heard)
-        self.links = JoinLinks(clock)
+        self.links = JoinLinks(store, clock)
         desk = SetupDesk(
             bootstrap=devices.bootstrap,
             links=self.links,

@@ -95,7 +95,7 @@ class DoorParts:
         gauges = StoreGauges(store=store, clock=clock, metrics=metrics)
         self.mcp = self._mcp(config)
         self.canvas_host = canvas.second_port(gate)
-        hook_door = HookDoor(
+        self.hook_door = hook_door = HookDoor(
             hooks,
             gate=gate,
             clock=clock,

@@ -14,30 +14,36 @@ from portico.agents.mcp.servers import McpServers
 from portico.agents.tools.toolbox import Toolbox, ToolLimits
 from portico.approvals.service import Approvals
 from portico.audit.service import Audit
+from portico.auth.devices import Devices
 from portico.auth.service import Authenticator, AuthSettings
 from portico.automation.assembly import Automation
 from portico.chat.service import ChatService
 from portico.config.live import Commit, LiveConfig
 from portico.fetch import Fetcher
+from portico.inbox.policy import DoorPolicy
 from portico.inbox.routing import Router
 from portico.observe.logging import set_level
 from portico.outbox.service import Outbox
 from portico.turns.service import Turns
+from portico.updates.service import Updates
 from portico.web.control_plane import ControlPlane
 from portico.wiring.agents import mcp_servers, tool_layers
 from portico.wiring.automation import automation_settings, heartbeat_settings
 from portico.wiring.channels import retry_policy
+from portico.wiring.devices import pending_limits
 from portico.wiring.doors import DoorParts
-from portico.wiring.hooks import hook_settings
+from portico.wiring.hooks import hook_door_settings, hook_settings
 from portico.wiring.lanes import ConfiguredLanes
 from portico.wiring.settings import (
     Vouching,
     approval_settings,
     audit_retention,
     auth_settings,
+    message_api_policy,
     socket_limits,
     web_fetch_settings,
 )
+from portico.wiring.updates import update_settings
 
 if TYPE_CHECKING:
     from portico.config import LoadedConfig
@@ -66,14 +72,17 @@ class Parts:
     authenticator: Authenticator
     automation: Automation
     chat: ChatService
+    devices: Devices
     doors: DoorParts
     lanes: ConfiguredLanes
     mcp_servers: McpServers
+    message_door: Callable[[DoorPolicy], None]
     outbox: Outbox
     plane: ControlPlane
     router: Router
     toolbox: Toolbox
     turns: Turns
+    updates: Updates
     vouching: Vouching
     web_fetcher: Fetcher
 
@@ -130,6 +139,19 @@ def follow_settings(live: LiveConfig, parts: Parts) -> None:
         read=lambda c: _door_rules(p.authenticator, c, live.loaded.paths),
         take=p.authenticator.configure,
     )
+    pairing = "gateway.nodes.pairing"
+    follow(pairing, read=pending_limits, take=p.devices.limit)
+    follow(
+        pairing,
+        read=lambda c: c.gateway.nodes.pairing,
+        take=lambda now: p.devices.bootstrap.limit(
+            ttl_ms=now.setup_code_ttl_ms, most=now.max_setup_codes
+        ),
+    )
+    follow("gateway.messages", read=message_api_policy, take=p.message_door)
+    follow("hooks", read=hook_door_settings, take=p.doors.hook_door.limit)
+    follow("update", read=lambda c: update_settings(c.update), take=p.updates.configure)
+    live.follow("gateway.restart", stage=lambda _: _nothing)
     live.follow(
         "gateway.http",
         "gateway.messages",
@@ -148,6 +170,10 @@ def _stage(
         take(settings)
 
     return commit
+
+
+def _nothing() -> None:
+    """What is read whenever it is needed follows by itself."""
 
 
 def _tool_limits(config: PorticoConfig) -> ToolLimits:

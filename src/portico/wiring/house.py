@@ -31,7 +31,7 @@ from portico.events.hub import Hub
 from portico.events.presence import Presence, StateVersion
 from portico.fetch import Fetcher, FetchSettings
 from portico.ids import new_id
-from portico.inbox.policy import OPEN_DOOR
+from portico.inbox.policy import OPEN_DOOR, DoorPolicy
 from portico.inbox.routing import Router
 from portico.inbox.service import Inbox
 from portico.media.attached import build_attached
@@ -286,9 +286,8 @@ class House:
             files=self.attached.turns,
             metrics=self.metrics,
         )
-        self.message_door = message_door = message_api_policy(config)
-        residents = dict.fromkeys(("webchat", "openai", "cron", "hook", "node"), OPEN_DOOR)
-        residents["http"] = message_door
+        self._residents = dict.fromkeys(("webchat", "openai", "cron", "hook", "node"), OPEN_DOOR)
+        self._open_message_door(message_api_policy(config))
         self.channels = ChannelParts(
             self.live,
             store=store,
@@ -297,7 +296,7 @@ class House:
             outbox=self.outbox,
             registry=self.senders,
             agents=self.agents,
-            residents=residents.get,
+            residents=self._residents.get,
             owner=self.boot_id,
             alone=self.alone,
         )
@@ -341,6 +340,9 @@ class House:
         self.web_fetcher = Fetcher(web_fetch_settings(config))
         self.toolbox.registry.add_later(self._built_in_tools)
         self._build_automation()
+
+    def _open_message_door(self, policy: DoorPolicy) -> None:
+        self.message_door = self._residents["http"] = policy
 
     def _built_in_tools(self) -> list[object]:
         from portico.wiring.tools import built_in_tools
@@ -420,7 +422,7 @@ class House:
             nodes=self.node_parts.nodes,
         )
         self.housekeeping = build_housekeeping(
-            self.config,
+            self.live,
             approvals=self.approvals,
             attached=self.attached.store,
             audit=self.audit,
@@ -446,13 +448,14 @@ class House:
             audit=self.audit,
             clock=self.clock,
             plane=lambda: self.plane,
+            store=self.store,
             published=lambda: self.discovery.url,
             lock_file=self._loaded.paths.lock_file,
             nodes=self.node_parts.nodes.pairing,
         )
         self.toolbox.registry.add_source(PublishedTools(self.node_parts.nodes))
         self.updates = build_updates(
-            self._loaded,
+            self.live,
             env=self._env,
             clock=self.clock,
             hub=self.hub,
@@ -599,14 +602,17 @@ class House:
             authenticator=self.authenticator,
             automation=self.automation,
             chat=self.chat,
+            devices=self.devices,
             doors=self.doors,
             lanes=self.lanes,
             mcp_servers=self.mcp_servers,
+            message_door=self._open_message_door,
             outbox=self.outbox,
             plane=self.plane,
             router=self.router,
             toolbox=self.toolbox,
             turns=self.turns,
+            updates=self.updates,
             vouching=self.vouching,
             web_fetcher=self.web_fetcher,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from portico.agents.acp import store as acp_store
 from portico.approvals.questions.service import Questions
@@ -14,6 +13,8 @@ from portico.automation.cron.assembly import Cron
 from portico.automation.hooks.retention import HookRetention
 from portico.budgets.service import Budgets
 from portico.clock import Clock
+from portico.config.live import Commit, LiveConfig
+from portico.config.service import LoadedConfig
 from portico.inbox.service import Inbox
 from portico.media.files import MediaFiles
 from portico.media.store.service import MediaStore
@@ -26,14 +27,11 @@ from portico.tasks import Tasks
 from portico.turns.service import Turns
 from portico.wiring.channels import ChannelParts
 
-if TYPE_CHECKING:
-    from portico.config.model import PorticoConfig
-
 DAY_MS = 86_400_000
 
 
 def build_housekeeping(
-    config: PorticoConfig,
+    live: LiveConfig,
     *,
     approvals: Approvals,
     attached: MediaStore,
@@ -54,11 +52,21 @@ def build_housekeeping(
     turns: Turns,
 ) -> Housekeeping:
     """Construct the sweeps; nothing is forgotten while its status may still be asked for."""
-    kept_ms = max(config.store.retention_days * DAY_MS, config.gateway.messages.status_retention_ms)
+    kept_ms = _kept_ms(live.loaded)
 
     def before_ms() -> int:
         return clock.now_ms() - kept_ms
 
+    def stage(loaded: LoadedConfig) -> Commit:
+        wanted_ms = _kept_ms(loaded)
+
+        def commit() -> None:
+            nonlocal kept_ms
+            kept_ms = wanted_ms
+
+        return commit
+
+    live.follow("store.retentionDays", "gateway.messages.statusRetentionMs", stage=stage)
     return Housekeeping(
         {
             "turns": lambda: turns.forget(before_ms=before_ms()),
@@ -82,3 +90,8 @@ def build_housekeeping(
         },
         tasks=tasks,
     )
+
+
+def _kept_ms(loaded: LoadedConfig) -> int:
+    config = loaded.require()
+    return max(config.store.retention_days * DAY_MS, config.gateway.messages.status_retention_ms)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from portico.automation.heartbeat.waking import Waker
 from portico.clock import Clock
+from portico.config.live import LiveConfig
 from portico.events.hub import Hub
 from portico.sessions.service import Sessions
 from portico.system.restarts import Restarts
@@ -16,12 +17,17 @@ from portico.updates.log import UpdateLog
 from portico.updates.service import Updates, UpdateSettings
 
 if TYPE_CHECKING:
-    from portico.config import LoadedConfig
+    from portico.config.sections.update import Update
     from portico.updates.installer import Installer
 
 
+def update_settings(given: Update) -> UpdateSettings:
+    """Return what is allowed."""
+    return UpdateSettings(given.allow, given.check_on_start, given.channel)
+
+
 def build_updates(
-    loaded: LoadedConfig,
+    live: LiveConfig,
     *,
     env: Mapping[str, str],
     clock: Clock,
@@ -32,18 +38,16 @@ def build_updates(
     waker: Waker,
 ) -> Updates:
     """Return the updates; what installs is imported when it is first used."""
-    given, paths = loaded.require().update, loaded.paths
-    wheels = None if given.wheels is None else Path(given.wheels)
-    allow_unreleased = given.channel in ("beta", "dev")
-    timeout_s = given.timeout_ms / 1000
+    paths = live.loaded.paths
 
     def installer() -> Installer:
         from portico.updates.installer import Installer
 
+        given = live.loaded.require().update
         return Installer(
-            wheels=wheels,
-            allow_unreleased=allow_unreleased,
-            timeout_s=timeout_s,
+            wheels=None if given.wheels is None else Path(given.wheels),
+            allow_unreleased=given.channel in ("beta", "dev"),
+            timeout_s=given.timeout_ms / 1000,
             folder=paths.updates / "former",
             config=paths.config_file,
             state_dir=paths.state_dir,
@@ -58,5 +62,5 @@ def build_updates(
         clock=clock,
         tasks=tasks,
         tell=lambda key, text: waker.wake(sessions.key(key), text, "now"),
-        settings=UpdateSettings(given.allow, given.check_on_start, given.channel),
+        settings=update_settings(live.loaded.require().update),
     )

@@ -24,6 +24,8 @@ from portico.config.sections.node_host import NodeCommand, NodeExec, NodeHost
 from tests.support.certificates import write_pair
 
 WAIT_S = 60
+AT_A_RESTART = "line.py, when it starts the next process"
+AT_AN_UPDATE = "wiring/updates.py, when there is one"
 EVERY_MESSAGE = "read for every message, none of which is sent here"
 EVERY_ACCOUNT = "read for every account of a channel, when the file is checked"
 BEFORE_THE_MODEL = "read when a reference is resolved, before there is a model"
@@ -62,6 +64,10 @@ READ_ELSEWHERE = {
             "allow_insecure_path",
         )
     },
+    "Gateway.restart": AT_A_RESTART,
+    "Restart.ready_ms": AT_A_RESTART,
+    "Update.wheels": AT_AN_UPDATE,
+    "Update.timeout_ms": AT_AN_UPDATE,
     "HookMapping.id": "for people who read the file",
     "ChannelDefaults.dm_policy": EVERY_ACCOUNT,
     "ChannelDefaults.group_policy": EVERY_ACCOUNT,

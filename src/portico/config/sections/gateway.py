@@ -253,14 +253,16 @@ class GatewayMessages(Section):
     """The gateway message API, `/v1/gateway/…`."""
 
     allow_users: tuple[str, ...] | None = setting(
-        None, "user_ids that may write; unset: everyone who is authenticated; []: nobody."
+        None,
+        "user_ids that may write; unset: everyone who is authenticated; []: nobody.",
+        reload="hot",
     )
     require_mention: bool = setting(
-        False, "In threads, ignore messages that match no mention pattern."
+        False, "In threads, ignore messages that match no mention pattern.", reload="hot"
     )
-    mention_patterns: tuple[str, ...] = setting((), "Texts that count as a mention.")
+    mention_patterns: tuple[str, ...] = setting((), "Texts that count as a mention.", reload="hot")
     status_retention_ms: int = setting(
-        3_600_000, "How long the status of a finished request can be asked for.", ge=0
+        3_600_000, "How long the status of a finished request can be asked for.", ge=0, reload="hot"
     )
     queue_timeout_ms: int = setting(
         600_000,
@@ -327,6 +329,7 @@ class Restart(Section):
         60_000,
         "Time a new process has to become ready; then it is killed and the old one goes on.",
         ge=1_000,
+        reload="hot",
     )
 
 
@@ -339,17 +342,23 @@ class NodePairing(Section):
         True, "Approve devices that connect from this machine without asking.", reload="hot"
     )
     auto_approve_cidrs: tuple[str, ...] = setting(
-        (), "Networks whose new nodes are approved without asking, such as 10.0.0.0/24."
+        (),
+        "Networks whose new nodes are approved without asking, such as 10.0.0.0/24.",
+        reload="hot",
     )
     request_ttl_ms: int = setting(
-        300_000, "How long a device's request waits for approval.", ge=1_000
+        300_000, "How long a device's request waits for approval.", ge=1_000, reload="hot"
     )
-    max_pending: int = setting(200, "Most requests that wait at once.", ge=1)
+    max_pending: int = setting(200, "Most requests that wait at once.", ge=1, reload="hot")
     max_pending_per_address: int = setting(
-        20, "Most requests that wait at once from one address.", ge=1
+        20, "Most requests that wait at once from one address.", ge=1, reload="hot"
     )
-    setup_code_ttl_ms: int = setting(600_000, "How long a setup code is good.", ge=1_000)
-    max_setup_codes: int = setting(50, "Most setup codes that wait for a device.", ge=1)
+    setup_code_ttl_ms: int = setting(
+        600_000, "How long a setup code is good.", ge=1_000, reload="hot"
+    )
+    max_setup_codes: int = setting(
+        50, "Most setup codes that wait for a device.", ge=1, reload="hot"
+    )
 
     @field_validator("auto_approve_cidrs")
     @classmethod

@@ -20,6 +20,7 @@ class Store(Section):
         "How long finished runs, settled deliveries and the keys of messages are kept. "
         "Transcripts are kept until they are deleted.",
         ge=1,
+        reload="hot",
     )
 
     @field_validator("url")

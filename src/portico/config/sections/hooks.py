@@ -99,11 +99,14 @@ class Hooks(Section):
     path: str = setting(
         "/hooks", "Where they are.", pattern=r"^/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$"
     )
-    max_body_bytes: int = setting(262_144, "Largest body.", ge=1_024, le=16_777_216)
+    max_body_bytes: int = setting(262_144, "Largest body.", ge=1_024, le=16_777_216, reload="hot")
     max_failures: int = setting(
-        20, "Wrong tokens of one address in failureWindowMs, then it has to wait as long.", ge=1
+        20,
+        "Wrong tokens of one address in failureWindowMs, then it has to wait as long.",
+        ge=1,
+        reload="hot",
     )
-    failure_window_ms: int = setting(60_000, "How long failures count.", ge=1_000)
+    failure_window_ms: int = setting(60_000, "How long failures count.", ge=1_000, reload="hot")
     wait_seconds: float = setting(
         30.0, "How long waitForCompletion waits.", reload="hot", gt=0, le=600
     )
