@@ -2,7 +2,10 @@
 
 Guarantees: such a page has an origin of its own, that nobody shares: no storage, no cookies, no
 window of ours; it loads and calls nothing but the files below the address it came from; no other
-site shows it in a frame; it names its address to nobody.
+site shows it in a frame; what it links to is not told its address.
+
+Not here: a page that means harm can still open another address in its own frame, and write into it
+what it knows (docs/security.md).
 
 Source: W3C Content Security Policy Level 3; HTML, "sandbox"; OWASP "HTML5 Security Cheat Sheet".
 """
