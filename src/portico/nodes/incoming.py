@@ -36,6 +36,7 @@ MAX_STATS_BYTES = 16_384
 MAX_IDLE_S = 2_592_000
 MAX_FOLLOWED = 64
 ALIVE_EVERY_MS = 60_000
+STATS_EVERY_MS = 1_000  # nodes send them every minute
 TRANSCRIPT_TWICE_MS = 1_500
 MAX_REMEMBERED = 1_000
 TRIGGERS = frozenset(
@@ -167,7 +168,10 @@ class NodeEvents:
     async def _on_stats(self, session: Session, payload: Payload) -> EventTaken:
         if len(msgspec.json.encode(payload)) > MAX_STATS_BYTES:
             return INVALID
-        session.host_stats = {**payload, "updatedAtMs": self._clock.now_ms()}
+        now, before = self._clock.now_ms(), session.host_stats or {}
+        if now - before.get("updatedAtMs", -STATS_EVERY_MS) < STATS_EVERY_MS:
+            return EventTaken(True, "throttled")  # all who watch are told of each
+        session.host_stats = {**payload, "updatedAtMs": now}
         shown = {"nodeId": session.node_id, "hostStats": session.host_stats}
         self._publish("node.hostStats", shown)
         return EventTaken(True, "updated")

@@ -168,6 +168,11 @@ async def test_presence_needs_the_permission(room: Room) -> None:
 
 async def test_stats_are_bounded_and_outlive_the_connection(room: Room) -> None:
     assert await room.take("node.host.stats", junk="x" * 20_000) == (False, "invalid_payload")
+    assert await room.take("node.host.stats", cpuCount=1) == (True, "updated")
+    for _ in range(3):  # a node that floods is not passed on to everybody
+        assert await room.take("node.host.stats", cpuCount=9) == (True, "throttled")
+    assert len(room.house.events("node.hostStats")) == 1
+    room.clock.advance(1)
     assert await room.take("node.host.stats", cpuCount=2) == (True, "updated")
     assert await room.take("node.desktop.availability", state="locked") == (True, "updated")
     assert await room.take("node.desktop.availability", state="asleep") == (
