@@ -1,11 +1,14 @@
 """Printing: JSON for programs, tables and short sentences for people.
 
 Guarantees: results go to stdout, everything else to stderr. With `--json` stdout holds JSON only.
+Names and other text of strangers stand in tables as themselves: nothing in them moves the cursor,
+begins a line or turns the direction of writing around.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +19,25 @@ if TYPE_CHECKING:
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400
+
+
+# Controls, and what reorders the characters around it (Unicode Standard Annex 9).
+_ACTS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_ACTS_IN_TEXT: Final = re.compile(_ACTS.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line, with what a terminal would act on spelled out."""
+    return _ACTS.sub(_spelled, text)
+
+
+def harmless(text: str) -> str:
+    """Return a text of several lines, with what else a terminal would act on spelled out."""
+    return _ACTS_IN_TEXT.sub(_spelled, text.replace("\r\n", "\n"))
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return f"\\u{{{ord(found[0]):x}}}"
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
@@ -43,14 +65,14 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
     rows = [(name, str(value)) for name, value in fields if value is not None]
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}")
+        print(f"{name:<{width}}  {harmless(value)}")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table; in a pipe as tab separated lines, so that `cut` and `awk` work."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            print("\t".join("" if cell is None else str(cell) for cell in row))
+            print("\t".join(map(_cell, row)))
         return
     from rich import box
     from rich.console import Console
@@ -59,8 +81,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
     table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text(_cell(cell)) for cell in row))
     Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else one_line(str(value))
 
 
 def duration(seconds: float) -> str:

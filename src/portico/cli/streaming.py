@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final, Protocol, TextIO
 
-from portico.cli.output import print_json
+from portico.cli.output import harmless, print_json
 from portico.client.messages import text_of
 
 _ENDS: Final = frozenset({"final", "aborted", "error"})
@@ -93,5 +93,6 @@ class AnswerPrinter:
 
     def _write(self, text: str) -> None:
         if text:
-            self._out.write(text)
+            # A file gets what was said; a terminal would do what is in it.
+            self._out.write(harmless(text) if self._out.isatty() else text)
             self._out.flush()

@@ -5,6 +5,7 @@ A follower names prefixes: `agents` for everything about agents, `gateway.auth.r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ class Followers:
 def changed_paths(before: Any, after: Any, path: KeyPath = ()) -> set[KeyPath]:
     """Return where two trees differ; a list that differs is one difference."""
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
-        return set() if before == after else _leaves(before, after, path)
+        return set() if _is_same(before, after) else _leaves(before, after, path)
     found: set[KeyPath] = set()
     for name in {*before, *after}:
         if name not in before or name not in after:
@@ -69,6 +70,13 @@ def changed_paths(before: Any, after: Any, path: KeyPath = ()) -> set[KeyPath]:
         else:
             found |= changed_paths(before[name], after[name], (*path, name))
     return found
+
+
+def _is_same(before: Any, after: Any) -> bool:
+    """Whether two values read the same; NaN, which JSON5 has, equals nothing, itself included."""
+    return before == after or (
+        type(before) is type(after) and json.dumps(before) == json.dumps(after)
+    )
 
 
 def _leaves(before: Any, after: Any, path: KeyPath) -> set[KeyPath]:

@@ -191,3 +191,9 @@ def test_differences_are_named_by_their_path() -> None:
     before = {"a": {"b": 1, "c": [1]}, "gone": 1}
     after = {"a": {"b": 2, "c": [1, 2]}, "new": {"d": 1}}
     assert changed_paths(before, after) == {("a", "b"), ("a", "c"), ("gone",), ("new", "d")}
+
+
+def test_a_number_that_is_none_is_the_same_as_before() -> None:
+    one, two = ({"a": float("nan"), "b": [float("nan")]} for _ in range(2))
+    assert changed_paths(one, two) == set()
+    assert changed_paths(one, {"a": 1, "b": []}) == {("a",), ("b",)}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode, Failure
-from portico.cli.output import duration, print_json, print_table
+from portico.cli.output import duration, one_line, print_json, print_table
 from portico.cli.target import connected
 from portico.clock import SystemClock
 
@@ -92,8 +92,7 @@ async def approve(
     if to.json:
         print_json(answer)
     else:
-        name = pending.get("displayName") or pending["deviceId"][:_ID_LENGTH]
-        print(f"Approved: {name} ({_may(pending['role'], pending['scopes'])})")
+        print(f"Approved: {_name(pending)} ({_may(pending['role'], pending['scopes'])})")
     return ExitCode.OK
 
 
@@ -114,7 +113,7 @@ async def reject(request: str | None = None, /, *, latest: bool = False, to: Rem
     if to.json:
         print_json(answer)
     else:
-        print(f"Rejected: {pending.get('displayName') or pending['deviceId'][:_ID_LENGTH]}")
+        print(f"Rejected: {_name(pending)}")
     return ExitCode.OK
 
 
@@ -259,7 +258,7 @@ def _only(found: list[dict[str, Any]], asked_for: str, what: str) -> dict[str, A
 
 def _name(known: dict[str, Any]) -> str:
     name: str = known.get("label") or known.get("displayName") or known["deviceId"][:_ID_LENGTH]
-    return name
+    return one_line(name)
 
 
 async def _call(method: str, params: dict[str, Any], to: Remote) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode
-from portico.cli.output import note, print_json
+from portico.cli.output import harmless, note, print_json
 from portico.cli.target import connected
 from portico.client import GatewayClient
 
@@ -57,7 +57,7 @@ async def _print_from(client: GatewayClient, params: dict[str, Any], to: Remote)
         if to.json:
             print_json(_decoded(line), indent=None)
         else:
-            print(_readable(line))
+            print(harmless(_readable(line)))
     return int(answer["cursor"])
 
 

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode
 from portico.cli.node_calls import call, find_node_id, the_one
-from portico.cli.output import duration, note, print_fields, print_json, print_table
+from portico.cli.output import duration, note, one_line, print_fields, print_json, print_table
 from portico.clock import SystemClock
 
 _ID_LENGTH: Final = 12  # of 64: enough to tell nodes apart
@@ -220,4 +220,4 @@ async def _request(named: str, to: Remote) -> dict[str, Any]:
 
 
 def _name(node: dict[str, Any]) -> str:
-    return str(node.get("displayName") or node["nodeId"][:_ID_LENGTH])
+    return one_line(str(node.get("displayName") or node["nodeId"][:_ID_LENGTH]))

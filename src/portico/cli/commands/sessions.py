@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from portico.cli.command import THERE, Remote, command
 from portico.cli.exit import ExitCode, Failure
-from portico.cli.output import ask, duration, print_fields, print_json, print_table
+from portico.cli.output import ask, duration, harmless, print_fields, print_json, print_table
 from portico.cli.target import connected
 from portico.client import GatewayClient
 from portico.client.messages import text_of
@@ -92,7 +92,7 @@ async def show(key: str, /, *, messages: int = 20, to: Remote = THERE) -> int:
     )
     for message in history["messages"]:
         role = str(message.get("role"))
-        print(f"\n{_ROLE_NAMES.get(role, role)}:\n{text_of(message)}")
+        print(f"\n{_ROLE_NAMES.get(role, role)}:\n{harmless(text_of(message))}")
     return ExitCode.OK
 
 
