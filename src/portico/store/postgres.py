@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
@@ -32,6 +32,9 @@ MAX_GROUP = 128
 MAX_READERS = 8
 CONFLICT_RETRIES = 5
 MAX_CULPRITS = 3
+CONNECT_S = 15.0
+# A server behind a cut cable says nothing; TCP alone would wait for a quarter of an hour.
+SILENCE_S = 60.0
 # A replica that is paused or cut off in the middle of a transaction would hold its row locks, and
 # with them all other replicas, for as long as it is away. Well below a lease.
 _SESSION = {"idle_in_transaction_session_timeout": "5000", "application_name": "portico"}
@@ -87,7 +90,12 @@ class PostgresStore:
         try:
             await upgrade_postgres(self._url)
             self._pool = await asyncpg.create_pool(
-                self._url, min_size=2, max_size=MAX_READERS + 1, server_settings=_SESSION
+                self._url,
+                min_size=2,
+                max_size=MAX_READERS + 1,
+                server_settings=_SESSION,
+                timeout=CONNECT_S,
+                command_timeout=SILENCE_S,
             )
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             reason = str(error) or type(error).__name__
@@ -115,7 +123,8 @@ class PostgresStore:
         """Do a work that only reads, on one of the reading connections."""
         try:
             async with self._connections().acquire() as connection:
-                return await _drive(connection, work(*args, **kwargs))
+                with _given_up_when_silent(connection):
+                    return await _drive(connection, work(*args, **kwargs))
         except Exception as error:
             told = _told(error)
             if told is error:
@@ -184,11 +193,22 @@ class PostgresStore:
         for attempt in range(attempts):
             try:
                 async with self._connections().acquire() as connection:
-                    return await _do_all(connection, group)
+                    with _given_up_when_silent(connection):
+                        return await _do_all(connection, group)
             except _CONFLICTS:
                 if attempt == attempts - 1:
                     raise
         raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def _given_up_when_silent(connection: Any) -> Iterator[None]:
+    """End a connection whose server does not answer: nobody else is to wait for it."""
+    try:
+        yield
+    except TimeoutError:
+        connection.terminate()
+        raise
 
 
 async def _do_all(connection: Any, group: list[_Job]) -> list[Any]:
@@ -199,8 +219,9 @@ async def _do_all(connection: Any, group: list[_Job]) -> list[Any]:
         try:
             results.append(await _drive(connection, job.factory()))
         except BaseException as error:
-            with contextlib.suppress(Exception):  # a dead connection has rolled back already
-                await transaction.rollback()
+            if not isinstance(error, TimeoutError):
+                with contextlib.suppress(Exception):  # a dead connection has rolled back already
+                    await transaction.rollback()
             if isinstance(error, _UNAVAILABLE + _CONFLICTS) or not isinstance(error, Exception):
                 raise
             raise _WorkFailed(job, error) from error

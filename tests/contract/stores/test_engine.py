@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from portico.store import Statement, Store, Work, one, open_store, statement
 from portico.store.unusable import DatabaseAway, Unstorable
-from tests.support.waiting import loop_turns
+from tests.support.waiting import PATIENCE_S, loop_turns
 
 _MAKE = statement(sa.text("CREATE TABLE IF NOT EXISTS notes (id BIGINT PRIMARY KEY, note TEXT)"))
 _ADD = statement(
@@ -188,3 +188,27 @@ async def test_a_database_that_went_away_is_called_that(notes: Store, database_u
         with pytest.raises(DatabaseAway):
             await do(work)
     assert await notes.write(add, 1) == 1
+
+
+async def test_a_database_that_says_nothing_is_not_waited_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("it is a file")
+    monkeypatch.setattr("portico.store.postgres.SILENCE_S", 2.0)
+    silence = statement(sa.text("SELECT pg_sleep(600)"))
+
+    def work() -> Work[None]:
+        yield silence()
+
+    store = open_store(database_url)
+    await store.start()
+    try:
+        await store.write(make)
+        async with asyncio.timeout(PATIENCE_S):
+            for do in (store.write, store.read):
+                with pytest.raises(DatabaseAway):
+                    await do(work)
+            assert await store.write(add, 1) == 1
+    finally:
+        await store.stop()
