@@ -51,6 +51,8 @@ REMEMBER = """
   })
 }
 """
+# Where there is a message bus, Chromium ends when that does.
+NO_BUS = {"DBUS_SESSION_BUS_ADDRESS": "disabled:", "DBUS_SYSTEM_BUS_ADDRESS": "disabled:"}
 OpenPage = Callable[..., Page]
 
 
@@ -58,7 +60,9 @@ OpenPage = Callable[..., Page]
 def browser() -> Iterator[Browser]:
     assert CHROMIUM is not None, "no Chromium"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=list(ARGUMENTS), env={**os.environ, **NO_BUS}
+        )
         yield chromium
         chromium.close()
 

@@ -93,7 +93,7 @@ def pdf_from(contents: Sequence[bytes], *, deflate: bool = False) -> bytes:
             b"/Resources << /Font << /F1 3 0 R >> >> "
             + f"/Contents {5 + 2 * number} 0 R >>".encode()
         )
-        data = zlib.compress(content, 9) if deflate else content
+        data = zlib.compress(content, 1) if deflate else content
         how = b"/Filter /FlateDecode " if deflate else b""
         objects.append(
             b"<< " + how + f"/Length {len(data)} >>\nstream\n".encode() + data + b"\nendstream"
