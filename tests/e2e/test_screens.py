@@ -109,10 +109,9 @@ def _is_request(report: dict[str, Any]) -> bool:
 
 
 class Table:
-    """A gateway, an operator who calls the tools of agents, and an app."""
+    """An operator who calls the tools of agents, and an app."""
 
     def __init__(self, gateway: GatewayProcess, **app: Any) -> None:
-        self.gateway = gateway
         self.operator = Operator(gateway)
         self.app = App(gateway, self.operator, **app)
 
@@ -122,17 +121,26 @@ class Table:
 
     def use(self, tool: str, said: Any, **args: Any) -> tuple[Any, str, Any]:
         """Call a tool while the app answers; return what it says, and what the app was asked."""
-        calling = self.operator.send("tools.invoke", name=tool, args=args)
+        given = {"node": self.app.node_id, **args}
+        calling = self.operator.send("tools.invoke", name=tool, args=given)
         command, params = self.app.answer(said)
         return self.operator.answer(calling), command, params
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    running = GatewayProcess(tmp_path_factory.mktemp("screens"), config=CONFIG).start()
+    yield running
+    assert running.stop() == 0
+    assert running.tracebacks() == []
+
+
 @pytest.fixture
-def table(start_gateway: StartGateway) -> Iterator[Callable[..., Table]]:
+def table(shared: GatewayProcess) -> Iterator[Callable[..., Table]]:
     tables: list[Table] = []
 
     def sit(**app: Any) -> Table:
-        tables.append(Table(start_gateway(CONFIG), **app))
+        tables.append(Table(shared, **app))
         return tables[-1]
 
     yield sit
@@ -160,11 +168,9 @@ def test_a_mac_shows_what_an_agent_draws(table: Callable[..., Table]) -> None:
     assert command == "canvas.snapshot"
     assert {"type": "image", "data": PNG, "mimeType": "image/png"} in said["output"]["content"]
     line = json.dumps({"beginRendering": {"surfaceId": "main", "root": "r"}})
-    drawn = {"action": "a2ui_push", "jsonl": line, "node": mac.app.node_id}
-    _, command, params = mac.use("canvas", {"ok": True}, **drawn)
+    _, command, params = mac.use("canvas", {"ok": True}, action="a2ui_push", jsonl=line)
     assert (command, params) == ("canvas.a2ui.pushJSONL", {"jsonl": line})
-    reset = {"action": "a2ui_reset", "node": mac.app.node_id}
-    assert mac.use("canvas", {"ok": True}, **reset)[1] == "canvas.a2ui.reset"
+    assert mac.use("canvas", {"ok": True}, action="a2ui_reset")[1] == "canvas.a2ui.reset"
 
 
 def test_what_an_app_sees(table: Callable[..., Table]) -> None:

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
+from unittest import mock
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -48,6 +49,8 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.bound = mock.patch.object(waiting, "MAX_PER_QUEUE", 5)
+        self.bound.start()
         self.memory = Memory()
         self.clock = FakeClock()
         self.work: dict[str, list[Item]] = {node: [] for node in NODES}
@@ -125,7 +128,7 @@ class Machine(RuleBasedStateMachine):
                 self.work[node].remove(item)
                 self.over.add(item.id)
 
-    @rule(node=nodes, name=st.sampled_from([SNAP, SHOW]), key=st.integers(0, 80), cut=cuts)
+    @rule(node=nodes, name=st.sampled_from([SNAP, SHOW]), key=st.integers(0, 8), cut=cuts)
     def refuse(self, node: str, name: str, key: int, cut: Cut) -> None:
         queue = self.fresh(self.commands[node])
         same = None if key == 0 else str(key)
@@ -138,11 +141,6 @@ class Machine(RuleBasedStateMachine):
             item_id = told.details["queuedActionId"] if told is not None else self.unknown_id()
             del queue[: max(0, len(queue) + 1 - waiting.MAX_PER_QUEUE)]
             queue.append(Item(item_id, name, self.clock.now_ms() + TTL_MS, same))
-
-    @rule(node=nodes, is_burst=st.booleans())
-    def refuse_many(self, node: str, is_burst: bool) -> None:
-        for _ in range(70 if is_burst else 3):
-            self.refuse(node, SNAP, 0, None)
 
     @rule(node=nodes, usable=st.sampled_from([(), (SNAP,), (SNAP, SHOW)]))
     def pull(self, node: str, usable: tuple[str, ...]) -> None:
@@ -185,6 +183,7 @@ class Machine(RuleBasedStateMachine):
         assert all(len(queue) <= waiting.MAX_PER_QUEUE for queue in queues)
 
     def teardown(self) -> None:
+        self.bound.stop()
         self.memory.close()
         self.loop.close()
 

@@ -258,7 +258,7 @@ EVENTS: dict[str, EventSpec] = {
         EventSpec(
             "node.invoke.input",
             None,
-            "`{id, nodeId, seq, payloadJSON}`: more for a command that runs.",
+            "`{id, nodeId, seq, payloadJSON}`: more for a command that runs. It is never sent.",
             droppable=False,
             audience="direct",
             sequenced=False,
