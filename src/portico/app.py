@@ -34,6 +34,7 @@ class Gateway(House):
         await self.approvals.start()
         await self.questions.start()
         await self.turns.start()
+        await self.orders.start()
         await self.automation.start()
         await self.health.start()
         await self.plane.start()
@@ -96,7 +97,7 @@ class Gateway(House):
 
     async def outlive(self, owner: str) -> None:
         """Take over from a process that is gone for certain, without waiting for its leases."""
-        for part in (self.turns, self.outbox, self.accounts, self.approvals):
+        for part in (self.turns, self.orders, self.outbox, self.accounts, self.approvals):
             await part.outlive(owner)
 
     async def give_up(self, forward: Forward) -> None:

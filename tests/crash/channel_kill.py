@@ -68,6 +68,14 @@ class ChannelKill:
     def attach(self, provider: Provider, door: str) -> None:
         """Tell a provider that posts to the gateway where: `…/integrations/<channel>/<account>`."""
 
+    def text(self, number: int) -> str:
+        """Return what is said."""
+        return f"message {number}"
+
+    def answer(self, text: str) -> str:
+        """Return what is answered."""
+        return f"Echo: {text}"
+
     async def interrupt(
         self, gateway: GatewayProcess, meanwhile: Callable[[], Awaitable[None]]
     ) -> None:
@@ -92,8 +100,8 @@ class ChannelKill:
         seed = random.randrange(10**9)
         print(f"seed {seed}", file=sys.stderr)
         chance = random.Random(seed)
-        texts = [f"message {number}" for number in range(messages // self.accounts)]
-        expected = [f"Echo: {text}" for text in texts]
+        texts = [self.text(number) for number in range(messages // self.accounts)]
+        expected = [self.answer(text) for text in texts]
         async with self._scene(folder) as (gateway, accounts):
             for part in _parts(texts, kills):
                 before = _arrived(accounts)

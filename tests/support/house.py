@@ -19,6 +19,7 @@ from portico.approvals.policy import ExecPolicy
 from portico.approvals.rpc import ApprovalMethods
 from portico.approvals.rpc_policy import PolicyMethods
 from portico.approvals.service import Approvals, ApprovalSettings
+from portico.audit.service import Audit
 from portico.auth.model import Principal
 from portico.automation.assembly import Automation, AutomationSettings
 from portico.automation.cron.assembly import CronSettings
@@ -28,11 +29,20 @@ from portico.budgets.rpc import BudgetMethods
 from portico.budgets.service import Budgets
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
+from portico.chat.commands.about import AboutCommands
+from portico.chat.commands.book import CommandBook
+from portico.chat.commands.conversation import ConversationCommands
+from portico.chat.commands.operating import OperatingCommands
+from portico.chat.commands.orders import Orders
+from portico.chat.commands.rules import CommandRules, CommandSettings
+from portico.chat.commands.thinking import ThinkingCommands
+from portico.chat.resetting import Resets
 from portico.chat.rpc import ChatMethods
 from portico.chat.runs import AgentRunMethods
 from portico.chat.service import ChatService, ChatSettings
 from portico.chat.usage.rpc import UsageMethods
 from portico.clock import SystemClock
+from portico.config.sections.conversation import QueueSettings
 from portico.events.hub import Hub, Subscription
 from portico.events.presence import Presence, PresenceEntry, StateVersion
 from portico.ids import ConnId
@@ -53,6 +63,7 @@ from portico.sessions.rpc_read import SessionReadMethods
 from portico.sessions.service import Sessions
 from portico.store import Store, Work, open_store
 from portico.system.health import HealthService
+from portico.system.restarts import Restarts
 from portico.system.rpc import SystemMethods, SystemSettings
 from portico.tasks import Tasks
 from portico.turns import background
@@ -144,6 +155,7 @@ class House:
         *,
         agents: list[Agent] | None = None,
         budgets: Plan | None = None,
+        commands: CommandSettings | None = None,
         heartbeats: dict[str, HeartbeatSettings] | None = None,
     ) -> None:
         self.failures: list[BaseException] = []
@@ -209,8 +221,11 @@ class House:
             limits=TurnLimits(live_text_ms=1),
             budgets=self.budgets,
         )
-        self.inbox = Inbox(store=store, clock=clock, lanes=Lanes(self.turns))
         self.idempotency = StoredIdempotency(store, clock)
+        self.resets = Resets(sessions=self.sessions, turns=self.turns, once=self.idempotency)
+        self.audit = Audit(store, clock=clock)
+        self.orders = self._orders(commands or CommandSettings())
+        self.inbox = Inbox(store=store, clock=clock, lanes=Lanes(self.turns), orders=self.orders)
         self.chat = ChatService(
             inbox=self.inbox,
             turns=self.turns,
@@ -218,7 +233,8 @@ class House:
             agents=self.agents,
             hub=hub,
             clock=clock,
-            idempotency=self.idempotency,
+            resets=self.resets,
+            orders=self.orders,
             settings=ChatSettings(),
             is_channel=self.senders.is_known,
         )
@@ -256,12 +272,62 @@ class House:
         self.dispatcher = Dispatcher(self.registry, self.idempotency, clock)
         self.operator = principal(*ALL_SCOPES)
 
+    def _orders(self, settings: CommandSettings) -> Orders:
+        sessions, turns = self.sessions, self.turns
+        self.restarts = Restarts(self.clock)
+        rules = CommandRules(settings, is_channel=lambda channel: channel == "fake")
+        features = (
+            AboutCommands(
+                sessions=sessions,
+                turns=turns,
+                agents=self.agents,
+                clock=self.clock,
+                started_ms=self.clock.now_ms(),
+                queue=QueueSettings,
+            ),
+            ConversationCommands(sessions=sessions, turns=turns, resets=self.resets),
+            ThinkingCommands(
+                sessions=sessions,
+                agents=self.agents,
+                budgets=self.budgets,
+                store=self.store,
+                clock=self.clock,
+            ),
+            OperatingCommands(approvals=self.approvals, restarts=self.restarts, rules=rules),
+        )
+        return Orders(
+            CommandBook(features),
+            rules,
+            store=self.store,
+            clock=self.clock,
+            hub=self.hub,
+            tasks=self.tasks,
+            lanes=Lanes(turns),
+            outbox=self.outbox,
+            changes=self.changes,
+            audit=self.audit,
+            owner="test",
+            alone=True,
+        )
+
     def _features(self) -> list[object]:
         chat, sessions, turns, agents = self.chat, self.sessions, self.turns, self.agents
         return [
-            ChatMethods(chat=chat, sessions=sessions, turns=turns, agents=agents, hub=self.hub),
+            ChatMethods(
+                chat=chat,
+                sessions=sessions,
+                turns=turns,
+                agents=agents,
+                hub=self.hub,
+                book=self.orders.book,
+            ),
             AgentRunMethods(
-                chat=chat, turns=turns, sessions=sessions, agents=agents, clock=self.clock
+                chat=chat,
+                orders=self.orders,
+                turns=turns,
+                sessions=sessions,
+                agents=agents,
+                clock=self.clock,
             ),
             TaskMethods(turns=turns, sessions=sessions, store=self.store),
             UsageMethods(
@@ -300,6 +366,7 @@ class House:
         await self.outbox.start()
         await self.approvals.start()
         await self.turns.start()
+        await self.orders.start()
         await self.automation.start()
 
     async def stop(self) -> None:

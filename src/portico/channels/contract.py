@@ -244,6 +244,11 @@ class AccountContext(Protocol):
         """A private folder of the account, for keys and sessions of its library; made on use."""
         ...
 
+    @property
+    def menu(self) -> Sequence[tuple[str, str]]:
+        """The gateway's commands for a provider that shows them: names and what they do."""
+        ...
+
     async def receive(self, message: InboundMessage, *, cursor: str | None = None) -> Received:
         """Hand in a message; returns when it is on disk, the cursor with it.
 

@@ -13,7 +13,8 @@ from msgspec import UNSET, UnsetType
 from portico.agents.rpc_models import ModelSummary, models_of
 from portico.agents.service import Agents
 from portico.chat import history
-from portico.chat.commands import COMMANDS, needs_admin
+from portico.chat.commands.book import CommandBook
+from portico.chat.commands.reading import needs_admin
 from portico.chat.history import PageOf
 from portico.chat.service import ChatService
 from portico.events.hub import Hub
@@ -185,11 +186,11 @@ class CommandsList(Params, frozen=True, kw_only=True):
     agent_id: NonEmpty | None = None
     provider: str | None = None
     scope: Literal["text", "native", "both"] = "both"
-    include_args: bool = False
+    include_args: bool = True
 
 
 class Commands(Result, frozen=True, omit_defaults=False):
-    """The commands that are obeyed."""
+    """The commands that the gateway answers itself."""
 
     commands: tuple[dict[str, Any], ...]
 
@@ -230,6 +231,7 @@ class ChatMethods:
         turns: Turns,
         agents: Agents,
         hub: Hub,
+        book: CommandBook,
         max_history_bytes: int = 6 << 20,
     ) -> None:
         self._chat = chat
@@ -237,6 +239,7 @@ class ChatMethods:
         self._turns = turns
         self._agents = agents
         self._hub = hub
+        self._book = book
         self._max_history_bytes = max_history_bytes
 
     @method("chat.send", scope=Scope.WRITE, scope_rule=scope_of_send)
@@ -441,12 +444,15 @@ class ChatMethods:
 
     def _metadata(self, agent_id: str | None) -> ChatMetadata:
         agent = self._agents.find(agent_id or "") or self._agents.get(None)
-        return ChatMetadata(models=models_of(self._agents, agent), commands=COMMANDS)
+        return ChatMetadata(models=models_of(self._agents, agent), commands=self._commands())
 
     @method("commands.list", scope=Scope.READ)
     def commands(self, call: Call, params: CommandsList) -> Commands:
-        """List the commands that are obeyed instead of being answered."""
-        return Commands(COMMANDS)
+        """List the commands that the gateway answers itself."""
+        return Commands(self._commands(with_args=params.include_args))
+
+    def _commands(self, *, with_args: bool = True) -> tuple[dict[str, Any], ...]:
+        return tuple(one.as_json(with_args=with_args) for one in self._book)
 
     @method("chat.abort", scope=Scope.WRITE)
     async def abort(self, call: Call, params: ChatAbort) -> AbortAck:

@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from portico.agents.service import Agents
-from portico.chat.commands import needs_admin
-from portico.chat.service import NEW_SESSION_TEXT, ChatService
+from portico.chat.commands.orders import Orders
+from portico.chat.commands.reading import needs_admin
+from portico.chat.resetting import NEW_SESSION_TEXT
+from portico.chat.service import ChatService
 from portico.clock import Clock
 from portico.protocol import keys
 from portico.protocol.errors import InvalidRequest, Unavailable
@@ -158,9 +160,17 @@ class AgentRunMethods:
     """`agent` and `agent.wait`."""
 
     def __init__(
-        self, *, chat: ChatService, turns: Turns, sessions: Sessions, agents: Agents, clock: Clock
+        self,
+        *,
+        chat: ChatService,
+        orders: Orders,
+        turns: Turns,
+        sessions: Sessions,
+        agents: Agents,
+        clock: Clock,
     ) -> None:
         self._chat = chat
+        self._orders = orders
         self._turns = turns
         self._sessions = sessions
         self._agents = agents
@@ -255,6 +265,9 @@ class AgentRunMethods:
         deadline = self._clock.monotonic_s() + timeout_s
         row = await self._turns.wait(params.run_id, timeout_s)
         while row is None and (left := deadline - self._clock.monotonic_s()) > 0:
+            order = await self._orders.find(params.run_id)
+            if order is not None and order.is_done:  # a command: no turn is to come
+                return Waited(run_id=params.run_id, status="ok", started_at=order.order.given_at)
             await asyncio.sleep(min(POLL_S, left))  # it may be on its way through another door
             row = await self._turns.wait(params.run_id, max(0.0, left - POLL_S))
         if row is None or row.state is S.RUNNING:

@@ -14,33 +14,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import msgspec
-
 from portico.agents.runtime import TurnRequest
 from portico.agents.service import Agents
 from portico.channels.model import InboundMessage, Peer
 from portico.channels.registry import DEFAULT_ACCOUNT
 from portico.chat.attachments import AttachmentLimits, accept_attachments
-from portico.chat.commands import is_stop, parse_fresh
+from portico.chat.commands.model import Order
+from portico.chat.commands.orders import Orders
+from portico.chat.resetting import NEW_SESSION_TEXT, Resets
 from portico.clock import Clock
 from portico.events.hub import Hub
-from portico.inbox.model import Accepted, Routing
+from portico.inbox.model import Accepted, Giver, Routing
 from portico.inbox.service import Inbox
-from portico.protocol.errors import Forbidden, InvalidRequest, Unavailable
+from portico.protocol.errors import Forbidden, InvalidRequest
 from portico.protocol.keys import DmScope
 from portico.protocol.scopes import Scope
 from portico.rpc.call import Call
-from portico.rpc.dispatch import Idempotency, Key
-from portico.sessions.model import Session
-from portico.sessions.mutations import Busy, chat_type_of
+from portico.sessions.mutations import chat_type_of
 from portico.sessions.service import Sessions
 from portico.sessions.talk import AbortAck, Said, SendAck
 from portico.turns.model import Enqueued
 from portico.turns.service import Turns
 
 DOOR = "webchat"
-RESET_ATTEMPTS = 5
-NEW_SESSION_TEXT = "New session started."
+BUILT_IN = frozenset({"stop", "new", "reset"})
+"""Commands of the protocol itself: they are obeyed before the message is on its path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,8 @@ class ChatService:
         agents: Agents,
         hub: Hub,
         clock: Clock,
-        idempotency: Idempotency,
+        resets: Resets,
+        orders: Orders,
         settings: ChatSettings,
         is_channel: Callable[[str], bool] = lambda _channel: False,
     ) -> None:
@@ -73,7 +72,8 @@ class ChatService:
         self._agents = agents
         self._hub = hub
         self._clock = clock
-        self._idempotency = idempotency
+        self._resets = resets
+        self._orders = orders
         self._is_channel = is_channel
         self.settings = settings
 
@@ -85,43 +85,35 @@ class ChatService:
             InvalidRequest: unknown agent, unusable attachments, a reused key.
             Overloaded: the lane is full.
         """
-        if said.commands and is_stop(said.text):
+        spoken = self._orders.book.spoken(said.text) if said.commands else None
+        if spoken is None:
+            return await self._accept(call, said)
+        command, rest = spoken
+        if command.name == "stop":
             run_ids = await self._turns.cancel_session(said.key, "stop")
             return AbortAck(aborted=bool(run_ids), run_ids=tuple(run_ids))
-        fresh = parse_fresh(said.text) if said.commands else None
-        if fresh is not None:
-            reason, rest = fresh
-            await self.begin_anew(call, said, reason)
+        if command.name in BUILT_IN:
+            await self._begin_anew(call, said, command.name)
             if not rest and not said.attachments:
                 self._say_it_is_new(said)
                 return SendAck(run_id=said.run_id, status="ok")
             said = replace(said, text=rest, commands=False)
+        elif self._are_commands(said) and command.scope not in call.principal.scopes:
+            raise Forbidden.missing_scope(command.scope)
         return await self._accept(call, said)
 
-    async def begin_anew(self, call: Call, said: Said, reason: str) -> None:
-        """Reset the session of a `/new` or `/reset`, once per run id.
-
-        Raises:
-            Forbidden: the caller is not an administrator.
-        """
+    async def _begin_anew(self, call: Call, said: Said, reason: str) -> None:
         if Scope.ADMIN not in call.principal.scopes:
             raise Forbidden.missing_scope(Scope.ADMIN)
         self._check_agent(said.key)
-        asked = msgspec.json.encode([said.key, said.text])
-        key = Key(f"{said.door}.command", call.principal.subject, said.run_id)
-        await self._idempotency.run(key, asked, lambda: self._reset(said.key, reason))
-
-    async def _reset(self, key: str, reason: str) -> str:
-        for _ in range(RESET_ATTEMPTS):
-            await self._turns.cancel_session(key, "reset")
-            try:
-                session = await self._sessions.reset(
-                    key, reason="new" if reason == "new" else "reset"
-                )
-            except Busy:
-                continue
-            return session.session_id
-        raise Unavailable(f"Session {key} is still active; try again.", retryable=True)
+        await self._resets.begin_anew(
+            said.key,
+            reason=reason,
+            door=f"{said.door}.command",
+            subject=call.principal.subject,
+            run_id=said.run_id,
+            text=said.text,
+        )
 
     def _say_it_is_new(self, said: Said) -> None:
         self._hub.publish(
@@ -148,7 +140,15 @@ class ChatService:
             raise InvalidRequest("message or attachment required")
         agent_id = self._check_agent(said.key)
         session = await self._sessions.find(said.key)
-        request = await self._request(said, session)
+        if session is not None and session.settings.get("sendPolicy") == "deny":
+            raise InvalidRequest("send blocked by session policy")
+        request = TurnRequest(
+            text=said.text,
+            system_prompt=said.system_prompt,
+            model=said.model,
+            thinking=said.thinking,
+            timeout_s=said.timeout_s,
+        )
         message = InboundMessage(
             channel=DOOR,
             account=DEFAULT_ACCOUNT,
@@ -167,6 +167,7 @@ class ChatService:
             run_id=said.run_id,
             queue_mode=said.queue_mode,
             created_via=said.created_via,
+            giver=_giver(call) if self._are_commands(said) else None,
         )
         return await self._acknowledge(said, await self._inbox.accept(message, request, routing))
 
@@ -175,25 +176,9 @@ class ChatService:
         self._agents.get(agent_id)
         return agent_id
 
-    async def _request(self, said: Said, session: Session | None) -> TurnRequest:
-        model, thinking = said.model, said.thinking
-        if session is not None:
-            if session.settings.get("sendPolicy") == "deny":
-                raise InvalidRequest("send blocked by session policy")
-            chosen = (session.model, session.settings.get("thinkingLevel"))
-            if chosen != (None, None):
-                # A repeat must ask for what the first message asked for, whatever was set since.
-                earlier = await self._turns.find(said.run_id)
-                if earlier is not None:
-                    chosen = (earlier.request.model, earlier.request.thinking)
-                model, thinking = model or chosen[0], thinking or chosen[1]
-        return TurnRequest(
-            text=said.text,
-            system_prompt=said.system_prompt,
-            model=model,
-            thinking=thinking,
-            timeout_s=said.timeout_s,
-        )
+    def _are_commands(self, said: Said) -> bool:
+        """Whether a text is looked at for commands: whoever asks for a run waits for a turn."""
+        return said.commands and said.door != "agent" and self._orders.rules.settings.text
 
     async def _acknowledge(self, said: Said, accepted: Accepted) -> SendAck:
         run_id = accepted.run_id or said.run_id
@@ -202,6 +187,8 @@ class ChatService:
             is_open = row is not None and row.is_open
             return SendAck(run_id=run_id, status="in_flight" if is_open else "ok")
         turn = accepted.turn
+        if isinstance(accepted.order, Order):
+            return SendAck(run_id=run_id, status="started")
         if not isinstance(turn, Enqueued):  # kept as context: there is nothing to wait for
             return SendAck(run_id=run_id, status="ok")
         result = turn.row.result
@@ -221,3 +208,13 @@ class ChatService:
         """
         if channel and channel not in {DOOR, "last"} and not self._is_channel(channel):
             raise InvalidRequest(f"unsupported channel: {channel}")
+
+
+def _giver(call: Call) -> Giver:
+    who = call.principal
+    return Giver(
+        subject=who.subject,
+        scopes=who.scopes,
+        name=who.client_id,
+        device_id=who.device_id,
+    )

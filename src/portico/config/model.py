@@ -30,6 +30,7 @@ from portico.config.sections.browser import Browser
 from portico.config.sections.budgets import Budgets
 from portico.config.sections.canvas import CanvasHost
 from portico.config.sections.channels import AccountConfig, ChannelDefaults, Channels
+from portico.config.sections.commands import Commands
 from portico.config.sections.conversation import Messages, QueueSettings, SessionSettings
 from portico.config.sections.discovery import DiscoverySettings
 from portico.config.sections.gateway import (
@@ -57,7 +58,7 @@ from portico.config.sections.update import Update
 OPENCLAW_SECTIONS: frozenset[str] = frozenset(
     """
     meta env wizard diagnostics telemetry ui auth accessGroups acp
-    worktreeRoot worktreeAcceleration security broadcast attachments commands
+    worktreeRoot worktreeAcceleration security broadcast attachments
     transcripts talk cloudWorkers desktop memory
     plugins surfaces proxy
     """.split()
@@ -89,6 +90,7 @@ class PorticoConfig(Section):
     browser: Browser = group(Browser, "The browser that operators and agents drive.")
     session: SessionSettings = group(SessionSettings, "How conversations are kept apart.")
     messages: Messages = group(Messages, "How messages are handled.")
+    commands: Commands = group(Commands, "Messages that the gateway answers itself.")
     channels: Channels = group(Channels, "The doors people write through.")
     approvals: Approvals = group(Approvals, "When a person decides whether an agent may act.")
     cron: Cron = group(Cron, "Jobs that run on a schedule.")
@@ -134,6 +136,7 @@ __all__ = [
     "Browser",
     "ChannelDefaults",
     "Channels",
+    "Commands",
     "ControlUi",
     "Cron",
     "DiscoverySettings",

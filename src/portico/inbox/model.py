@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from portico.agents.runtime import TurnRequest
 from portico.channels.admission import Effect, Verdict
 from portico.channels.model import DropPolicy, InboundMessage, QueueMode, ReplyRoute
@@ -22,6 +24,44 @@ class LanePort(Protocol):
         ...
 
     def begin(self, enqueued: Any) -> None:
+        """Act on what was committed."""
+        ...
+
+
+class Giver(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody who may give commands.
+
+    Attributes:
+        subject: who it is: `<channel>:<sender>`, or the subject of a client.
+        scopes: what is his to do.
+        is_sender: he writes on a channel, so that scopes alone do not say what is meant for him.
+        is_alone: nobody else is in the conversation.
+    """
+
+    subject: str
+    scopes: frozenset[str] = frozenset()
+    name: str = ""
+    device_id: str | None = None
+    is_sender: bool = False
+    is_alone: bool = True
+
+
+class OrderPort(Protocol):
+    """The commands, as far as the inbox needs them. What `take` returns is handed to `begin`."""
+
+    def take(self, message: InboundMessage, admitted: Admitted, *, now: int) -> Work[Any | None]:
+        """The work that takes a message as a command; `None`: it goes into its lane.
+
+        Raises:
+            Overloaded: too many wait; nothing was stored.
+        """
+        ...
+
+    def as_text(self, message: InboundMessage, admitted: Admitted) -> Admitted:
+        """Return a message that is no command as the agent is to read it."""
+        ...
+
+    def begin(self, taken: Any) -> None:
         """Act on what was committed."""
         ...
 
@@ -77,6 +117,7 @@ class Routing:
             same message even if they have changed since. `None`: the sender chose the session.
         keeps_route: no person wrote this message, so what the session knows of where its last one
             came from stays.
+        giver: who may give commands with this message; `None`: the rules of its channel decide.
     """
 
     session_key: str
@@ -88,6 +129,7 @@ class Routing:
     created_via: str = "operator"
     asked: str | None = None
     keeps_route: bool = False
+    giver: Giver | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +154,7 @@ class Accepted:
         is_retold: it was accepted before with another content, and that one counts.
         reason: why it is not answered, when it is not.
         turn: what the lane port's `enqueue` returned; `None` for duplicates and context.
+        order: what the order port's `take` returned, for a command.
     """
 
     message_id: str
@@ -122,4 +165,5 @@ class Accepted:
     is_retold: bool = False
     reason: str | None = None
     turn: Any = None
+    order: Any = None
     effect: Effect | None = None

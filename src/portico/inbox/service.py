@@ -28,7 +28,15 @@ from portico.ids import new_id
 from portico.inbox import console
 from portico.inbox.console import MessageRow
 from portico.inbox.contents import bare, body_of, fingerprint_of, has_bytes, searchable_text
-from portico.inbox.model import Accepted, Admitted, FilePort, FilesInRows, LanePort, Routing
+from portico.inbox.model import (
+    Accepted,
+    Admitted,
+    FilePort,
+    FilesInRows,
+    LanePort,
+    OrderPort,
+    Routing,
+)
 from portico.inbox.policy import OPEN_DOOR
 from portico.inbox.tables import messages
 from portico.observe.metrics import Metrics
@@ -99,6 +107,7 @@ class Inbox:
             marked as untrusted, for good.
         route: where messages go whose door says nothing about it.
         files: where the bytes of files go.
+        orders: who takes commands; `None`: all goes to agents.
     """
 
     def __init__(
@@ -108,6 +117,7 @@ class Inbox:
         clock: Clock,
         lanes: LanePort,
         files: FilePort | None = None,
+        orders: OrderPort | None = None,
         policies: Callable[[str, str], Policy] = lambda _channel, _account: OPEN_DOOR,
         vouched_for: Callable[[InboundMessage], bool] = lambda _message: True,
         route: Callable[[InboundMessage], Routing] | None = None,
@@ -116,6 +126,7 @@ class Inbox:
         self._route = route
         self._counted = (metrics or Metrics()).inbox_messages
         self._files: FilePort = files or FilesInRows()
+        self._orders = orders
         self._store = store
         self._clock = clock
         self._lanes = lanes
@@ -222,6 +233,8 @@ class Inbox:
             accepted.effect.committed()
         if accepted.turn is not None:
             self._lanes.begin(accepted.turn)
+        if accepted.order is not None and self._orders is not None:
+            self._orders.begin(accepted.order)
 
     def _take(  # noqa: PLR0917  # called by `take` and `admit` alone
         self,
@@ -278,7 +291,7 @@ class Inbox:
         yield from self._files.refer(
             message, request, message_id=message_id, session_key=routing.session_key, now=now
         )
-        yield from transcript.open_session(
+        session = yield from transcript.open_session(
             routing.session_key,
             agent_id=routing.agent_id,
             channel=message.channel,
@@ -302,11 +315,16 @@ class Inbox:
             received_at_ms=now,
             message_id=message_id,
             is_untrusted=self.is_untrusted(message),
+            model=request.model or session.model,
+            thinking=request.thinking or session.settings.get("thinkingLevel"),
         )
-        turn = yield from self._lanes.enqueue(
-            Admitted(run_id, routing, whole, route, fingerprint, message.channel)
-        )
-        return replace(accepted, turn=turn)
+        to_answer = Admitted(run_id, routing, whole, route, fingerprint, message.channel)
+        if self._orders is not None:
+            order = yield from self._orders.take(message, to_answer, now=now)
+            if order is not None:
+                return replace(accepted, order=order)
+            to_answer = self._orders.as_text(message, to_answer)
+        return replace(accepted, turn=(yield from self._lanes.enqueue(to_answer)))
 
     def is_untrusted(self, message: InboundMessage) -> bool:
         """Whether the operator does not vouch for who wrote a message."""

@@ -15,6 +15,7 @@ import msgspec
 from portico.agents.service import Agent, Agents
 from portico.protocol import keys
 from portico.protocol.validation import Result
+from portico.sessions import transcript
 from portico.sessions.model import Entry, Session, text_of
 
 PREVIEW_CHARS = 240
@@ -280,13 +281,16 @@ def classification(key: str, main_key: str) -> str:
     return head if head in {"cron", "hook", "subagent", "dashboard"} else "custom"
 
 
+_SHOWN_ROLES = {transcript.COMMAND: "user", transcript.COMMAND_ANSWER: "assistant"}
+
+
 def message(said: Entry, *, max_chars: int | None = None) -> dict[str, Any]:
     """Return one transcript entry as a message (an open map).
 
     Args:
         max_chars: longer texts are cut there and marked.
     """
-    meta = said.meta
+    meta, role = said.meta, _SHOWN_ROLES.get(said.role, said.role)
     content, cut = _cut(_linked(said.content), max_chars)
     mark: dict[str, Any] = {
         "id": said.entry_id,
@@ -294,15 +298,15 @@ def message(said: Entry, *, max_chars: int | None = None) -> dict[str, Any]:
         "recordTimestampMs": said.created_at,
     }
     shown: dict[str, Any] = {
-        "role": said.role,
+        "role": role,
         "content": content,
         "timestamp": meta.get("receivedAt") or said.created_at,
     }
-    if said.role == "user":
+    if role == "user":
         _describe_user(shown, mark, meta)
-    elif said.role == "assistant":
+    elif role == "assistant":
         _describe_assistant(shown, meta)
-    elif said.role == "toolResult":
+    elif role == "toolResult":
         for name in ("toolCallId", "toolName", "isError"):
             if meta.get(name) is not None:
                 shown[name] = meta[name]

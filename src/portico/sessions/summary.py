@@ -60,7 +60,7 @@ async def summary_of(
 
 def _turn(store: Store, session: Session) -> Turn:
     async def history(limit: int) -> list[HistoryMessage]:
-        found = await store.read(transcript.history, session.session_id, limit=limit)
+        found = await store.read(transcript.told, session.session_id, limit=limit)
         return [HistoryMessage(e.role, e.content, e.meta, e.seq) for e in found]
 
     async def steering() -> TurnRequest:

@@ -7,6 +7,7 @@ same however long the transcript is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,6 +18,9 @@ from portico.ids import new_id, new_uuid
 from portico.sessions.model import Entry, Session, entry_from_row, session_from_row
 from portico.sessions.tables import entries, sessions
 from portico.store import Work, one, statement
+
+COMMAND, COMMAND_ANSWER = "command", "commandAnswer"
+"""Roles of what people and the gateway say to each other; agents are not told of it."""
 
 _OPEN = statement(
     lambda insert: (
@@ -57,7 +61,7 @@ _OPEN = statement(
                 "reply_route": func.coalesce(bindparam("reply_route"), sessions.c.reply_route),
             },
         )
-        .returning(sessions.c.session_id, sessions.c.revision)
+        .returning(sessions.c.session_id, sessions.c.model, sessions.c.settings)
     )
 )
 
@@ -161,6 +165,18 @@ _HISTORY = statement(
     .limit(bindparam("count"))
 )
 
+_TOLD = statement(
+    select(entries)
+    .where(
+        entries.c.session_id == bindparam("sid"),
+        entries.c.seq < bindparam("before"),
+        entries.c.role != COMMAND,
+        entries.c.role != COMMAND_ANSWER,
+    )
+    .order_by(entries.c.seq.desc())
+    .limit(bindparam("count"))
+)
+
 _SINCE = statement(
     select(entries)
     .where(entries.c.session_id == bindparam("sid"), entries.c.seq > bindparam("after"))
@@ -183,6 +199,15 @@ _OF_RUN = statement(
 _ENTRY = statement(select(entries).where(entries.c.entry_id == bindparam("e")))
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A session that is used: what was chosen for it."""
+
+    session_id: str
+    model: str | None
+    settings: dict[str, Any]
+
+
 def open_session(
     key: str,
     *,
@@ -192,8 +217,8 @@ def open_session(
     created_via: str,
     now: int,
     reply_route: str | None = None,
-) -> Work[str]:
-    """Make the session if it is new, mark it used if not; return its session id."""
+) -> Work[Opened]:
+    """Make the session if it is new, mark it used if not."""
     rows = yield _OPEN(
         key=key,
         session_id=new_uuid(),
@@ -205,7 +230,8 @@ def open_session(
         reply_route=reply_route,
         now=now,
     )
-    return str(rows[0]["session_id"])
+    row = rows[0]
+    return Opened(row["session_id"], row["model"], msgspec.json.decode(row["settings"]))
 
 
 def message_content(
@@ -380,6 +406,12 @@ def find_session(key: str) -> Work[Session | None]:
 def history(session_id: str, *, limit: int, before: int | None = None) -> Work[list[Entry]]:
     """Return the newest `limit` entries with a seq below `before`, oldest first."""
     rows = yield _HISTORY(sid=session_id, before=before or 2**62, count=limit)
+    return [entry_from_row(row) for row in reversed(rows)]
+
+
+def told(session_id: str, *, limit: int, before: int | None = None) -> Work[list[Entry]]:
+    """Return of the entries that agents are told of the newest `limit`, as `history` does."""
+    rows = yield _TOLD(sid=session_id, before=before or 2**62, count=limit)
     return [entry_from_row(row) for row in reversed(rows)]
 
 

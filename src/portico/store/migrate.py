@@ -24,7 +24,7 @@ from typing import Any
 
 from portico.store.unusable import DatabaseUnusable, SchemaTooNew
 
-HEAD = "0016"
+HEAD = "0017"
 TOO_NEW = 3
 """The exit code of `store.upgrade` when the schema is from a later version."""
 FLOOR = ("store", "floor")

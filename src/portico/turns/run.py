@@ -208,7 +208,7 @@ class Runner:
         async def history(limit: int) -> list[HistoryMessage]:
             before = row.result.message_seq if row.result else None
             found = await self._store.read(
-                transcript.history, row.session_id or "", limit=limit, before=before
+                transcript.told, row.session_id or "", limit=limit, before=before
             )
             return [HistoryMessage(e.role, e.content, e.meta, e.seq) for e in found]
 

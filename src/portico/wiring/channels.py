@@ -20,6 +20,7 @@ from portico.channels.access.rpc import PairingMethods
 from portico.channels.accounts.life import AccountState, RestartRules
 from portico.channels.accounts.login import Logins
 from portico.channels.accounts.notices import LifecycleNotices
+from portico.channels.accounts.run import Menu
 from portico.channels.accounts.service import Accounts, AccountSettings
 from portico.channels.accounts.status import health_of
 from portico.channels.admission import Policy
@@ -301,7 +302,7 @@ class ChannelParts:
             pairing=self.pairings,
         )
 
-    def build_accounts(self, inbox: Inbox, turns: Turns) -> Accounts:
+    def build_accounts(self, inbox: Inbox, turns: Turns, *, menu: Menu) -> Accounts:
         """Construct the accounts: known to the outbox from now on, and with a way in."""
         loaded = self._live.loaded
         config = loaded.require()
@@ -321,6 +322,7 @@ class ChannelParts:
             live=LiveReplies(runs=FollowedRuns(turns), clock=self._clock, tasks=self._tasks),
             on_ready=self._outbox.account_ready,
             effect=came_back,
+            menu=menu,
         )
         self._live.follow("channels", stage=self._stage)
         return self.accounts

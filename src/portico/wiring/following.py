@@ -17,6 +17,7 @@ from portico.audit.service import Audit
 from portico.auth.devices import Devices
 from portico.auth.service import Authenticator, AuthSettings
 from portico.automation.assembly import Automation
+from portico.chat.commands.orders import Orders
 from portico.chat.service import ChatService
 from portico.config.live import Commit, LiveConfig
 from portico.fetch import Fetcher
@@ -30,6 +31,7 @@ from portico.web.control_plane import ControlPlane
 from portico.wiring.agents import mcp_servers, tool_layers
 from portico.wiring.automation import automation_settings, heartbeat_settings
 from portico.wiring.channels import retry_policy
+from portico.wiring.commands import command_settings
 from portico.wiring.devices import pending_limits
 from portico.wiring.doors import DoorParts
 from portico.wiring.hooks import hook_door_settings, hook_settings
@@ -77,6 +79,7 @@ class Parts:
     lanes: ConfiguredLanes
     mcp_servers: McpServers
     message_door: Callable[[DoorPolicy], None]
+    orders: Orders
     outbox: Outbox
     plane: ControlPlane
     router: Router
@@ -102,6 +105,7 @@ def follow_settings(live: LiveConfig, parts: Parts) -> None:
     follow("hooks", read=hook_settings, take=p.automation.configure_hooks)
     follow("cron", read=lambda c: automation_settings(c).cron, take=p.automation.configure_jobs)
     follow("approvals", read=approval_settings, take=p.approvals.configure)
+    follow("commands", read=command_settings, take=p.orders.rules.configure)
     follow("messages.queue", read=lambda c: c.messages.queue, take=p.lanes.configure)
     follow("session.dmScope", read=lambda c: c.session.dm_scope, take=p.router.configure)
     follow(

@@ -23,6 +23,7 @@ from portico.auth.service import Authenticator
 from portico.automation.assembly import Automation
 from portico.channels.registry import ChannelRegistry
 from portico.channels.webchat import WebchatChannel
+from portico.chat.resetting import Resets
 from portico.chat.service import ChatService, ChatSettings
 from portico.clock import SystemClock
 from portico.config.live import LiveConfig
@@ -62,6 +63,7 @@ from portico.wiring.browser import BrowserParts
 from portico.wiring.budgets import build_budgets
 from portico.wiring.canvas import CanvasParts
 from portico.wiring.channels import ChannelParts, retry_policy
+from portico.wiring.commands import build_orders, menu_of
 from portico.wiring.devices import DeviceParts, build_device_book
 from portico.wiring.discovery import build_discovery
 from portico.wiring.doors import DoorParts
@@ -307,17 +309,43 @@ class House:
             dm_scope=config.session.dm_scope,
             main_key=self.main_key,
         )
+        self.resets = Resets(sessions=self.sessions, turns=self.turns, once=self.idempotency)
+        self.orders = build_orders(
+            self.live,
+            agents=self.agents,
+            approvals=self.approvals,
+            audit=self.audit,
+            budgets=self.budgets,
+            changes=self.changes,
+            clock=clock,
+            hub=self.hub,
+            lanes=self.lanes,
+            outbox=self.outbox,
+            owner=self.boot_id,
+            alone=self.alone,
+            resets=self.resets,
+            restarts=self.restarts,
+            senders=self.senders,
+            sessions=self.sessions,
+            started_ms=self.started_ms,
+            store=store,
+            tasks=self.tasks,
+            turns=self.turns,
+        )
         self.inbox = Inbox(
             store=store,
             clock=clock,
             files=self.attached.store,
             lanes=self.lanes,
+            orders=self.orders,
             policies=self.channels.rules.policy_of,
             vouched_for=self.vouching,
             route=self.router.route,
             metrics=self.metrics,
         )
-        self.accounts = self.channels.build_accounts(self.inbox, self.turns)
+        self.accounts = self.channels.build_accounts(
+            self.inbox, self.turns, menu=lambda: menu_of(self.orders)
+        )
         self.toolbox.narrow(self.channels.rules.tools_of)
         self.chat = ChatService(
             inbox=self.inbox,
@@ -326,7 +354,8 @@ class House:
             agents=self.agents,
             hub=self.hub,
             clock=clock,
-            idempotency=self.idempotency,
+            resets=self.resets,
+            orders=self.orders,
             is_channel=self.senders.is_known,
             settings=ChatSettings(dm_scope=config.session.dm_scope),
         )
@@ -435,6 +464,7 @@ class House:
             inbox=self.inbox,
             media_files=self.media.files,
             nodes=self.node_parts.nodes,
+            orders=self.orders,
             outbox=self.outbox,
             questions=self.questions,
             store=self.store,
@@ -486,6 +516,7 @@ class House:
             live=self.live,
             mcp_servers=self.mcp_servers,
             nodes=self.node_parts,
+            orders=self.orders,
             outbox=self.outbox,
             presence=self.presence,
             push=build_push(
@@ -607,6 +638,7 @@ class House:
             lanes=self.lanes,
             mcp_servers=self.mcp_servers,
             message_door=self._open_message_door,
+            orders=self.orders,
             outbox=self.outbox,
             plane=self.plane,
             router=self.router,

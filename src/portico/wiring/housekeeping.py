@@ -12,6 +12,7 @@ from portico.auth.devices import Devices
 from portico.automation.cron.assembly import Cron
 from portico.automation.hooks.retention import HookRetention
 from portico.budgets.service import Budgets
+from portico.chat.commands.orders import Orders
 from portico.clock import Clock
 from portico.config.live import Commit, LiveConfig
 from portico.config.service import LoadedConfig
@@ -45,6 +46,7 @@ def build_housekeeping(
     inbox: Inbox,
     media_files: MediaFiles,
     nodes: Nodes,
+    orders: Orders,
     outbox: Outbox,
     questions: Questions,
     store: Store,
@@ -71,6 +73,7 @@ def build_housekeeping(
         {
             "turns": lambda: turns.forget(before_ms=before_ms()),
             "deliveries": lambda: outbox.forget(before_ms=before_ms()),
+            "commands": lambda: orders.forget(before_ms=before_ms()),
             "messages": lambda: inbox.forget(before_ms=before_ms()),
             "pairing requests": lambda: channels.pairings.forget(before_ms=before_ms()),
             "budgets": lambda: budgets.forget(before_ms=before_ms()),

@@ -25,6 +25,7 @@ from portico.budgets.rpc import BudgetMethods
 from portico.budgets.service import Budgets
 from portico.canvas.rpc import CanvasMethods
 from portico.channels.registry import ChannelRegistry
+from portico.chat.commands.orders import Orders
 from portico.chat.rpc import ChatMethods
 from portico.chat.runs import AgentRunMethods
 from portico.chat.service import ChatService
@@ -95,6 +96,7 @@ def build_methods(
     live: LiveConfig,
     mcp_servers: McpServers,
     nodes: NodeParts,
+    orders: Orders,
     outbox: Outbox,
     presence: Presence,
     push: Push,
@@ -141,9 +143,12 @@ def build_methods(
             turns=turns,
             agents=agents,
             hub=hub,
+            book=orders.book,
             max_history_bytes=gateway.limits.chat_history_max_bytes,
         ),
-        AgentRunMethods(chat=chat, turns=turns, sessions=sessions, agents=agents, clock=clock),
+        AgentRunMethods(
+            chat=chat, orders=orders, turns=turns, sessions=sessions, agents=agents, clock=clock
+        ),
         ToolMethods(
             toolbox=toolbox, agents=agents, main_key=main_key, http_door=http_tools(config)
         ),

@@ -329,7 +329,7 @@ async def test_startup_and_metadata_show_what_there_is(house: House):
     assert startup["metadata"]["models"][0]["id"] == "echo"
     metadata = await house.call("chat.metadata", {"sessionKey": KEY})
     assert metadata == startup["metadata"]
-    assert [c["name"] for c in metadata["commands"]] == ["stop", "new", "reset"]
+    assert {"stop", "new", "reset"} < {c["name"] for c in metadata["commands"]}
     assert (await house.call("commands.list"))["commands"] == metadata["commands"]
     short = startup["sessionId"][:8]
     found = await house.call("chat.startup", {"shortId": short, "agentId": "main"})

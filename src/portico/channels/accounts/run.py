@@ -7,7 +7,7 @@ have ended and its doors are shut (or the time for that was up, which is logged)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,10 @@ log = structlog.get_logger()
 
 EventEffect = Callable[[str, str, ChannelEvent], Work[None]]
 """What an event of a channel's account does besides, in the transaction that records it."""
+
+
+Menu = Callable[[], Sequence[tuple[str, str]]]
+"""Returns the commands that providers may show, and what they do."""
 
 
 def no_effect(_channel: str, _account: str, _event: ChannelEvent) -> Work[None]:
@@ -90,10 +94,12 @@ class Run:
         doors: Doors,
         listener: Listener,
         folder: Path,
+        menu: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.channel = channel
         self.account = account
         self.config = config
+        self.menu = menu
         self.generation = generation
         self.clock = clock
         self.tasks = Tasks(self._task_failed)

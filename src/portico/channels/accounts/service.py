@@ -20,7 +20,7 @@ import structlog
 
 from portico.channels.accounts import store as account_store
 from portico.channels.accounts.life import AccountState, RestartRules
-from portico.channels.accounts.run import EventEffect, Intake, no_effect
+from portico.channels.accounts.run import EventEffect, Intake, Menu, no_effect
 from portico.channels.accounts.store import AccountRow
 from portico.channels.accounts.supervisor import Supervisor, Surroundings
 from portico.channels.doors import Doors
@@ -89,6 +89,7 @@ class Accounts:
         live: LiveReplies | None = None,
         on_ready: Callable[[str, str], None] = lambda _channel, _account: None,
         effect: EventEffect = no_effect,
+        menu: Menu = tuple,
     ) -> None:
         """Take note of the accounts; nothing is imported, read or started.
 
@@ -96,6 +97,7 @@ class Accounts:
             manifests: every installed channel's, by id; asked for only when there are accounts.
             on_ready: told of each account that can send (again).
             effect: what a recorded event does besides.
+            menu: the commands that providers may show.
         """
         self._find_manifests = manifests
         self._store = store
@@ -122,6 +124,7 @@ class Accounts:
             rules=settings.rules,
             stall_s=settings.stall_s,
             folder=settings.folder,
+            menu=menu,
         )
         self._supervisors: dict[Key, Supervisor] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}

@@ -30,7 +30,7 @@ from portico.channels.accounts.life import (
     after_end,
     may_become,
 )
-from portico.channels.accounts.run import EventEffect, Intake, Run
+from portico.channels.accounts.run import EventEffect, Intake, Menu, Run
 from portico.channels.accounts.store import AccountRow, Begun
 from portico.channels.contract import (
     AuthExpired,
@@ -95,6 +95,7 @@ class Surroundings:
     rules: RestartRules
     stall_s: float | None
     folder: Path
+    menu: Menu
 
 
 class Supervisor:
@@ -401,6 +402,7 @@ class Supervisor:
             doors=around.doors,
             listener=self,
             folder=around.folder / self.channel / quote(self.account, safe=""),
+            menu=around.menu(),
         )
 
     async def _receive(self, account: RunningAccount) -> Ended:

@@ -63,7 +63,6 @@ ALBUM_PAUSE_S = 0.6
 """How long the parts of an album may be apart."""
 ALBUM_TRIES = 5
 SEND_TIMEOUT_S = 20.0
-COMMANDS = (("new", "Begin anew"), ("status", "Show where we are"), ("stop", "Stop the answer"))
 DOOR_BYTES = 1 << 20
 _EVERYTHING = json.dumps(list(Update.ALL_TYPES))
 
@@ -174,7 +173,7 @@ class Telegram(TelegramSender):
     async def _offer_commands(self) -> None:
         own = [(it.command, it.description) for it in self._config.custom_commands]
         try:
-            await self._bot.set_my_commands([*COMMANDS, *own])
+            await self._bot.set_my_commands([*self._ctx.menu, *own])
         except TelegramError as error:
             log.warning("telegram.menu_not_set", account=self._ctx.account, error=str(error))
 
@@ -183,7 +182,8 @@ class Telegram(TelegramSender):
         first, cursor = raws[0], str(raws[-1]["update_id"] + 1)
         try:
             updates = [Update.de_json(raw, self._bot) for raw in raws]
-            messages = tuple(filter(None, (said_in(update) for update in updates)))
+            said = (said_in(update, bot=self._bot.bot) for update in updates)
+            messages = tuple(filter(None, said))
             noted = None if messages else event(updates[0], first)
         except Exception as error:  # noqa: BLE001  # an odd update must not hold up the others
             log.warning("telegram.update_not_understood", error=repr(error))

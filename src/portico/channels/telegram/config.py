@@ -56,7 +56,7 @@ class TelegramAccount(AccountConfig):
     )
     link_preview: bool = setting(True, "Whether links in answers are previewed.", reload="hot")
     custom_commands: tuple[Command, ...] = setting(
-        (), "The bot's menu, besides /new, /status and /stop.", reload="hot"
+        (), "The bot's menu, besides the gateway's own commands.", reload="hot"
     )
 
     @property

@@ -7,15 +7,17 @@ Source: https://core.telegram.org/bots/api#update
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from telegram import Message, Update, User
 from telegram.constants import ChatType
 
 from portico.channels.model import ChannelEvent, InboundMessage, Peer, PeerKind
 
+_COMMAND = re.compile(r"(/\w+)@(\w+)")
 _KINDS: dict[str, PeerKind] = {ChatType.PRIVATE: "direct", ChatType.CHANNEL: "channel"}
 
 
@@ -37,10 +39,12 @@ class Incoming:
         return self.messages[0].media_group_id
 
 
-def said_in(update: Update) -> Message | None:
-    """Return an update's message, when it is one that somebody wrote."""
+def said_in(update: Update, *, bot: User) -> Message | None:
+    """Return an update's message, when it is one that somebody wrote, and not to another bot."""
     message = update.message or update.channel_post
-    return message if message is not None and _has_content(message) else None
+    if message is None or not _has_content(message) or _addressee(message, bot) == "other":
+        return None
+    return message
 
 
 def inbound(incoming: Incoming, *, bot: User, files: Sequence[Any]) -> InboundMessage:
@@ -51,6 +55,8 @@ def inbound(incoming: Incoming, *, bot: User, files: Sequence[Any]) -> InboundMe
     """
     message = incoming.messages[0]
     text = "\n".join(filter(None, (_text(m) for m in incoming.messages)))
+    if _addressee(message, bot) == "bot":
+        text = _COMMAND.sub(r"\1", text, count=1)
     sender, name = _sender(message)
     reply = message.reply_to_message
     return InboundMessage(
@@ -159,6 +165,14 @@ def _text(message: Message) -> str:
         options = ", ".join(option.text for option in poll.options)
         return f"[poll {poll.question}: {options}]"
     return ""
+
+
+def _addressee(message: Message, bot: User) -> Literal["bot", "other"] | None:
+    """Whose command it is, when it says so: `/status@portico_bot`."""
+    found = _COMMAND.match(message.text or message.caption or "")
+    if found is None:
+        return None
+    return "bot" if found[2].lower() == (bot.username or "").lower() else "other"
 
 
 def _sender(message: Message) -> tuple[str, str | None]:
