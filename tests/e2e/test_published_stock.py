@@ -81,3 +81,15 @@ def test_steering_stops_what_runs(operator: Operator) -> None:
     assert ack["interruptedActiveRun"] is True
     operator.wait_event("chat", runId="s-1", state="aborted")
     operator.wait_event("chat", runId="s-2", state="final")
+
+
+def test_a_provider_s_key(operator: Operator) -> None:
+    kept = operator.call("models.authSetApiKey", provider="OpenAI", apiKey="sk-canary")
+    assert kept == {"provider": "openai", "profileId": "openai:api-key"}
+    status = operator.call("models.authStatus")
+    assert [(one["provider"], one["status"]) for one in status["providers"]] == [
+        ("openai", "static")
+    ]
+    gone = operator.call("models.authLogout", provider="openai", credentialType="api_key")
+    assert gone == {"provider": "openai", "removedProfiles": ["openai:api-key"]}
+    assert operator.call("models.authStatus")["providers"] == []

@@ -117,11 +117,20 @@ class ProviderAuth(Result, frozen=True, kw_only=True, omit_defaults=False):
     api_key: KeySource | msgspec.UnsetType = msgspec.UNSET
 
 
+class ProviderCapability(Result, frozen=True, kw_only=True, omit_defaults=False):
+    """Whether clients may set a provider's key by `models.authSetApiKey`."""
+
+    provider: str
+    api_key_supported: bool
+    quick_api_key_setup: bool
+
+
 class AuthStatus(Result, frozen=True, kw_only=True, omit_defaults=False):
-    """Every provider that needs a key."""
+    """Every provider that has a key or needs one, and all whose keys can be set."""
 
     ts: int
     providers: tuple[ProviderAuth, ...]
+    provider_capabilities: tuple[ProviderCapability, ...]
 
 
 class ModelMethods:
@@ -160,7 +169,17 @@ class ModelMethods:
             for one in catalog.known()
             if one.api_key is not None or (not one.usable and one.name.lower() in wanted)
         ]
-        return AuthStatus(ts=self._clock.now_ms(), providers=tuple(found))
+        able = [
+            ProviderCapability(
+                provider=one.name,
+                api_key_supported=one.name not in NEEDS_NO_KEY,
+                quick_api_key_setup=one.name not in NEEDS_NO_KEY,
+            )
+            for one in catalog.known()
+        ]
+        return AuthStatus(
+            ts=self._clock.now_ms(), providers=tuple(found), provider_capabilities=tuple(able)
+        )
 
 
 def models_of(

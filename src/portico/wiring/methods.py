@@ -51,6 +51,7 @@ from portico.sessions.rpc_read import SessionReadMethods
 from portico.sessions.service import Sessions
 from portico.settings.rpc import ConfigMethods
 from portico.settings.rpc_audit import AuditMethods
+from portico.settings.rpc_model_keys import ModelKeyMethods
 from portico.settings.rpc_secrets import SecretMethods
 from portico.settings.service import Settings
 from portico.store import Store
@@ -186,6 +187,7 @@ def build_methods(
         ),
         ConfigMethods(settings, audit=audit, clock=clock),
         SecretMethods(settings, store=secret_store, audit=audit, clock=clock),
+        ModelKeyMethods(live, agents=agents, store=secret_store, audit=audit, clock=clock),
         *automation.methods,
         *devices.methods,
         *nodes.methods(
