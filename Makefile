@@ -36,7 +36,7 @@ export HOME := $(CURDIR)/.venv/home
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check types e2e crash bench soak lock verify ui ui-test wheel clean
+.PHONY: help setup run test check types e2e crash bench soak lock verify ui ui-test wheel container clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -114,6 +114,13 @@ ui-test: $(UI_DEPS) ## The page's own tests
 
 wheel: setup ui ## Build a wheel with the page in it, into dist/
 	$(BIN)/python -m hatchling build -t wheel
+
+# Of whatever builds images here. `make container ARGS='--build-arg EXTRAS=agent,postgres'`.
+CONTAINERS ?= $(firstword $(foreach name,podman docker,$(shell command -v $(name))))
+
+container: wheel ## Build a container image, portico:latest
+	$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) \
+		--file Containerfile --tag portico:latest $(ARGS) .
 
 clean: ## Remove what was built and cached, and the environment
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
