@@ -212,6 +212,14 @@ async def test_a_change_taken_back_needs_no_restart(tmp_path: Path) -> None:
         assert house.restarts == []
 
 
+async def test_an_empty_section_is_no_change(house: Configured) -> None:
+    done = await house.patch({"session": {}})
+    assert "restart" not in done
+    assert house.gateway.live.waiting == []
+    await house.patch({"store": {"url": "sqlite:////nowhere/else.sqlite"}})
+    assert house.gateway.live.waiting == ["store.url"]
+
+
 async def test_hot_leaves_the_rest_for_the_next_start(house: Configured) -> None:
     done = await house.patch({"gateway": {"port": 4321, "reload": {"mode": "hot"}}})
     assert "restart" not in done

@@ -21,6 +21,12 @@ def field_at(path: KeyPath) -> FieldInfo | None:
     return found[-1] if found and found[-1] is not None else None
 
 
+def is_group(path: KeyPath) -> bool:
+    """Whether a path is a section that is there anyway: an empty object there sets nothing."""
+    info = field_at(path)
+    return info is not None and info.default_factory is section_in(info.annotation)[0] is not None
+
+
 def fields_on(path: KeyPath) -> list[FieldInfo]:
     """The fields met on the way to `path`, outermost first."""
     return [info for info in _walk(path) if info is not None]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from portico.config.fields import is_group
 from portico.config.keypath import KeyPath, format_path, parse_path
 from portico.config.schema import reload_kind
 
@@ -51,7 +52,7 @@ class Followers:
 
     def left_for_a_restart(self, changed: Iterable[KeyPath]) -> list[str]:
         """Return which changed settings nothing in this process takes over."""
-        kinds = {path: reload_kind(format_path(path)) for path in changed}
+        kinds = {path: reload_kind(format_path(path)) for path in changed if not is_group(path)}
         return sorted(
             format_path(path)
             for path, kind in kinds.items()

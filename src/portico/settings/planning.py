@@ -47,9 +47,10 @@ def _change(
     path: KeyPath, now: LoadedConfig, new: LoadedConfig, *, is_followed: bool
 ) -> dict[str, Any]:
     kind = reload_kind(format_path(path))
+    follows = "none" if kind == "none" else "hot"
     shown: dict[str, Any] = {
         "path": format_path(path),
-        "effect": kind if is_followed or kind == "none" else "restart",
+        "effect": follows if is_followed else "restart",
     }
     for name, loaded in (("before", now), ("after", new)):
         value = _value(loaded, path)
