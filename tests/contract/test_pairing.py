@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from portico.audit.model import Wanted
 from portico.auth.devices import Devices
+from portico.auth.peer import peer_of
 from portico.auth.service import AuthSettings
 from portico.devices.setup_code import decode
+from portico.protocol.connect import ConnectParams
+from portico.protocol.errors import GatewayError
 from tests.fakes.clock import FakeClock
 from tests.fakes.control_plane import TOKEN, Client, Device
 from tests.support.pairing import NODE, PairingPlane, pairing_plane
@@ -508,6 +513,33 @@ async def test_a_new_node_of_a_trusted_network_is_let_in(tmp_path: Path) -> None
         assert operator["details"]["code"] == "PAIRING_REQUIRED"
         upgrade = await plane.try_in(device, remote=False, scopes=["operator.read"])
         assert upgrade["details"]["reason"] == "role-upgrade"
+
+
+async def test_the_machines_own_tailscale_address_is_this_machine_where_that_is_wanted(
+    tmp_path: Path,
+) -> None:
+    settings = AuthSettings(token=TOKEN, auto_approve_tailnet=True, trusted_proxies=("100.64.0.9",))
+    async with pairing_plane(tmp_path, auth=settings) as plane:
+        door = plane.plane.authenticator
+        door._own_addresses = lambda: ("100.64.0.7", "192.0.2.7")
+
+        async def comes(ip: str, **headers: str) -> str:
+            device = Device()
+            params = msgspec.convert(device.params("nonce-of-the-challenge"), ConnectParams)
+            peer = peer_of(ip, {"host": "gw", **headers}, rules=door.peer_rules)
+            try:
+                await door.authenticate(params, peer, "nonce-of-the-challenge")
+            except GatewayError as refused:
+                return str((refused.details or {}).get("code"))
+            return "in"
+
+        assert await comes("100.64.0.7") == "in"
+        for ip in ("100.64.0.8", "192.0.2.7"):
+            assert await comes(ip) == "PAIRING_REQUIRED", ip
+        passed_on = {"x-forwarded-for": "100.64.0.7"}
+        assert await comes("100.64.0.9", **passed_on) == "PAIRING_REQUIRED"
+        door.configure(replace(settings, auto_approve_tailnet=False))
+        assert await comes("100.64.0.7") == "PAIRING_REQUIRED"
 
 
 def bootstrap_token(made: dict[str, Any]) -> str:

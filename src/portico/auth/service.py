@@ -37,7 +37,7 @@ from portico.auth.tailscale import TailscaleRefused, Whois
 from portico.auth.tokens import IssuedToken, hash_token
 from portico.auth.trusted_proxy import OwnAddresses, ProxyRefused, TrustedProxyRules, user_of
 from portico.clock import Clock
-from portico.net.interfaces import own_addresses
+from portico.net.interfaces import is_tailnet_address, own_addresses
 from portico.protocol.connect import CONTROL_UI, ConnectParams, DeviceProof
 from portico.protocol.errors import GatewayError, InvalidRequest
 from portico.protocol.scopes import Role, expand
@@ -57,6 +57,7 @@ class AuthSettings:
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     auto_approve_local: bool = True
+    auto_approve_tailnet: bool = False
     auto_approve_cidrs: tuple[str, ...] = ()
     rate_limit: RateLimitSettings = field(default_factory=RateLimitSettings)
     proxy: TrustedProxyRules = field(default_factory=TrustedProxyRules)
@@ -490,7 +491,7 @@ class Authenticator:
     ) -> ApprovedVia | None:
         """Return the rule by which nobody has to be asked, or `None`."""
         settings = self._settings
-        if peer.direct_local and proof.shared and settings.auto_approve_local:
+        if proof.shared and settings.auto_approve_local and self._is_here(peer):
             return "silent"
         if proof.method == "trusted-proxy" and self._vouches_for_device(params, wish, known):
             return "trusted-proxy"
@@ -498,6 +499,15 @@ class Authenticator:
         is_page = params.client.is_browser or peer.origin is not None
         is_near = peer.is_attributed and is_within(peer.ip, settings.auto_approve_cidrs)
         return "trusted-cidr" if is_fresh_node and is_near and not is_page else None
+
+    def _is_here(self, peer: Peer) -> bool:
+        """Whether a device is on this machine: by loopback, or by our own Tailscale address."""
+        if peer.direct_local:
+            return True
+        is_sought = self._settings.auto_approve_tailnet and peer.origin is None
+        if not is_sought or peer.has_proxy or peer.ip is None or not peer.is_attributed:
+            return False
+        return is_tailnet_address(peer.ip) and peer.ip in self._own_addresses()
 
     def _vouches_for_device(
         self, params: ConnectParams, wish: PairingRow, known: Known | None

@@ -94,12 +94,30 @@ def _configured(paths: ConfigPaths, given: Credentials, env: Mapping[str, str]) 
     remote = _section(gateway, "remote")
     if gateway.get("mode") == "remote" and isinstance(remote.get("url"), str):
         theirs = Credentials(token=remote.get("token"), password=remote.get("password"))
-        url, pin = websocket_url(remote["url"]), remote.get("tlsFingerprint")
-        tls = _pinned(url, pin) if isinstance(pin, str) else None
-        return Target(url, given or theirs, paths, tls)
+        url = websocket_url(remote["url"])
+        return Target(url, given or theirs, paths, _remote_tls(url, remote))
     url = running_url(paths) or _local_url(gateway)
     credentials = given or _local_credentials(loaded)
     return Target(url, credentials, paths, _tls(url, paths, env), is_own=True)
+
+
+def _remote_tls(url: str, remote: Mapping[str, Any]) -> ssl.SSLContext | None:
+    """What is believed of another machine's gateway; `None`: what this machine believes anyway."""
+    pin, authorities = remote.get("tlsFingerprint"), remote.get("tlsCaPath")
+    if isinstance(pin, str):
+        return _pinned(url, pin)
+    if not isinstance(authorities, str) or not url.startswith("wss"):
+        return None
+    file = Path(authorities).expanduser()
+    try:
+        return ssl.create_default_context(cafile=file)
+    except (OSError, ssl.SSLError) as error:
+        raise Failure(
+            f"gateway.remote.tlsCaPath: {file} cannot be used: {error}.",
+            code="config.ca",
+            next_step="Name a PEM file of the authority that signed the gateway's certificate",
+            exit_code=ExitCode.CONFIG,
+        ) from None
 
 
 def _pinned(url: str, fingerprint: str) -> ssl.SSLContext:

@@ -34,7 +34,15 @@ def own_addresses() -> tuple[str, ...]:
 
 def tailnet_address(addresses: Iterable[str]) -> str | None:
     """Return the IPv4 address that this machine has in a Tailscale network."""
-    return next((text for text in addresses if _is_in_tailnet(text)), None)
+    return next((text for text in addresses if is_tailnet_address(text)), None)
+
+
+def is_tailnet_address(text: str) -> bool:
+    """Whether an IPv4 address is of the range that Tailscale gives out."""
+    try:
+        return ipaddress.ip_address(text) in TAILNET
+    except ValueError:
+        return False
 
 
 def is_container() -> bool:
@@ -46,13 +54,6 @@ def is_container() -> bool:
     except OSError:
         return False
     return any(word in groups for word in ("docker", "kubepods", "containerd", "libpod", "lxc"))
-
-
-def _is_in_tailnet(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text) in TAILNET
-    except ValueError:
-        return False
 
 
 def _is_reachable(text: str) -> bool:

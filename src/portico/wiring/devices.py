@@ -174,6 +174,8 @@ class GatewayWhereabouts:
         remote, own = gateway.remote.url, self._others()
         if remote and prefer_remote:
             return self._remote(remote)
+        if origin := gateway.public_origin:
+            return Reach(websocket_url(origin), "gateway.publicOrigin")
         if published := self._published():
             return Reach(
                 websocket_url(published), f"gateway.tailscale.mode={gateway.tailscale.mode}"

@@ -43,7 +43,7 @@ from portico.web.tools import tools_endpoint
 from portico.wiring.agents import http_tools
 from portico.wiring.canvas import CanvasParts
 from portico.wiring.hooks import hook_door_settings
-from portico.wiring.settings import openai_settings
+from portico.wiring.settings import allowed_origins, openai_settings
 
 if TYPE_CHECKING:
     from portico.config.live import Commit
@@ -241,7 +241,7 @@ class _GateRules(TypedDict):
 def _gate_rules(config: PorticoConfig) -> _GateRules:
     gateway = config.gateway
     return {
-        "allowed_origins": gateway.control_ui.allowed_origins,
+        "allowed_origins": allowed_origins(config),
         "open_to_this_machine": gateway.http.open,
     }
 

@@ -138,6 +138,7 @@ def follow_settings(live: LiveConfig, parts: Parts) -> None:
         "gateway.auth.identityScopes",
         "gateway.allowRealIpFallback",
         "gateway.controlUi.allowedOrigins",
+        "gateway.publicOrigin",
         "gateway.trustedProxies",
         "gateway.nodes.pairing",
         read=lambda c: _door_rules(p.authenticator, c, live.loaded.paths),
@@ -160,6 +161,7 @@ def follow_settings(live: LiveConfig, parts: Parts) -> None:
         "gateway.http",
         "gateway.messages",
         "gateway.controlUi",
+        "gateway.publicOrigin",
         "gateway.tools",
         stage=lambda loaded: p.doors.stage(loaded.require()),
     )

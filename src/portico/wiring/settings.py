@@ -90,9 +90,10 @@ def auth_settings(
         mode=mode,
         token=token,
         password=auth.password,
-        allowed_origins=config.gateway.control_ui.allowed_origins,
+        allowed_origins=allowed_origins(config),
         trusted_proxies=config.gateway.trusted_proxies,
         auto_approve_local=config.gateway.nodes.pairing.auto_approve_local,
+        auto_approve_tailnet=config.gateway.nodes.pairing.auto_approve_tailnet,
         auto_approve_cidrs=config.gateway.nodes.pairing.auto_approve_cidrs,
         rate_limit=RateLimitSettings(
             limit.max_attempts, limit.window_ms, limit.lockout_ms, limit.exempt_loopback
@@ -103,6 +104,12 @@ def auth_settings(
         identity_scopes=auth.identity_scopes,
         local_secret=local_secret(paths) if mode in {"device", "trusted-proxy"} else None,
     )
+
+
+def allowed_origins(config: PorticoConfig) -> tuple[str, ...]:
+    """Return the origins whose pages may connect."""
+    own = config.gateway.public_origin
+    return (*config.gateway.control_ui.allowed_origins, *((own,) if own else ()))
 
 
 def _proxy_rules(config: PorticoConfig) -> TrustedProxyRules:

@@ -10,6 +10,7 @@ from portico.cli.exit import ExitCode, Failure
 from portico.cli.target import client_settings, resolve_target, running_url, websocket_url
 from portico.client import Credentials
 from portico.config import resolve_paths
+from portico.net.self_signed import write_self_signed
 from portico.process.lock import LockInfo, acquire
 
 
@@ -104,6 +105,7 @@ def test_remote_connection_is_signed_and_a_local_one_is_not(env: dict[str, str])
 
 
 PIN = "ab" * 32
+NOW_MS = 1_800_000_000_000
 
 
 def test_a_fingerprint_is_compared_wherever_it_comes_from(env: dict[str, str]) -> None:
@@ -127,3 +129,17 @@ def test_a_fingerprint_that_cannot_be_compared_is_a_usage_error(
     with pytest.raises(Failure) as caught:
         resolve_target(Remote(url=url, tls_fingerprint=pin), env)
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_the_authorities_of_a_remote_gateway_are_the_named_ones(env: dict[str, str]) -> None:
+    file = Path(env["HOME"], "ca.pem")
+    write_self_signed(file, file.with_name("key.pem"), names=["g.example"], now_ms=NOW_MS)
+    remote = {"url": "https://g.example", "tlsCaPath": str(file)}
+    write(env, json.dumps({"gateway": {"mode": "remote", "remote": remote}}))
+    target = resolve_target(Remote(), env)
+    assert target.tls is not None
+    assert target.tls.check_hostname is True
+    assert target.tls.cert_store_stats()["x509"] == 1, "this one, and no others"
+    file.write_text("no certificate")
+    with pytest.raises(Failure, match="tlsCaPath"):
+        resolve_target(Remote(), env)

@@ -43,6 +43,7 @@ READ_ELSEWHERE = {
     "RemoteGateway.token": FROM_THE_TREE,
     "RemoteGateway.password": FROM_THE_TREE,
     "RemoteGateway.tls_fingerprint": FROM_THE_TREE,
+    "RemoteGateway.tls_ca_path": FROM_THE_TREE,
     "Tls.auto_generate": "read where no files are named",
     "Gateway.reload": EVERY_CHANGE,
     **{

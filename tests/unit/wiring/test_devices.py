@@ -51,6 +51,19 @@ def test_where_somebody_else_serves_it(tmp_path: Path) -> None:
     assert where.reach(prefer_remote=False).url == "wss://box.tail.ts.net"
 
 
+def test_by_the_origin_it_is_known_by(tmp_path: Path) -> None:
+    where = whereabouts(
+        tmp_path,
+        "http://10.0.0.5:1",
+        published="https://box.tail.ts.net",
+        bind="lan",
+        publicOrigin="https://gw.example.com",
+    )
+    found = where.reach(prefer_remote=False)
+    assert (found.url, found.source) == ("wss://gw.example.com", "gateway.publicOrigin")
+    assert found.tls_fingerprint is None
+
+
 def test_by_its_remote_address(tmp_path: Path) -> None:
     remote = {"url": "wss://gw.example", "tlsFingerprint": "AB:" * 31 + "AB"}
     where = whereabouts(tmp_path, "http://10.0.0.5:1", bind="lan", remote=remote)

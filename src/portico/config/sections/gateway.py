@@ -341,6 +341,12 @@ class NodePairing(Section):
     auto_approve_local: bool = setting(
         True, "Approve devices that connect from this machine without asking.", reload="hot"
     )
+    auto_approve_tailnet: bool = setting(
+        False,
+        "Approve devices of this machine without asking also when they come by its own Tailscale "
+        "address.",
+        reload="hot",
+    )
     auto_approve_cidrs: tuple[str, ...] = setting(
         (),
         "Networks whose new nodes are approved without asking, such as 10.0.0.0/24.",
@@ -454,6 +460,13 @@ class RemoteGateway(Section):
     tls_fingerprint: str | None = setting(
         None, "SHA-256 of its certificate: this one is believed, and no other.", reload="none"
     )
+    tls_ca_path: str | None = setting(
+        None,
+        "PEM file of authorities: their certificates are believed, and no others.",
+        reload="none",
+    )
+
+    _ca_at_home = field_validator("tls_ca_path")(expand_home)
 
 
 class Reload(Section):
@@ -485,7 +498,6 @@ class Gateway(Section):
 
     not_used: ClassVar[frozenset[str]] = frozenset(
         {
-            "publicOrigin",
             "roles",
             "cliAgents",
             "terminal",
@@ -505,6 +517,13 @@ class Gateway(Section):
         "authentication; all but lan listen on 127.0.0.1, too.",
     )
     custom_bind_host: str | None = setting(None, "IP address of this machine for bind custom.")
+    public_origin: str | None = setting(
+        None,
+        "What others reach the gateway by, such as https://gateway.example.com: it stands in setup "
+        "codes and links, and its pages may connect.",
+        reload="hot",
+        pattern=r"^https://[A-Za-z0-9.\[\]:-]+$",
+    )
     remote: RemoteGateway = group(RemoteGateway, "The gateway commands use in mode remote.")
     auth: Auth = group(Auth, "Authentication.")
     control_ui: ControlUi = group(ControlUi, "The web page.")
