@@ -104,7 +104,8 @@ def test_the_worker_shows_what_is_pushed_and_leads_to_it(
     panel.get_by_role("switch", name="Notifications").click()
     expect(panel.get_by_text("also while the page is closed")).to_be_visible()
     page.keyboard.press("Escape")
-    [worker] = page.context.service_workers
+    running = page.context.service_workers
+    worker = running[0] if running else page.context.wait_for_event("serviceworker")
     notice = {"title": "An answer: Bread", "body": "It rises.", "tag": "test"}
     worker.evaluate(
         "(said) => dispatchEvent(new PushEvent('push', { data: JSON.stringify(said) }))",

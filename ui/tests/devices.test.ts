@@ -49,7 +49,7 @@ describe('devices', () => {
 
   it('reads again what changed, and says who asks and who came', async () => {
     const { devices, answers, news } = room({ 'device.pair.list': { pending: [pending('a')], paired: [] } })
-    await devices.connected(readHello({ features: { methods: ['device.pair.list'] } }, 0))
+    await devices.connected(readHello({ features: { methods: ['device.pair.list'] }, auth: { scopes: ['operator.pairing'] } }, 0))
     expect(devices.pending.value?.map((one) => one.requestId)).toEqual(['a'])
     answers['device.pair.list'] = { pending: [], paired: [{ deviceId: 'x' }] }
     devices.heard('device.pair.requested', pending('b'))

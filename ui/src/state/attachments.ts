@@ -29,6 +29,7 @@ export class Attachments {
   readonly problems = signal<readonly string[]>([])
   /** How many are being read. */
   readonly reading = signal(0)
+  onNews: (text: string) => void = () => undefined
 
   constructor(
     readonly limits: () => Limits,
@@ -47,6 +48,8 @@ export class Attachments {
     } finally {
       this.reading.value -= 1
     }
+    const count = this.of(sessionKey).length
+    if (count > 0) this.onNews(count === 1 ? '1 file to send' : `${count} files to send`)
   }
 
   remove(sessionKey: string, id: string): void {

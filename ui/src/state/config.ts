@@ -205,7 +205,7 @@ export class Config {
     }
     this.issues.value = placed
     if (elsewhere.length > 0) this.problem.value = elsewhere.join(' ')
-    else if (placed.size > 0) this.problem.value = `Not taken: ${[...placed.keys()].join(', ')}. Why stands there.`
+    else if (placed.size > 0) this.problem.value = `Not taken: ${[...placed.keys()].join(', ')}. The reason stands at each.`
   }
 }
 

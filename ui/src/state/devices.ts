@@ -95,6 +95,8 @@ export function sayScopes(role: string, scopes: readonly string[]): string {
 
 export class Devices {
   /** Undefined until it is known; stays so where the gateway does not offer it. */
+  /** Whether this connection may see them: known at once, so that nothing moves in the bar later. */
+  readonly offered = signal(false)
   readonly pending = signal<readonly DeviceRequest[] | undefined>(undefined)
   readonly paired = signal<readonly DeviceRow[]>([])
   /** Setups whose device has come, with its name. */
@@ -105,7 +107,9 @@ export class Devices {
   constructor(private readonly gateway: Gateway) {}
 
   async connected(hello: Hello): Promise<void> {
-    if (hello.methods.has('device.pair.list')) await this.load()
+    const mayIt = hello.scopes.has('operator.pairing') || hello.scopes.has('operator.admin')
+    this.offered.value = mayIt && hello.methods.has('device.pair.list')
+    if (this.offered.value) await this.load()
   }
 
   async load(): Promise<void> {

@@ -20,6 +20,7 @@ import { Media } from './media'
 import { Nodes } from './nodes'
 import { Notifications, type BrowserSide } from './notifications'
 import { Sessions, titleFromKey, type SessionRow } from './sessions'
+import type { Flow } from './wizard'
 
 const LAST_SESSION = 'portico.session'
 /** How long logging out waits for the gateway to forget this browser's subscription. */
@@ -37,6 +38,8 @@ export class Store {
   readonly hello = computed(() => (this.connection.value.phase === 'connected' ? this.connection.value.hello : undefined))
   readonly version = signal('')
   readonly drawerOpen = signal(false)
+  /** What is being set up. */
+  readonly setUp = signal<Flow | undefined>(undefined)
   /** Counts the changes of the gateway's configuration: what was made from it is read again. */
   readonly configVersion = signal(0)
   readonly gateway: Gateway
@@ -85,6 +88,7 @@ export class Store {
     this.media = new Media(() => this.secret, location.origin)
     this.chats = new Chats(gateway, Date.now, (file) => this.media.load(file))
     this.attachments = new Attachments(() => this.limits)
+    this.attachments.onNews = (text) => this.announce(text)
     const link = linkedApproval(location.href, document.baseURI)
     if (link !== undefined) history.replaceState(null, '', link.rest)
     this.approvals = new Approvals(gateway, link?.id)

@@ -7,6 +7,7 @@ import { useStore } from './context'
 import { Header } from './header'
 import { Mark } from './icons'
 import { Login } from './login'
+import { SetupDoor } from './setup'
 import { Sidebar } from './sidebar'
 
 export function App(): JSX.Element {
@@ -40,6 +41,7 @@ const House = (): JSX.Element => (
     <Header />
     <Sidebar />
     <Chat />
+    <SetupDoor />
   </div>
 )
 

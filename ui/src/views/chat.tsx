@@ -10,6 +10,7 @@ import { useStore } from './context'
 import { DropZone } from './drop'
 import { Icon } from './icons'
 import { Note, Reply, Thinking, UserMessage } from './messages'
+import { isMarkdownReady } from './prose'
 import { Welcome } from './welcome'
 
 const NEAR_END_PX = 80
@@ -43,6 +44,8 @@ function Scroller({ chat }: { chat: ChatState }): JSX.Element {
   const mine = last?.kind === 'user' && last.delivery === 'sending' ? last.id : ''
   useEffect(() => { if (mine !== '') toEnd() }, [mine])
   useLayoutEffect(() => { if (following.current) toEnd() }, [chat])
+  const isReady = isMarkdownReady.value
+  useEffect(() => { if (following.current) toEnd() }, [isReady]) // texts have become tables and lists
   useEffect(() => {
     const observer = new ResizeObserver(() => { if (following.current) toEnd() })
     if (box.current !== null) observer.observe(box.current)

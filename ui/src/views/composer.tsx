@@ -63,12 +63,13 @@ export function Composer(): JSX.Element {
       <DraftProblems />
       <div class="composer-box">
         <Drafts sessionKey={key} onRemoved={() => field.current?.focus()} />
-        <AttachButton sessionKey={key} onAdded={() => field.current?.focus()} />
         <label class="offscreen" for="message">Message</label>
         <textarea
           ref={field} id="message" rows={1} placeholder="Write a message" enterkeyhint="send"
           aria-describedby="composer-hint" onInput={changed} onKeyDown={keyDown} onPaste={paste}
         />
+        {/* After the field: before it come the approvals, one step back from where one writes. */}
+        <AttachButton sessionKey={key} onAdded={() => field.current?.focus()} />
         {busy && (
           <button type="button" class="round stop" aria-label="Stop the answer" title="Stop (Esc)" onClick={() => void chats.stop()}>
             <StopIcon />

@@ -12,9 +12,8 @@ export function DevicesButton(): JSX.Element | null {
   const store = useStore()
   const [open, setOpen] = useState(false)
   const [Panel, setPanel] = useState<Panel | undefined>(undefined)
-  const pending = store.devices.pending.value
-  if (pending === undefined) return null
-  const waiting = pending.length + store.nodes.rows.value.filter((one) => one.request !== undefined).length
+  if (!store.devices.offered.value) return null
+  const waiting = (store.devices.pending.value?.length ?? 0) + store.nodes.rows.value.filter((one) => one.request !== undefined).length
   const show = async (): Promise<void> => {
     try {
       const { DevicesPanel } = await import('./devices-panel')

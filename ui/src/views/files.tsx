@@ -12,6 +12,8 @@ import { useStore } from './context'
 import { Icon } from './icons'
 
 const NEAR = '600px'
+/** A picture of fewer lines is not blown up. */
+const SMALL = 120
 
 export function Files({ files }: { files: readonly MessageFile[] }): JSX.Element {
   const pictures = files.filter(isDrawn)
@@ -50,6 +52,7 @@ function Picture({ file }: { file: MessageFile }): JSX.Element {
   const [blob, setBlob] = useState(file.blob)
   const [problem, setProblem] = useState('')
   const [isOpen, setOpen] = useState(false)
+  const [isSmall, setSmall] = useState(false)
   const address = useAddress(blob) ?? file.url
   useEffect(() => {
     if (blob !== undefined || file.url !== undefined || frame.current === null) return undefined
@@ -69,7 +72,10 @@ function Picture({ file }: { file: MessageFile }): JSX.Element {
         disabled={address === undefined} onClick={() => setOpen(true)}
       >
         {address !== undefined && (
-          <img src={address} alt={file.name} decoding="async" onError={() => setProblem('It could not be shown.')} />
+          <img
+            src={address} alt={file.name} class={isSmall ? 'is-small' : ''} decoding="async"
+            onLoad={(event) => setSmall(event.currentTarget.naturalHeight < SMALL)} onError={() => setProblem('It could not be shown.')}
+          />
         )}
       </button>
       {isOpen && address !== undefined && <Large file={file} address={address} onClose={() => setOpen(false)} />}

@@ -1,7 +1,7 @@
 // Markdown on the screen. Its code is a chunk of its own, fetched after the first paint;
 // until it is here the text is shown as written.
 
-import { signal } from '@preact/signals'
+import { computed, signal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { useMemo } from 'preact/hooks'
 import { copyText } from './copy'
@@ -9,6 +9,8 @@ import { copyText } from './copy'
 type Render = (text: string) => string
 
 const renderer = signal<Render | undefined>(undefined)
+
+export const isMarkdownReady = computed(() => renderer.value !== undefined)
 
 export async function loadMarkdown(): Promise<void> {
   const { renderMarkdown } = await import('./markdown')

@@ -5,10 +5,11 @@ import '../styles/settings.css'
 import type { ComponentType, JSX } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { setTheme, THEMES, theme } from '../state/theme'
+import type { Flow } from '../state/wizard'
 import { useStore } from './context'
 import { Icon } from './icons'
 import { NotificationSettings } from './notification-settings'
-import { useMaySetUp, useSetup } from './setup'
+import { useMaySetUp } from './setup'
 
 export function SettingsPanel({ onClose }: { onClose: () => void }): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null)
@@ -36,18 +37,18 @@ export function SettingsPanel({ onClose }: { onClose: () => void }): JSX.Element
 }
 
 function SetUp(): JSX.Element | null {
-  const { show, panel } = useSetup()
+  const store = useStore()
+  const show = (flow: Flow): void => { store.setUp.value = flow }
   if (!useMaySetUp()) return null
   return (
     <section class="settings-part" aria-labelledby="set-up-title">
       <h3 id="set-up-title">Set up</h3>
       <p class="quiet">A few questions each; nothing is changed before the last one is answered.</p>
       <div class="settings-trio">
-        <button type="button" class="button" onClick={() => void show('model')}>Model</button>
-        <button type="button" class="button" onClick={() => void show('channels')}>Channel</button>
-        <button type="button" class="button" onClick={() => void show('setup')}>Everything</button>
+        <button type="button" class="button" onClick={() => show('model')}>Model</button>
+        <button type="button" class="button" onClick={() => show('channels')}>Channel</button>
+        <button type="button" class="button" onClick={() => show('setup')}>Everything</button>
       </div>
-      {panel}
     </section>
   )
 }

@@ -1,33 +1,26 @@
-// What opens the set-up; the view itself is fetched with the first click.
+// What opens the set-up, wherever it was asked for; the view itself is fetched when it is first wanted.
 
 import type { ComponentType, JSX } from 'preact'
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import type { Flow } from '../state/wizard'
 import { useStore } from './context'
 
 type Panel = ComponentType<{ flow: Flow; onClose: () => void }>
 
-export interface SetupDoor {
-  readonly show: (flow: Flow) => Promise<void>
-  readonly panel: JSX.Element | null
-}
-
-/** Opens the set-up from anywhere; `panel` has to be drawn. */
-export function useSetup(): SetupDoor {
+/** Beside everything else: what asked for the set-up may go while it is open. */
+export function SetupDoor(): JSX.Element | null {
   const store = useStore()
-  const [flow, setFlow] = useState<Flow | undefined>(undefined)
   const [Panel, setPanel] = useState<Panel | undefined>(undefined)
-  const show = async (wanted: Flow): Promise<void> => {
-    try {
-      const { SetupPanel } = await import('./setup-panel')
-      setPanel(() => SetupPanel)
-      setFlow(wanted)
-    } catch {
+  const flow = store.setUp.value
+  const close = (): void => { store.setUp.value = undefined }
+  useEffect(() => {
+    if (flow === undefined || Panel !== undefined) return
+    import('./setup-panel').then(({ SetupPanel }) => setPanel(() => SetupPanel), () => {
+      close()
       store.announce('The set-up could not be fetched. Is the gateway there?')
-    }
-  }
-  const panel = flow !== undefined && Panel !== undefined ? <Panel flow={flow} onClose={() => setFlow(undefined)} /> : null
-  return { show, panel }
+    })
+  }, [flow])
+  return flow === undefined || Panel === undefined ? null : <Panel flow={flow} onClose={close} />
 }
 
 /** Who may set the gateway up, if it can be. */

@@ -4,7 +4,7 @@ import type { JSX } from 'preact'
 import { agentOfKey } from '../state/sessions'
 import { useStore } from './context'
 import { Mark } from './icons'
-import { useMaySetUp, useSetup } from './setup'
+import { useMaySetUp } from './setup'
 
 interface Prompt {
   readonly title: string
@@ -24,32 +24,28 @@ const PROMPTS: readonly Prompt[] = [
 
 export function Welcome(): JSX.Element {
   const store = useStore()
-  const { show, panel } = useSetup()
   return (
-    <>
-      {panel}
-      <section class="welcome">
-        <Mark />
-        <h2>What is on your mind?</h2>
-        <p class="quiet">You are talking to <AgentName /></p>
-        <ul>
-          {PROMPTS.map((prompt) => (
-            <li key={prompt.title}>
-              <button type="button" onClick={() => store.chats.send(prompt.text)}>
-                <strong>{prompt.title}</strong>
-                <span>{prompt.about}</span>
-              </button>
-            </li>
-          ))}
-        </ul>
-        <OnlyEcho onSetUp={() => void show('model')} />
-      </section>
-    </>
+    <section class="welcome">
+      <Mark />
+      <h2>What is on your mind?</h2>
+      <p class="quiet">You are talking to <AgentName /></p>
+      <ul>
+        {PROMPTS.map((prompt) => (
+          <li key={prompt.title}>
+            <button type="button" onClick={() => store.chats.send(prompt.text)}>
+              <strong>{prompt.title}</strong>
+              <span>{prompt.about}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+      <OnlyEcho />
+    </section>
   )
 }
 
 /** A fresh gateway has no model: its agent repeats what it is told. Nothing moves when that is known. */
-function OnlyEcho({ onSetUp }: { onSetUp: () => void }): JSX.Element {
+function OnlyEcho(): JSX.Element {
   const store = useStore()
   const mayIt = useMaySetUp()
   const id = agentOfKey(store.chats.currentKey.value)
@@ -58,7 +54,7 @@ function OnlyEcho({ onSetUp }: { onSetUp: () => void }): JSX.Element {
   return (
     <div class={`only-echo ${isEcho && mayIt ? '' : 'is-hidden'}`}>
       <p><strong>No model yet.</strong> This agent only repeats what you say.</p>
-      <button type="button" class="button" onClick={onSetUp}>Set up a model</button>
+      <button type="button" class="button" onClick={() => { store.setUp.value = 'model' }}>Set up a model</button>
     </div>
   )
 }
