@@ -1,83 +1,130 @@
-"""The composition root: a house of services (`portico.wiring.house`) that is opened and closed.
+"""The composition root: a gateway, constructed floor by floor, opened and closed.
 
-Guarantees: `start` opens things in order, `shut_down` and `stop` close them in the reverse; nothing
-here decides anything.
+Guarantees: construction has no effects; `start` opens things in order, `shut_down` and `stop` close
+them in the reverse; nothing here decides anything.
+
+Not here: what a floor consists of (the modules of `portico.wiring` that are named after them).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import structlog
 
 from portico.agents.workspace.starting import start_workspaces
 from portico.events.hub import Forward
 from portico.rpc.method import Registry
+from portico.settings.service import RequestRestart
 from portico.settings.trial import HealthTrial
 from portico.store import Work
 from portico.wiring.channels import ConnectedAccounts
-from portico.wiring.house import House
+from portico.wiring.conversation import Conversation
+from portico.wiring.features import Features
+from portico.wiring.following import follow_settings
+from portico.wiring.front import Front
+from portico.wiring.ground import Ground
+from portico.wiring.housekeeping import build_housekeeping
+from portico.wiring.kernel import Kernel
+from portico.wiring.path import MessagePath
+
+if TYPE_CHECKING:
+    from portico.config import LoadedConfig
 
 log = structlog.get_logger()
 
 OUTBOX_DRAIN_S = 5.0
 
 
-class Gateway(House):
-    """Every service of one gateway, and its life: alone, or beside its successor."""
+class Gateway:
+    """The services of one gateway, and its life: alone, or beside its successor.
+
+    Args:
+        env: what the configuration may refer to when it is read again.
+        has_company: a predecessor still works on the same database.
+        request_restart: asks for the process to be replaced soon; `None`: `restarts` is asked.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        *,
+        env: Mapping[str, str],
+        has_company: bool = False,
+        request_restart: RequestRestart | None = None,
+    ) -> None:
+        self.ground = ground = Ground(
+            loaded, env=env, has_company=has_company, request_restart=request_restart
+        )
+        self.kernel = kernel = Kernel(ground)
+        self.conversation = conversation = Conversation(ground)
+        self.path = path = MessagePath(ground, kernel, conversation)
+        self.features = features = Features(
+            ground, kernel, conversation, path, front=lambda: self.front
+        )
+        self.front = Front(ground, kernel, conversation, path, features)
+        self.housekeeping = build_housekeeping(ground, kernel, conversation, path, features)
+        follow_settings(ground, kernel, conversation, path, features, front=self.front)
+        self.alone = ground.alone
 
     async def start(self) -> None:
         """Open the database, take over unfinished work, start the services."""
-        await self.store.start()
-        self.readiness.add_check("store", self._store_answers)
-        await self.outbox.start()
-        await self.approvals.start()
-        await self.questions.start()
-        await self.turns.start()
-        await self.orders.start()
-        await self.automation.start()
-        await self.health.start()
-        await self.plane.start()
+        ground, path, features, front = self.ground, self.path, self.features, self.front
+        await ground.store.start()
+        ground.readiness.add_check("store", self._store_answers)
+        await path.outbox.start()
+        await self.conversation.approvals.start()
+        await self.conversation.questions.start()
+        await path.turns.start()
+        await path.orders.start()
+        await features.automation.start()
+        await features.health.start()
+        await front.plane.start()
         if not self.alone:
-            self.tasks.start(self.device_parts.patrol.run(), name="devices.patrol")
-        if self.certificate.is_on:
-            self.tasks.start(self.certificate.watch(), name="tls.watch")
-        self.accounts.start()
+            ground.tasks.start(features.device_parts.patrol.run(), name="devices.patrol")
+        if ground.certificate.is_on:
+            ground.tasks.start(ground.certificate.watch(), name="tls.watch")
+        path.accounts.start()
         self.housekeeping.start()
-        self.live.try_with(
+        self._follow_the_file()
+        await front.doors.start()
+
+    def _follow_the_file(self) -> None:
+        """Take over changes of the configuration; one that makes us unwell is taken back."""
+        ground = self.ground
+        ground.live.try_with(
             HealthTrial(
-                self.readiness.checks,
-                accounts=ConnectedAccounts(self.accounts),
-                clock=self.clock,
-                patience_s=lambda: self.settings.reload.trial_ms / 1000,
+                ground.readiness.checks,
+                accounts=ConnectedAccounts(self.path.accounts),
+                clock=ground.clock,
+                patience_s=lambda: ground.settings.reload.trial_ms / 1000,
             )
         )
-        self.settings.start()
-        if self.doors.mcp is not None:
-            await self.doors.mcp.start(self.tasks)
-        if self.doors.canvas_host is not None:
-            self.doors.canvas_host.start()
+        ground.settings.start()
 
     def open(self) -> None:
         """Let clients in."""
-        self.mcp_servers.start()
-        if not self._has_company:  # else the predecessor is still the one that is told of
-            self.discovery.start()
-        self.updates.start()
-        self.readiness.open()
-        self.plane.open()
-        self.tasks.start(self.agents.warm_up(), name="agents.warm_up")
+        ground, agents = self.ground, self.conversation.agents
+        self.conversation.mcp_servers.start()
+        if not ground.has_company:  # else the predecessor is still the one that is told of
+            self.front.discovery.start()
+        self.features.updates.start()
+        ground.readiness.open()
+        self.front.plane.open()
+        ground.tasks.start(agents.warm_up(), name="agents.warm_up")
         first = asyncio.to_thread(
             start_workspaces,
-            self.agents.list(),
-            state_dir=self._loaded.paths.state_dir,
-            limit=self.config.gateway.limits.agent_file_max_bytes,
+            agents.list(),
+            state_dir=ground.loaded.paths.state_dir,
+            limit=ground.config.gateway.limits.agent_file_max_bytes,
         )
-        self.tasks.start(first, name="agents.workspaces")
+        ground.tasks.start(first, name="agents.workspaces")
 
     async def _store_answers(self) -> str | None:
         try:
-            await self.store.write(_nothing)
+            await self.ground.store.write(_nothing)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the reason
             return f"the database does not accept writes: {type(error).__name__}"
         return None
@@ -86,18 +133,19 @@ class Gateway(House):
 
     def keep_company(self, *, has_company: bool) -> None:
         """Our successor or predecessor begins or ceases to work on the same database."""
-        self.alone = alone = self._is_own_database and not has_company
-        self.turns.keep_company(alone=alone, closely=has_company)
-        self.outbox.keep_company(alone=alone, closely=has_company)
-        self.accounts.keep_company(alone=alone)
-        self.approvals.keep_company(alone=alone)
-        self.automation.keep_company(alone=alone)
+        self.alone = alone = self.ground.is_own_database and not has_company
+        self.path.turns.keep_company(alone=alone, closely=has_company)
+        self.path.outbox.keep_company(alone=alone, closely=has_company)
+        self.path.accounts.keep_company(alone=alone)
+        self.conversation.approvals.keep_company(alone=alone)
+        self.features.automation.keep_company(alone=alone)
         if not has_company:
-            self.discovery.start()
+            self.front.discovery.start()
 
     async def outlive(self, owner: str) -> None:
         """Take over from a process that is gone for certain, without waiting for its leases."""
-        for part in (self.turns, self.orders, self.outbox, self.accounts, self.approvals):
+        path, approvals = self.path, self.conversation.approvals
+        for part in (path.turns, path.orders, path.outbox, path.accounts, approvals):
             await part.outlive(owner)
 
     async def give_up(self, forward: Forward) -> None:
@@ -105,41 +153,39 @@ class Gateway(House):
 
         What runs goes on, and what it tells is forwarded.
         """
-        self.hub.forward(forward)
-        self.turns.retire()
-        self.automation.drain()
-        leaving = self.tasks.start(
-            self.plane.shut_down(reason="gateway restarting", restart_expected_ms=0), name="leave"
-        )
-        await self.outbox.drain(OUTBOX_DRAIN_S)
-        await self.browser.service.close()
-        await self.accounts.stop()
+        self.ground.hub.forward(forward)
+        self.path.turns.retire()
+        self.features.automation.drain()
+        goodbye = self.front.plane.shut_down(reason="gateway restarting", restart_expected_ms=0)
+        leaving = self.ground.tasks.start(goodbye, name="leave")
+        await self.path.outbox.drain(OUTBOX_DRAIN_S)
+        await self.features.browser.service.close()
+        await self.path.accounts.stop()
         await leaving
 
     async def shut_down(self, reason: str = "gateway stopping") -> None:
         """Let what runs finish, within the configured time, then tell and close every client."""
-        self.readiness.drain()
-        drain_s = self.live.loaded.require().gateway.shutdown.drain_ms / 1000
-        log.info("gateway.draining", deadline_s=drain_s, running=self.turns.running)
-        self.automation.drain()
-        await self.turns.drain(drain_s)
-        await self.outbox.drain(drain_s)
-        self.approvals.detach()
-        self.canvas.close()
-        await self.plane.shut_down(reason=reason)
+        self.ground.readiness.drain()
+        drain_s = self.ground.live.loaded.require().gateway.shutdown.drain_ms / 1000
+        log.info("gateway.draining", deadline_s=drain_s, running=self.path.turns.running)
+        self.features.automation.drain()
+        await self.path.turns.drain(drain_s)
+        await self.path.outbox.drain(drain_s)
+        self.conversation.approvals.detach()
+        self.conversation.canvas.close()
+        await self.front.plane.shut_down(reason=reason)
 
     async def stop(self) -> None:
         """Stop every service and close the database. Safe to call twice."""
-        await self.discovery.stop()
-        await self.plane.stop()
-        if self.doors.canvas_host is not None:
-            await self.doors.canvas_host.stop()
-        await self.accounts.stop()
-        await self.tasks.stop()
-        await self.fetcher.close()
-        await self.web_fetcher.close()
-        await self.agents.close()
-        await self.store.stop()
+        await self.front.discovery.stop()
+        await self.front.plane.stop()
+        await self.front.doors.stop()
+        await self.path.accounts.stop()
+        await self.ground.tasks.stop()
+        await self.front.fetcher.close()
+        await self.features.web_fetcher.close()
+        await self.conversation.agents.close()
+        await self.ground.store.stop()
         log.info("gateway.stopped")
 
 
@@ -154,4 +200,4 @@ def method_registry() -> Registry:
     from portico.config.service import load_text
 
     loaded = load_text(resolve_paths(env={}), '{ gateway: { auth: { mode: "none" } } }', env={})
-    return House(loaded, env={}).registry
+    return Gateway(loaded, env={}).front.registry

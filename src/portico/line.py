@@ -122,8 +122,8 @@ class Line:
         if self._estate is None:
             return
         self._back = await Link.open(socket.socket(fileno=self._estate.link))
-        self._back.say(Word("hello", pid=os.getpid(), owner=self._gateway.boot_id))
-        self._gateway.tasks.start(self._follow(self._back, on_stop), name="line.follow")
+        self._back.say(Word("hello", pid=os.getpid(), owner=self._gateway.ground.boot_id))
+        self._gateway.ground.tasks.start(self._follow(self._back, on_stop), name="line.follow")
 
     async def take_over(self) -> None:
         """Say that we are ready and return when the predecessor has given up, or is gone."""
@@ -132,8 +132,8 @@ class Line:
             with contextlib.suppress(TimeoutError):  # its leases keep us from doing anything twice
                 async with asyncio.timeout(GO_PATIENCE_S):
                     await self._told_to_go.wait()
-            self._gateway.accounts.look_again()
-            self._gateway.restarts.succeeded()
+            self._gateway.path.accounts.look_again()
+            self._gateway.ground.restarts.succeeded()
         self._say_place(f"pid {os.getpid()}")
         self.show()
         self.notifier.ready(f"Listening at {self._ours.info.url}")
@@ -158,7 +158,7 @@ class Line:
 
     def _take(self, raw: msgspec.Raw) -> None:
         with contextlib.suppress(msgspec.MsgspecError):
-            self._gateway.hub.take(msgspec.json.decode(raw, type=Forwarded))
+            self._gateway.ground.hub.take(msgspec.json.decode(raw, type=Forwarded))
 
     # -- the predecessor's side ------------------------------------------------------------------
 
@@ -178,15 +178,15 @@ class Line:
 
     async def _find_successor(self) -> _Next | None:
         gateway = self._gateway
-        self.notifier.reloading(gateway.clock.monotonic_s())
+        self.notifier.reloading(gateway.ground.clock.monotonic_s())
         gateway.keep_company(has_company=True)
-        if not gateway.updates.awaits_restart:  # else it is the new version that is tried
-            await gateway.settings.restart_begins()
+        if not gateway.features.updates.awaits_restart:  # else it is the new version that is tried
+            await gateway.ground.settings.restart_begins()
         try:
             return await self._start_next()
         except NotReady as error:
             gateway.keep_company(has_company=False)
-            gateway.restarts.failed(await gateway.settings.restart_failed(str(error)))
+            gateway.ground.restarts.failed(await gateway.ground.settings.restart_failed(str(error)))
             self.show()
             self.notifier.ready(f"Restart rolled back: {error}")
             return None
@@ -206,7 +206,7 @@ class Line:
                 lock=ours.lock.descriptor,
                 listeners=self._kept,
                 place=self._place,
-                owner=self._gateway.boot_id,
+                owner=self._gateway.ground.boot_id,
             )
         except OSError as error:
             raise NotReady(f"it could not be started: {error}") from None
@@ -290,7 +290,9 @@ class Line:
 
     def show(self) -> None:
         """Write into the lock who we are."""
-        info = msgspec.structs.replace(self._ours.info, last_restart=self._gateway.restarts.last)
+        info = msgspec.structs.replace(
+            self._ours.info, last_restart=self._gateway.ground.restarts.last
+        )
         self._ours.lock.update(info)
         announce(self._ours.lock.path.parent, info)
 

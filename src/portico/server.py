@@ -173,7 +173,7 @@ async def serve(
             ),
             estate=estate,
             notifier=Notifier(env),
-            ready_s=lambda: gateway.live.loaded.require().gateway.restart.ready_ms / 1000,
+            ready_s=lambda: gateway.ground.live.loaded.require().gateway.restart.ready_ms / 1000,
         )
         return await _run(gateway, listeners, line, lambda: on_ready(shown))
     finally:
@@ -208,15 +208,15 @@ async def _run(
 ) -> Ended:
     stop = StopSignal()
     server = _HttpServer(_uvicorn_config(gateway))
-    with stop.listening(on_restart=lambda: gateway.restarts.request("SIGUSR2")):
+    with stop.listening(on_restart=lambda: gateway.ground.restarts.request("SIGUSR2")):
         serving = await _come_up(gateway, server, listeners, line, stop)
-        gateway.tasks.start(line.notifier.keep_alive(), name="watchdog")
+        gateway.ground.tasks.start(line.notifier.keep_alive(), name="watchdog")
         on_ready()
         log.info("gateway.ready", pid=os.getpid())
         handed_over = await _serve_until_over(gateway, server, serving, line, stop)
         leaving = _retire if handed_over else _drain
-        draining = gateway.tasks.start(leaving(gateway, server, line, stop), name="drain")
-        forced = gateway.tasks.start(stop.forced.wait(), name="stop-now")
+        draining = gateway.ground.tasks.start(leaving(gateway, server, line, stop), name="drain")
+        forced = gateway.ground.tasks.start(stop.forced.wait(), name="stop-now")
         await asyncio.wait({draining, forced}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         server.force_exit = stop.forced.is_set()
@@ -238,7 +238,7 @@ async def _come_up(
     """Open the doors; the first process of a line answers probes while it starts."""
 
     def accept() -> asyncio.Task[None]:
-        return gateway.tasks.start(server.serve(sockets=[*listeners]), name="http")
+        return gateway.ground.tasks.start(server.serve(sockets=[*listeners]), name="http")
 
     serving = None if line.has_predecessor else accept()
     await line.greet(on_stop=stop.signalled)
@@ -262,15 +262,16 @@ async def _serve_until_over(
     stop: StopSignal,
 ) -> bool:
     """Return when this process has to end; whether a successor goes on."""
-    stopping = gateway.tasks.start(stop.requested.wait(), name="stop")
-    gateway.restarts.supported = True
+    tasks, restarts = gateway.ground.tasks, gateway.ground.restarts
+    stopping = tasks.start(stop.requested.wait(), name="stop")
+    restarts.supported = True
     while True:
-        asked = gateway.tasks.start(gateway.restarts.wanted.wait(), name="restart-wanted")
+        asked = tasks.start(restarts.wanted.wait(), name="restart-wanted")
         await asyncio.wait({serving, stopping, asked}, return_when=asyncio.FIRST_COMPLETED)
         if not asked.done():
             asked.cancel()
             return False
-        handing = gateway.tasks.start(line.hand_over(server.stop_accepting), name="restart")
+        handing = tasks.start(line.hand_over(server.stop_accepting), name="restart")
         await asyncio.wait({serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
         if line.has_given_up:
             await asyncio.wait({handing})
@@ -290,9 +291,9 @@ async def _drain(gateway: Gateway, _server: _HttpServer, line: Line, _stop: Stop
 
 async def _retire(gateway: Gateway, server: _HttpServer, line: Line, stop: StopSignal) -> None:
     """Answer what is in flight, let what runs finish: new work is the successor's."""
-    attending = gateway.tasks.start(line.attend(), name="line.attend")
-    passing = gateway.tasks.start(_pass_on(stop, line), name="line.stop")
-    await server.emptied(busy_s=gateway.config.gateway.shutdown.drain_ms / 1000)
+    attending = gateway.ground.tasks.start(line.attend(), name="line.attend")
+    passing = gateway.ground.tasks.start(_pass_on(stop, line), name="line.stop")
+    await server.emptied(busy_s=gateway.ground.config.gateway.shutdown.drain_ms / 1000)
     await gateway.shut_down("gateway restarting")
     for task in (attending, passing):
         task.cancel()
@@ -395,11 +396,11 @@ def describe(loaded: LoadedConfig, listeners: Sequence[socket.socket]) -> Server
 
 
 def _uvicorn_config(gateway: Gateway) -> uvicorn.Config:
-    certificate = gateway.certificate
+    certificate = gateway.ground.certificate
     return uvicorn.Config(
-        gateway.web.asgi,
-        ws=gateway.websocket,
-        http=gateway.http,
+        gateway.front.web.asgi,
+        ws=gateway.front.websocket,
+        http=gateway.front.http,
         loop="none",
         lifespan="off",
         log_config=None,

@@ -60,7 +60,7 @@ async def rpc(home: House, method: str, **params: Any) -> Any:
         subject="test",
     )
     body = msgspec.json.encode(params)
-    done = await home.gateway.dispatcher.request(method, body, Call(caller))
+    done = await home.gateway.front.dispatcher.request(method, body, Call(caller))
     return msgspec.json.decode(msgspec.json.encode(done))
 
 
@@ -70,7 +70,7 @@ def image(**more: Any) -> dict[str, Any]:
 
 async def ended(home: House, run_id: str) -> Any:
     async def row() -> Any:
-        found = await home.gateway.turns.find(run_id)
+        found = await home.gateway.path.turns.find(run_id)
         return found if found is not None and not found.is_open else None
 
     return await eventually(row)
@@ -88,7 +88,7 @@ async def hear(home: House, key: str, *files: Attachment, text: str = "", **more
         attachments=files,
         **more,
     )
-    inbox: Inbox = home.gateway.inbox
+    inbox: Inbox = home.gateway.path.inbox
 
     def nothing() -> Work[None]:
         yield from ()
@@ -139,7 +139,7 @@ async def test_a_picture_is_kept_once_shown_and_downloaded(tmp_path: Path) -> No
         assert stranger.status_code == 401
 
         session_id = page["sessionId"]
-        found = await SentFiles(home.gateway.store, home.gateway.attached.turns).find(
+        found = await SentFiles(home.gateway.ground.store, home.gateway.path.attached.turns).find(
             session_id, "cat.png"
         )
         assert found is not None
@@ -194,7 +194,7 @@ async def test_of_the_refused_nothing_is_kept_and_of_the_overheard_everything(
     looker = Looker()
     async with house(tmp_path, runtime=looker) as home:
         door = DoorPolicy(allow_senders=frozenset({"bob"}))
-        home.gateway.inbox._policies = lambda _channel, _account: door
+        home.gateway.path.inbox._policies = lambda _channel, _account: door
         refused = await hear(home, "e1", Attachment.of(PNG, file_name="a.png"))
         assert refused.verdict.value == "refuse"
         assert not (tmp_path / "media").exists() or not [*(tmp_path / "media").glob("??/*")]
@@ -209,7 +209,7 @@ async def test_of_the_refused_nothing_is_kept_and_of_the_overheard_everything(
             text="just talking",
             attachments=(Attachment.of(PNG, file_name="b.png"),),
         )
-        intake = ChannelIntake(home.gateway.inbox, lambda _message: None)
+        intake = ChannelIntake(home.gateway.path.inbox, lambda _message: None)
         overheard = await intake.take(message, beside=lambda: iter(()))  # type: ignore[arg-type,return-value]
         assert overheard.verdict.value == "context"
         (listed,) = (await rpc(home, "inbox.list", state="context"))["messages"]
@@ -281,26 +281,26 @@ async def test_what_nobody_understood_is_described(tmp_path: Path) -> None:
 async def test_a_file_that_was_never_committed_is_swept(tmp_path: Path) -> None:
     """What a crash between the disk and the database leaves behind."""
     async with house(tmp_path, runtime=Looker()) as home:
-        inbox = home.gateway.inbox
+        inbox = home.gateway.path.inbox
 
         async def crash(*_args: Any, **_more: Any) -> Any:
             raise RuntimeError("killed")
 
-        write, home.gateway.store.write = home.gateway.store.write, crash  # type: ignore[method-assign]
+        write, home.gateway.ground.store.write = home.gateway.ground.store.write, crash  # type: ignore[method-assign]
         try:
             await hear(home, "e", Attachment.of(PNG), text="look")
         except RuntimeError:
             pass
         finally:
-            home.gateway.store.write = write  # type: ignore[method-assign]
+            home.gateway.ground.store.write = write  # type: ignore[method-assign]
         left = tmp_path / "media" / NAME[:2] / NAME
         assert left.is_file()
-        assert await home.gateway.attached.store.sweep() == 0
+        assert await home.gateway.path.attached.store.sweep() == 0
         os.utime(left, (left.stat().st_mtime - GRACE_S - 60,) * 2)
-        assert await home.gateway.attached.store.sweep() == 1
+        assert await home.gateway.path.attached.store.sweep() == 1
         assert not left.exists()
         taken = await hear(home, "e", Attachment.of(PNG), text="look")
         assert not taken.duplicate
         await ended(home, taken.run_id)
         assert left.is_file()
-        assert inbox is home.gateway.inbox
+        assert inbox is home.gateway.path.inbox

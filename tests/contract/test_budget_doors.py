@@ -143,11 +143,11 @@ async def test_a_cancelled_answer_of_a_model_is_paid_for(tmp_path: Path) -> None
             waiting = asyncio.ensure_future(gateway.say("one", request_id="r1"))
             await eventually(lambda: len(provider.requests))
             await gateway.until("r1", "running")
-            feed = await eventually(lambda: gateway.gateway.turns.feed("r1"))
+            feed = await eventually(lambda: gateway.gateway.path.turns.feed("r1"))
             await eventually(lambda: len(feed) > 40)
             await gateway.cancel(request_id="r1")
             assert (await waiting).status_code == 409
-            (balances,) = await gateway.gateway.budgets.balances(most=1)
+            (balances,) = await gateway.gateway.path.budgets.balances(most=1)
             (standing,) = balances.standings
             assert standing.spent.tokens > 40
             assert standing.spent.nano_usd == standing.spent.tokens * 10**6
@@ -161,5 +161,7 @@ async def test_limits_can_be_raised_while_it_runs(tmp_path: Path) -> None:
         assert (await gateway.say("two")).status_code == 429
 
         wider = [{"scope": "gateway", "period": "month", "tokens": 100}]
-        await gateway.gateway.live.edit(lambda _loaded: [Change(("budgets", "limits"), wider)])
+        await gateway.gateway.ground.live.edit(
+            lambda _loaded: [Change(("budgets", "limits"), wider)]
+        )
         assert (await gateway.say("three")).status_code == 200

@@ -35,7 +35,7 @@ def test_every_bundled_skill_is_in_order() -> None:
 @pytest.mark.parametrize("skill", FOUND.skills, ids=lambda skill: skill.name)
 async def test_the_tools_a_bundled_skill_names_are_there(tmp_path: Path, skill: Any) -> None:
     async with following(tmp_path, Script()) as led:
-        there = {tool.name for tool in led.gateway.toolbox.registry.declared()}
+        there = {tool.name for tool in led.gateway.conversation.toolbox.registry.declared()}
     text = body(skill.file.read_text())
     assert set(skill.document.allowed_tools) <= there
     assert all(name in text for name in skill.document.allowed_tools)
@@ -98,7 +98,7 @@ async def test_dispatch_webhook(tmp_path: Path) -> None:
             told = str(script.sent[-1].messages)
             assert secret not in told
             assert receiver.url not in told
-            now_s = led.gateway.clock.now_ms() // 1000
+            now_s = led.gateway.ground.clock.now_ms() // 1000
     first, second = receiver.calls
     assert second.json["data"] == {"service": "shop", "version": "1.4.2"}
     assert prove(secret, second.headers, second.body, now_s=now_s, tolerance_s=60)

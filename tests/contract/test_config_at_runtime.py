@@ -31,7 +31,7 @@ async def actions(house: Configured, *expected: str) -> None:
     """What is recorded, the newest first; a record may come a moment after its change."""
     async with asyncio.timeout(30):
         while True:
-            found = await house.gateway.audit.list(Wanted(action="config"))
+            found = await house.gateway.ground.audit.list(Wanted(action="config"))
             if [one.action for one in found] == [*expected]:
                 return
             await asyncio.sleep(0.02)
@@ -44,10 +44,10 @@ async def test_a_patch_changes_the_file_and_what_runs(house: Configured) -> None
     assert "// Ann's settings" in house.text
     assert "// the first" in house.text
     assert [one["name"] for one in house.tree["agents"]["list"] if "name" in one] == ["Night shift"]
-    assert house.gateway.agents.get("ops").name == "Night shift"
+    assert house.gateway.conversation.agents.get("ops").name == "Night shift"
     assert TOKEN not in json.dumps(done)
     await actions(house, "config.patched")
-    change = (await house.gateway.audit.list(Wanted(action="config")))[0]
+    change = (await house.gateway.ground.audit.list(Wanted(action="config")))[0]
     assert (change.actor, change.details["changedPaths"]) == ("ann", ["agents.list"])
 
 
@@ -105,7 +105,7 @@ async def test_what_a_patch_may_not_do(house: Configured, patch: str, says: str)
 async def test_entries_go_when_the_path_is_named(house: Configured) -> None:
     await house.patch({"agents": {"list": [{"id": "main"}]}}, replacePaths=["agents.list"])
     assert house.tree["agents"]["list"] == [{"id": "main"}]
-    assert house.gateway.agents.find("ops") is None
+    assert house.gateway.conversation.agents.find("ops") is None
 
 
 async def test_what_get_shows_can_be_sent_back(house: Configured) -> None:
@@ -115,7 +115,7 @@ async def test_what_get_shows_can_be_sent_back(house: Configured) -> None:
     done = await house("config.apply", raw=raw, baseHash=shown["hash"])
     assert done["ok"]
     assert house.tree["gateway"]["auth"]["token"] == TOKEN
-    assert house.gateway.agents.get("ops").name == "Evening"
+    assert house.gateway.conversation.agents.get("ops").name == "Evening"
     assert "// nobody's business" in house.text
 
 
@@ -126,43 +126,43 @@ async def test_a_form_keeps_the_comments_of_the_file(house: Configured) -> None:
     await house("config.apply", raw=json.dumps(form), baseHash=shown["hash"])
     assert "// nobody's business" in house.text
     assert house.tree["gateway"]["auth"]["token"] == TOKEN
-    assert house.gateway.agents.find("third") is not None
+    assert house.gateway.conversation.agents.find("third") is not None
 
 
 async def test_set_writes_and_the_gateway_follows(house: Configured) -> None:
     raw = TEXT.replace('"Ops"', '"Later"')
     done = await house("config.set", raw=raw, baseHash=house.hash)
     assert done["hash"] == house.hash
-    await eventually(lambda: house.gateway.agents.get("ops").name == "Later")
+    await eventually(lambda: house.gateway.conversation.agents.get("ops").name == "Later")
 
 
 async def test_what_an_editor_writes_is_followed(house: Configured) -> None:
     new = house.path.with_name("new")
     new.write_text(TEXT.replace('"Ops"', '"By hand"'))
     new.replace(house.path)
-    await eventually(lambda: house.gateway.agents.get("ops").name == "By hand")
+    await eventually(lambda: house.gateway.conversation.agents.get("ops").name == "By hand")
     house.path.write_text(TEXT.replace('"Ops"', '"In place"'))
-    await eventually(lambda: house.gateway.agents.get("ops").name == "In place")
+    await eventually(lambda: house.gateway.conversation.agents.get("ops").name == "In place")
     await actions(house, "config.reloaded", "config.reloaded")
 
 
 async def test_a_file_broken_by_hand_changes_nothing_that_runs(house: Configured) -> None:
     house.path.write_text("{ agents: [")
-    await eventually(lambda: house.gateway.settings.status().get("refused") is not None)
-    assert house.gateway.agents.find("ops") is not None
+    await eventually(lambda: house.gateway.ground.settings.status().get("refused") is not None)
+    assert house.gateway.conversation.agents.find("ops") is not None
     shown = await house("config.get")
     assert shown["valid"] is False
     assert (await house("status"))["config"]["refused"]["issues"]
     house.path.write_text(TEXT.replace('"Ops"', '"Mended"'))
-    await eventually(lambda: house.gateway.agents.get("ops").name == "Mended")
-    assert "refused" not in house.gateway.settings.status()
+    await eventually(lambda: house.gateway.conversation.agents.get("ops").name == "Mended")
+    assert "refused" not in house.gateway.ground.settings.status()
     await actions(house, "config.reloaded", "config.refused")
 
 
 async def test_a_file_that_is_gone_changes_nothing_that_runs(house: Configured) -> None:
     house.path.unlink()
-    await eventually(lambda: house.gateway.settings.status().get("refused") is not None)
-    assert house.gateway.agents.find("ops") is not None
+    await eventually(lambda: house.gateway.ground.settings.status().get("refused") is not None)
+    assert house.gateway.conversation.agents.find("ops") is not None
 
 
 async def test_an_included_file_is_followed(tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ async def test_an_included_file_is_followed(tmp_path: Path) -> None:
     text = '{ $include: "base.json5", agents: { $include: "agents.json5" } }'
     (tmp_path / "state" / "base.json5").write_text(TEXT.replace("agents:", "agents_:"))
     async with configured(tmp_path, text) as house:
-        assert house.gateway.agents.find("one") is not None
+        assert house.gateway.conversation.agents.find("one") is not None
         extra.write_text('{ list: [{ id: "main" }, { id: "two" }] }')
-        await eventually(lambda: house.gateway.agents.find("two") is not None)
+        await eventually(lambda: house.gateway.conversation.agents.find("two") is not None)
 
 
 async def test_a_link_to_another_file_is_followed(tmp_path: Path) -> None:
@@ -184,10 +184,10 @@ async def test_a_link_to_another_file_is_followed(tmp_path: Path) -> None:
         (tmp_path / name).write_text(TEXT.replace('"Ops"', f'"{name}"'))
     (state / "portico.json").symlink_to(tmp_path / "One")
     async with configured(tmp_path) as house:
-        assert house.gateway.agents.get("ops").name == "One"
+        assert house.gateway.conversation.agents.get("ops").name == "One"
         (state / "link").symlink_to(tmp_path / "Two")
         (state / "link").replace(state / "portico.json")
-        await eventually(lambda: house.gateway.agents.get("ops").name == "Two")
+        await eventually(lambda: house.gateway.conversation.agents.get("ops").name == "Two")
         await house.patch({"agents": {"list": [{"id": "ops", "name": "Three"}]}})
         assert house.path.is_symlink()
         assert '"Three"' in (tmp_path / "Two").read_text()
@@ -208,30 +208,30 @@ async def test_a_change_taken_back_needs_no_restart(tmp_path: Path) -> None:
         again = await house.patch({"gateway": {"port": 4322}})
         assert again["restart"]["coalesced"] is True
         await house.patch({"gateway": {"port": None}})
-        assert house.gateway.live.waiting == []
+        assert house.gateway.ground.live.waiting == []
         assert house.restarts == []
 
 
 async def test_an_empty_section_is_no_change(house: Configured) -> None:
     done = await house.patch({"session": {}})
     assert "restart" not in done
-    assert house.gateway.live.waiting == []
+    assert house.gateway.ground.live.waiting == []
     await house.patch({"store": {"url": "sqlite:////nowhere/else.sqlite"}})
-    assert house.gateway.live.waiting == ["store.url"]
+    assert house.gateway.ground.live.waiting == ["store.url"]
 
 
 async def test_hot_leaves_the_rest_for_the_next_start(house: Configured) -> None:
     done = await house.patch({"gateway": {"port": 4321, "reload": {"mode": "hot"}}})
     assert "restart" not in done
     assert house.restarts == []
-    assert house.gateway.live.waiting == ["gateway.port"]
+    assert house.gateway.ground.live.waiting == ["gateway.port"]
 
 
 async def test_restart_restarts_for_everything(tmp_path: Path) -> None:
     async with configured(tmp_path, TEXT.replace("{ debounce", '{ mode: "restart", debounce')) as h:
         done = await h.patch({"agents": {"list": [{"id": "ops", "name": "New"}]}})
         assert done["restart"]["reason"] == "config: agents"
-        assert h.gateway.agents.get("ops").name == "Ops"
+        assert h.gateway.conversation.agents.get("ops").name == "Ops"
         await eventually(lambda: h.restarts == ["config: agents"])
 
 
@@ -240,8 +240,8 @@ async def test_off_only_writes(tmp_path: Path) -> None:
         done = await house.patch({"agents": {"list": [{"id": "ops", "name": "New"}]}})
         assert "restart" not in done
         house.path.write_text("{ broken")
-        await eventually(lambda: house.gateway.settings.status().get("refused") is not None)
-        assert house.gateway.agents.get("ops").name == "Ops"
+        await eventually(lambda: house.gateway.ground.settings.status().get("refused") is not None)
+        assert house.gateway.conversation.agents.get("ops").name == "Ops"
         assert house.restarts == []
 
 
@@ -250,7 +250,7 @@ class Sick:
 
     def __init__(self, house: Configured) -> None:
         self.reason: str | None = None
-        house.gateway.readiness.add_check("sick", self.check)
+        house.gateway.ground.readiness.add_check("sick", self.check)
 
     async def check(self) -> str | None:
         return self.reason
@@ -258,7 +258,7 @@ class Sick:
 
 async def test_a_gateway_that_is_not_well_goes_back(house: Configured) -> None:
     heard: list[Any] = []
-    house.gateway.live.listen(lambda loaded: heard.append(loaded.hash))
+    house.gateway.ground.live.listen(lambda loaded: heard.append(loaded.hash))
     before = house.hash
     Sick(house).reason = "feverish"
     error = await house.refused(
@@ -267,40 +267,42 @@ async def test_a_gateway_that_is_not_well_goes_back(house: Configured) -> None:
     assert "sick: feverish" in error.message
     assert error.code == "UNAVAILABLE"
     assert house.text == TEXT
-    assert house.gateway.agents.get("ops").name == "Ops"
+    assert house.gateway.conversation.agents.get("ops").name == "Ops"
     assert heard[-1] == before
     assert len(heard) == 2
     status = (await house("status"))["config"]
     kept = Path(status["rolledBack"]["kept"])
     assert '"Bad"' in kept.read_text()
     assert status["revisionHash"] == status["appliedHash"]
-    await eventually(lambda: bool(house.gateway.settings.status().get("rolledBack")))
-    assert house.gateway.live.loaded.paths.last_good.read_text() == TEXT
+    await eventually(lambda: bool(house.gateway.ground.settings.status().get("rolledBack")))
+    assert house.gateway.ground.live.loaded.paths.last_good.read_text() == TEXT
 
 
 async def test_what_an_editor_writes_is_taken_back_too(house: Configured) -> None:
     sick = Sick(house)
     sick.reason = "feverish"
     house.path.write_text(TEXT.replace('"Ops"', '"Bad"'))
-    await eventually(lambda: house.gateway.settings.status().get("rolledBack") is not None)
+    await eventually(lambda: house.gateway.ground.settings.status().get("rolledBack") is not None)
     await eventually(lambda: house.text == TEXT)
     sick.reason = None
     await house.patch({"agents": {"list": [{"id": "ops", "name": "Good"}]}})
-    assert house.gateway.agents.get("ops").name == "Good"
+    assert house.gateway.conversation.agents.get("ops").name == "Good"
 
 
 async def test_a_restart_that_fails_takes_the_change_back(house: Configured) -> None:
-    settings, before = house.gateway.settings, house.hash
+    settings, before = house.gateway.ground.settings, house.hash
     await house.patch({"gateway": {"port": 4321}})
-    assert house.gateway.live.loaded.paths.last_good.read_text() == TEXT, "nobody has run with it"
+    assert house.gateway.ground.live.loaded.paths.last_good.read_text() == TEXT, (
+        "nobody has run with it"
+    )
     await house.patch({"agents": {"list": [{"id": "ops", "name": "With it"}]}})
     await settings.restart_begins()
     heard: list[Any] = []
-    house.gateway.live.listen(lambda loaded: heard.append(loaded.hash))
+    house.gateway.ground.live.listen(lambda loaded: heard.append(loaded.hash))
     why = await settings.restart_failed("the port is taken")
     assert why.startswith("the port is taken; the config file is the last good one again")
     assert (house.text, heard) == (TEXT, [before])
-    assert house.gateway.agents.get("ops").name == "Ops"
+    assert house.gateway.conversation.agents.get("ops").name == "Ops"
     status = (await house("status"))["config"]
     assert "port is taken" in status["rolledBack"]["issues"][0]["message"]
     assert "4321" in Path(status["rolledBack"]["kept"]).read_text()
@@ -317,7 +319,7 @@ async def test_a_restart_that_fails_takes_the_change_back(house: Configured) -> 
 async def test_what_an_editor_wrote_goes_when_the_restart_fails(tmp_path: Path, mode: str) -> None:
     before = TEXT.replace("{ debounce", f'{{ mode: "{mode}", debounce')
     async with configured(tmp_path, before) as house:
-        settings = house.gateway.settings
+        settings = house.gateway.ground.settings
         house.path.write_text(before.replace("auth:", "port: 4321, auth:"))
         await settings.restart_begins()
         await settings.restart_failed("the port is taken")
@@ -332,7 +334,7 @@ async def test_what_an_editor_wrote_goes_when_the_restart_fails(tmp_path: Path, 
 
 
 async def test_a_restart_that_fails_for_another_reason_changes_no_file(house: Configured) -> None:
-    settings = house.gateway.settings
+    settings = house.gateway.ground.settings
     await settings.restart_begins()
     assert await settings.restart_failed("out of memory") == "out of memory"
     house.path.write_text("{ broken")
@@ -381,11 +383,11 @@ async def test_who_may_not_change_anything_has_nothing_planned(
     reader = Call(principal("operator.read"))
     for given in ("raw", "patch"):
         with pytest.raises(Forbidden):
-            await house.gateway.dispatcher.request(
+            await house.gateway.front.dispatcher.request(
                 "config.plan", json.dumps({given: text}).encode(), reader
             )
     assert not touched.exists()
-    answer = await house.gateway.dispatcher.request("config.plan", b"{}", reader)
+    answer = await house.gateway.front.dispatcher.request("config.plan", b"{}", reader)
     assert answer["action"] == "none"
 
 
@@ -426,7 +428,7 @@ async def test_every_hot_setting_is_followed(house: Configured) -> None:
         path
         for path, info, _ in all_fields()
         if extra_of(info).get("reload") == "hot"
-        and not house.gateway.live.is_followed(_steps(path))
+        and not house.gateway.ground.live.is_followed(_steps(path))
     ]
     assert left == []
 
@@ -436,7 +438,7 @@ def _steps(path: str) -> KeyPath:
 
 
 async def test_what_follows_really_follows(house: Configured) -> None:
-    gateway, config = house.gateway, lambda: house.gateway.live.loaded.require()
+    gateway, config = house.gateway, lambda: house.gateway.ground.live.loaded.require()
     queue = {"mode": "steer", "byChannel": {"http": "collect"}}
     tools = {
         "deny": ["web_fetch"],
@@ -446,7 +448,7 @@ async def test_what_follows_really_follows(house: Configured) -> None:
         "sessions": {"visibility": "self"},
         "web": {"fetch": {"maxChars": 123}},
     }
-    gateway.toolbox.registry.declared()
+    gateway.conversation.toolbox.registry.declared()
     await house.patch(
         {
             "tools": tools,
@@ -467,23 +469,27 @@ async def test_what_follows_really_follows(house: Configured) -> None:
             },
         }
     )
-    assert gateway.live.waiting == []
+    assert gateway.ground.live.waiting == []
     assert config().tools.timeout_seconds == 7
-    assert "web_fetch" not in [one.name for one in await gateway.toolbox.effective("main", None)]
-    assert "exec" in [one.name for one in await gateway.toolbox.effective("main", None)]
-    assert gateway.chat.settings.dm_scope == "per-peer"
-    assert gateway.automation.cron.scheduler.is_enabled is False
-    assert gateway.approvals.settings.max_pending == 9
-    assert [one.name for one in gateway.mcp_servers.status()] == ["near"]
-    assert gateway.plane.limits.max_connections == 5
-    rules = gateway.authenticator.settings
+    assert "web_fetch" not in [
+        one.name for one in await gateway.conversation.toolbox.effective("main", None)
+    ]
+    assert "exec" in [
+        one.name for one in await gateway.conversation.toolbox.effective("main", None)
+    ]
+    assert gateway.features.chat.settings.dm_scope == "per-peer"
+    assert gateway.features.automation.cron.scheduler.is_enabled is False
+    assert gateway.conversation.approvals.settings.max_pending == 9
+    assert [one.name for one in gateway.conversation.mcp_servers.status()] == ["near"]
+    assert gateway.front.plane.limits.max_connections == 5
+    rules = gateway.kernel.authenticator.settings
     assert rules.allowed_origins == ("https://a.example",)
     assert rules.trusted_proxies == ("10.0.0.1",)
     assert rules.rate_limit.max_attempts == 3
     assert rules.token == TOKEN
-    assert gateway.web.claimed("/v1/chat/completions")
+    assert gateway.front.web.claimed("/v1/chat/completions")
     await house.patch({"mcp": None, "logging": None})
-    assert gateway.mcp_servers.status() == ()
+    assert gateway.conversation.mcp_servers.status() == ()
 
 
 async def test_limits_follow_too(house: Configured) -> None:
@@ -501,11 +507,11 @@ async def test_limits_follow_too(house: Configured) -> None:
             "update": {"allow": True, "timeoutMs": 1_000},
         }
     )
-    assert gateway.live.waiting == []
+    assert gateway.ground.live.waiting == []
     made = await house("device.pair.setupCode", publicUrl="ws://127.0.0.1:1")
-    assert made["expiresAtMs"] <= gateway.clock.now_ms() + 5_000
+    assert made["expiresAtMs"] <= gateway.ground.clock.now_ms() + 5_000
     refused = await house.refused("device.pair.setupCode", publicUrl="ws://127.0.0.1:1")
     assert refused.message.startswith("1 setup codes wait for a device")
-    assert gateway.devices._limits.ttl_ms == 2_000
-    assert gateway.message_door.allow_senders == frozenset({"ann"})
-    assert gateway.updates.settings.allow is True
+    assert gateway.kernel.devices._limits.ttl_ms == 2_000
+    assert gateway.path.message_door.allow_senders == frozenset({"ann"})
+    assert gateway.features.updates.settings.allow is True

@@ -20,15 +20,15 @@ def opened() -> int:
 
 async def test_reloads_leak_neither_tasks_nor_files_nor_followers(tmp_path: Path) -> None:
     async with configured(tmp_path) as house:
-        live = house.gateway.live
+        live = house.gateway.ground.live
         seen: list[tuple[int, int, int]] = []
         for number in range(RELOADS):
             await live.replace(lambda _, n=number: TEXT.replace('"Ops"', f'"N{n}"'))  # type: ignore[misc]  # a default is what binds it
             if number in {WARM_UP, RELOADS - 1}:
                 gc.collect()
-                seen.append((len(house.gateway.tasks), opened(), len(gc.get_objects())))
+                seen.append((len(house.gateway.ground.tasks), opened(), len(gc.get_objects())))
         before, after = seen
         assert after[0] <= before[0] + SPARE
         assert after[1] <= before[1] + SPARE
         assert after[2] < before[2] * 1.02
-        assert house.gateway.agents.get("ops").name == f"N{RELOADS - 1}"
+        assert house.gateway.conversation.agents.get("ops").name == f"N{RELOADS - 1}"

@@ -55,10 +55,10 @@ pytestmark = pytest.mark.anyio
 
 async def queued_behind(inside: House, runtime: Scripted, **fields: str) -> asyncio.Task[object]:
     """Send `first`, wait until it runs, send `second` behind it; return the second's task."""
-    first = inside.gateway.tasks.start(inside.say("one", request_id="first"), name="first")
+    first = inside.gateway.ground.tasks.start(inside.say("one", request_id="first"), name="first")
     del first
     await eventually(lambda: runtime.running == 1)
-    second = inside.gateway.tasks.start(
+    second = inside.gateway.ground.tasks.start(
         inside.say("two", request_id="second", **fields), name="second"
     )
     await inside.until("second", "queued")
@@ -79,14 +79,14 @@ async def test_a_database_that_is_away_is_said_to_be(
         raise DatabaseAway("connection was closed")
 
     async with house(tmp_path) as inside:
-        monkeypatch.setattr(inside.gateway.store, "write", away)
+        monkeypatch.setattr(inside.gateway.ground.store, "write", away)
         answer = await inside.client.post(MESSAGES, json={"from": "ann", "text": "hi"})
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "2"
         call = Call(principal("operator.write"))
         raw = b'{"sessionKey":"main","message":"hi","idempotencyKey":"1"}'
         with pytest.raises(Unavailable) as caught:
-            await inside.gateway.dispatcher.request("chat.send", raw, call)
+            await inside.gateway.front.dispatcher.request("chat.send", raw, call)
         assert caught.value.details["code"] == "DATABASE_UNAVAILABLE"
         monkeypatch.undo()
 
@@ -113,7 +113,7 @@ async def test_sessions_that_differ_in_case_are_different(tmp_path: Path) -> Non
     runtime = Scripted(held=True)
     async with house(tmp_path, runtime=runtime) as inside:
         for number, session in enumerate(("Mine", "mine", "MINE", "http:dm:Ann", "http:dm:ann")):
-            inside.gateway.tasks.start(
+            inside.gateway.ground.tasks.start(
                 inside.say("x", session_id=session, request_id=f"r{number}"), name=session
             )
         await eventually(lambda: runtime.running == 5)
@@ -305,14 +305,14 @@ async def test_two_requests_of_one_session_never_overlap(tmp_path: Path) -> None
             await inside.until("second", "succeeded"),
         )
         assert after["started_at"] >= first["ended_at"]
-        assert inside.gateway.turns.running == 0
+        assert inside.gateway.path.turns.running == 0
 
 
 async def test_different_sessions_run_side_by_side(tmp_path: Path) -> None:
     runtime = Scripted(held=True)
     async with house(tmp_path, runtime=runtime) as inside:
         for name in ("a", "b"):
-            inside.gateway.tasks.start(inside.say("x", session_id=name), name=name)
+            inside.gateway.ground.tasks.start(inside.say("x", session_id=name), name=name)
         await eventually(lambda: runtime.running == 2)
         runtime.go.set()
 
@@ -355,7 +355,7 @@ async def test_cancel_while_queued_means_it_never_runs(tmp_path: Path) -> None:
 async def test_cancel_while_running_stops_the_run(tmp_path: Path) -> None:
     runtime = Scripted(held=True)
     async with house(tmp_path, runtime=runtime) as inside:
-        waiting = inside.gateway.tasks.start(inside.say("one", request_id="r"), name="r")
+        waiting = inside.gateway.ground.tasks.start(inside.say("one", request_id="r"), name="r")
         await eventually(lambda: runtime.running == 1)
         assert await inside.cancel(request_id=" r ") == {"canceled": True, "state": "cancelled"}
         answer = await waiting
@@ -516,7 +516,7 @@ async def test_who_waits_too_long_is_told_so(tmp_path: Path) -> None:
     config = settings({"messages": {"queueTimeoutMs": 1}})
     async with house(tmp_path, config, runtime=runtime) as inside:
         second = await queued_behind(inside, runtime)
-        await inside.gateway.turns._sweep.look()
+        await inside.gateway.path.turns._sweep.look()
         answer = await second
         assert answer.status_code == 504  # type: ignore[attr-defined]  # a response
         assert answer.json()["error"]["type"] == "expired"  # type: ignore[attr-defined]
@@ -527,7 +527,7 @@ async def test_who_waits_too_long_is_told_so(tmp_path: Path) -> None:
 async def test_a_gateway_that_stops_takes_nothing_new(tmp_path: Path) -> None:
     async with house(tmp_path) as inside:
         await inside.say("hi", request_id="r")
-        inside.gateway.readiness.drain()
+        inside.gateway.ground.readiness.drain()
         answer = await inside.say("hi")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "unavailable")
         assert "retry-after" in answer.headers
@@ -539,6 +539,6 @@ async def test_a_gateway_that_stops_takes_nothing_new(tmp_path: Path) -> None:
 async def test_a_channel_is_only_a_name(tmp_path: Path) -> None:
     async with house(tmp_path) as inside:
         await inside.say("hi", channel="webchat", request_id="r")
-        row = await inside.gateway.turns.find("r")
+        row = await inside.gateway.path.turns.find("r")
         assert row is not None
         assert (row.reply_route.channel, row.reply_route.account) == ("http", "webchat")

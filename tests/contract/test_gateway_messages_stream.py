@@ -125,7 +125,7 @@ async def test_progress_after_text_is_an_option(tmp_path: Path) -> None:
 async def test_a_queued_stream_says_where_it_stands(tmp_path: Path) -> None:
     runtime = Scripted(*HELLO, held=True)
     async with served(tmp_path, runtime) as (inside, client):
-        inside.gateway.tasks.start(inside.say("one", request_id="first"), name="first")
+        inside.gateway.ground.tasks.start(inside.say("one", request_id="first"), name="first")
         await eventually(lambda: runtime.running == 1)
         body = {"from": "ann", "text": "two", "request_id": "second"}
         async with client.stream("POST", STREAM, json=body) as answer:
@@ -143,7 +143,7 @@ async def test_cancel_ends_the_stream(tmp_path: Path, waits: bool) -> None:
     runtime = Scripted(held=True)
     async with served(tmp_path, runtime) as (inside, client):
         if waits:
-            inside.gateway.tasks.start(inside.say("one", request_id="first"), name="first")
+            inside.gateway.ground.tasks.start(inside.say("one", request_id="first"), name="first")
             await eventually(lambda: runtime.running == 1)
         body = {"from": "ann", "text": "hi", "request_id": "r"}
         async with client.stream("POST", STREAM, json=body) as answer:
@@ -234,12 +234,12 @@ async def test_a_client_that_leaves(tmp_path: Path, path: str, cancels: bool) ->
 async def test_following_a_run_leaves_nothing_behind(tmp_path: Path) -> None:
     runtime = Scripted(*HELLO, held=True)
     async with served(tmp_path, runtime) as (inside, client):
-        before = len(inside.gateway.tasks)
+        before = len(inside.gateway.ground.tasks)
         body = {"from": "ann", "text": "hi", "request_id": "r"}
         for _ in range(5):
             async with client.stream("POST", STREAM, json=body) as answer:
                 await read_until(answer.aiter_lines(), "event: run.progress")
         runtime.go.set()
         await inside.until("r", "succeeded")
-        await eventually(lambda: len(inside.gateway.tasks) <= before)
+        await eventually(lambda: len(inside.gateway.ground.tasks) <= before)
         assert len(runtime.seen) == 1

@@ -141,12 +141,12 @@ async def test_sessions_of_deliveries_are_forgotten(tmp_path: Path) -> None:
             {"message": "x", "sessionMode": "persistent", "waitForCompletion": True},
         )
         gateway = sender.inside.gateway
-        retention = gateway.automation.hook_retention
+        retention = gateway.features.automation.hook_retention
         assert await retention.forget_sessions() == 0
         retention.keep_ms = -1_000
         assert await retention.forget_sessions() == 1
         assert await retention.forget_sessions() == 0
-        main = await gateway.sessions.find("agent:main:main")
+        main = await gateway.conversation.sessions.find("agent:main:main")
         assert main is not None
         retention.keep_ms = None
         assert await retention.forget_sessions() == 0
@@ -222,7 +222,7 @@ async def test_a_mapping_says_what_is_asked(sender: Sender) -> None:
     (request,) = await sender.asked()
     assert request.text == "Build 7 of a:b: {{token}}"
     assert request.is_untrusted
-    row = await sender.inside.gateway.turns.find(first.json()["runId"])
+    row = await sender.inside.gateway.path.turns.find(first.json()["runId"])
     assert row is not None
     assert row.session_key == "agent:main:hook:ci:a_b"
 
@@ -255,7 +255,7 @@ async def test_github(sender: Sender) -> None:
 async def test_stripe(sender: Sender) -> None:
     sender.headers = {}
     body = json.dumps({"id": "evt_1", "type": "invoice.paid"}).encode()
-    now_s = sender.inside.gateway.clock.now_ms() // 1000
+    now_s = sender.inside.gateway.ground.clock.now_ms() // 1000
 
     def header(at_s: int) -> str:
         return f"t={at_s},v1={sign(STRIPE, f'{at_s}.'.encode() + body)}"
@@ -283,7 +283,7 @@ async def test_a_body_may_name_a_session_where_that_is_allowed(tmp_path: Path) -
     async with sending(tmp_path, **allowed, allowedAgentIds=["main"]) as sender:
         named = {"message": "x", "sessionKey": "hook:mine"}
         done = await sender.post("/hooks/agent", named)
-        row = await sender.inside.gateway.turns.find(done.json()["runId"])
+        row = await sender.inside.gateway.path.turns.find(done.json()["runId"])
         assert row is not None
         assert row.session_key == "agent:main:hook:mine"
         for key in ("main", "agent:main:main", "agent:fox:hook:x"):
@@ -302,7 +302,7 @@ async def test_hooks_follow_the_configuration(tmp_path: Path) -> None:
     async with sending(tmp_path) as sender:
         gateway, new = sender.inside.gateway, "another-token-0123456789"
         text = json.dumps(settings(hooks={"enabled": True, "token": new}))
-        await gateway.live.replace(lambda _: text)
+        await gateway.ground.live.replace(lambda _: text)
         assert (await sender.post("/hooks/agent", {"message": "x"})).status_code == 401
         sender.headers = {"Authorization": f"Bearer {new}"}
         assert (await sender.post("/hooks/agent", {"message": "x"})).status_code == 200
@@ -312,10 +312,10 @@ async def test_hooks_follow_the_configuration(tmp_path: Path) -> None:
 async def test_an_answer_is_sent_where_the_sender_says(sender: Sender) -> None:
     body = {"message": "x", "channel": "webchat", "waitForCompletion": True}
     done = await sender.post("/hooks/agent", body)
-    row = await sender.inside.gateway.turns.find(done.json()["runId"])
+    row = await sender.inside.gateway.path.turns.find(done.json()["runId"])
     assert row is not None
     assert (row.reply_route.channel, row.reply_route.peer.id) == ("webchat", "agent:main:main")
     kept = await sender.post("/hooks/agent", {"message": "y", "deliver": False})
-    row = await sender.inside.gateway.turns.find(kept.json()["runId"])
+    row = await sender.inside.gateway.path.turns.find(kept.json()["runId"])
     assert row is not None
     assert row.reply_route.channel == "hook"

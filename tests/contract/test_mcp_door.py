@@ -66,7 +66,7 @@ async def gateway(folder: Path, **gateway: Any) -> AsyncIterator[tuple[House, st
         agents={"list": [{"id": "main"}, {"id": "ops"}]},
     )
     async with house(folder, config) as inside:
-        inside.gateway.toolbox.registry.add(TestTools())
+        inside.gateway.conversation.toolbox.registry.add(TestTools())
         async with listening(inside.gateway) as url:
             yield inside, url
 
@@ -156,7 +156,7 @@ async def test_an_agent_uses_the_reference_server(tmp_path: Path) -> None:
             tools={"trusted": ["http"]},
         )
         async with house(tmp_path, config) as inside:
-            status = inside.gateway.mcp_servers.status
+            status = inside.gateway.conversation.mcp_servers.status
             await eventually(lambda: status()[0].state == "connected")
             provider.plan(
                 Say(calls=(("mcp__everything__echo", '{"message": "over three hops"}'),)),

@@ -205,7 +205,7 @@ def test_which_runtime_an_agent_gets(tmp_path: Path) -> None:
             ]
         }
     )
-    agents = gateway_of(tmp_path, config, {}).agents
+    agents = gateway_of(tmp_path, config, {}).conversation.agents
     names = [agent.runtime.name for agent in agents.list()]
     assert names == ["echo", "model", "echo", "http", "model"]
 
@@ -219,7 +219,7 @@ def test_the_catalogue_knows_keys_and_providers(tmp_path: Path) -> None:
             }
         }
     )
-    catalog = gateway_of(tmp_path, config, {"OPENAI_API_KEY": "k"}).agents.catalog
+    catalog = gateway_of(tmp_path, config, {"OPENAI_API_KEY": "k"}).conversation.agents.catalog
     assert catalog.resolve("openai/x").provider.api_key == "k"
     assert catalog.resolve("openai/x").provider.usable
     assert not catalog.resolve("mistral/x").provider.usable
@@ -235,7 +235,7 @@ def test_models_list_tells_what_is_configured(tmp_path: Path) -> None:
         models={"providers": {"lab": lab}},
     )
     gateway = gateway_of(tmp_path, config, {})
-    found = models_of(gateway.agents, gateway.agents.get(None))
+    found = models_of(gateway.conversation.agents, gateway.conversation.agents.get(None))
     assert [(m.provider, m.id, m.alias, m.context_window, m.tags) for m in found] == [
         ("lab", "m", "best", 9000, ("default",)),
         ("lab", "n", None, None, ()),

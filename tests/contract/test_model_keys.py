@@ -20,7 +20,7 @@ def keyed(value: str) -> str:
 async def test_a_key_is_stored_and_the_configuration_refers_to_it(tmp_path: Path) -> None:
     async with configured(tmp_path, TEXT) as house:
         await house("models.authSetApiKey", provider="openai", apiKey=f" {KEY} ", agentId="main")
-        live = house.gateway.live
+        live = house.gateway.ground.live
         assert live.loaded.require().models.providers["openai"].api_key == KEY
         assert live.loaded.source["models"]["providers"]["openai"] == {
             "apiKey": {"source": "store", "id": NAME}
@@ -48,17 +48,17 @@ async def test_a_secret_that_something_else_uses_is_kept(tmp_path: Path) -> None
     text = keyed(reference).replace("openai:", f"xai: {{ apiKey: {reference} }}, openai:")
     async with configured(tmp_path, text) as house:
         await house("models.authSetApiKey", provider="openai", apiKey=KEY)
-        providers = house.gateway.live.loaded.require().models.providers
+        providers = house.gateway.ground.live.loaded.require().models.providers
         assert (providers["openai"].api_key, providers["xai"].api_key) == (KEY, KEY)
         await house("models.authLogout", provider="openai")
-        assert house.gateway.live.loaded.require().models.providers["xai"].api_key == KEY
+        assert house.gateway.ground.live.loaded.require().models.providers["xai"].api_key == KEY
 
 
 async def test_a_key_in_the_file_gives_way_to_a_stored_one(tmp_path: Path) -> None:
     async with configured(tmp_path, keyed('"in-the-file"')) as house:
         await house("models.authSetApiKey", provider="openai", apiKey=KEY)
-        assert "in-the-file" not in house.gateway.live.loaded.paths.config_file.read_text()
-        assert house.gateway.live.loaded.require().models.providers["openai"].api_key == KEY
+        assert "in-the-file" not in house.gateway.ground.live.loaded.paths.config_file.read_text()
+        assert house.gateway.ground.live.loaded.require().models.providers["openai"].api_key == KEY
 
 
 async def test_what_cannot_be_is_refused(tmp_path: Path) -> None:

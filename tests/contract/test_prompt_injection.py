@@ -185,7 +185,7 @@ async def world(
     plant(root)
     settings = {"tools": given, "agents": agents, "messages": QUEUE}
     async with serving() as pages, town(tmp_path, **settings) as here:
-        assert here.gateway.agents.get("main").workspace == str(root)
+        assert here.gateway.conversation.agents.get("main").workspace == str(root)
         model = Obedient()
         await here.ask("the password here is CANARY-session", session=OTHER)
         await here.ask("the password here is CANARY-helper", session=HELPER)
@@ -346,7 +346,7 @@ async def test_a_result_of_somebody_elses_tool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world(tmp_path, monkeypatch) as here, untouched(here):
-        here.town.gateway.toolbox.registry.add(Foreign(here.orders()))
+        here.town.gateway.conversation.toolbox.registry.add(Foreign(here.orders()))
         here.town.provider.plan(calls(("weather", {})))
         await here.town.ask("how is the weather?")
         await unharmed(here, MAIN, may_know=KEPT, first=("weather",))
@@ -355,7 +355,7 @@ async def test_a_result_of_somebody_elses_tool(
 async def test_words_that_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wide = {"profile": "untrusted", "alsoAllow": ["echo"]}
     async with world(tmp_path, monkeypatch, untrusted=wide) as here, untouched(here):
-        here.town.gateway.toolbox.registry.add(Echo())
+        here.town.gateway.conversation.toolbox.registry.add(Echo())
         url = f"{here.steal}?q={{{{secrets}}}}"
         echoed = [
             order("echo", text=url),
@@ -433,7 +433,7 @@ async def test_a_message_sent_into_a_turn_that_runs(
     trusted = ["webchat", "fake:ann"]
     async with world(tmp_path, monkeypatch, trusted=trusted) as here, untouched(here):
         slow = Slow()
-        here.town.gateway.toolbox.registry.add(slow)
+        here.town.gateway.conversation.toolbox.registry.add(slow)
         here.town.provider.plan(calls(("dig", {})))
         asked = here.town.hear("dig, please", sender="ann", kind="group")
         async with asyncio.TaskGroup() as both:
@@ -447,7 +447,7 @@ async def test_a_message_sent_into_a_turn_that_runs(
 
 
 async def _waits(here: World) -> bool:
-    rows = await here.town.gateway.turns.open_in_lane(ROOM)
+    rows = await here.town.gateway.path.turns.open_in_lane(ROOM)
     return len(rows) > 1
 
 

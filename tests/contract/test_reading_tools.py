@@ -164,7 +164,7 @@ async def test_an_untrusted_turn_fetches_what_it_has_read_and_not_much(tmp_path:
 
 
 def workspace(here: Town) -> Path:
-    agent = here.gateway.agents.get("main")
+    agent = here.gateway.conversation.agents.get("main")
     assert agent.workspace is not None
     return Path(agent.workspace)
 

@@ -26,7 +26,7 @@ async def test_a_stored_secret_is_used_once_it_is_there(tmp_path: Path) -> None:
         assert [one["ownerId"] for one in status["degradedSecretOwners"]] == ["lab"]
         done = await house("secrets.store.set", name="LAB_KEY", value="v3ry-secret", kind="secret")
         assert done == {"ok": True, "reloaded": True, "warningCount": 0}
-        provider = house.gateway.live.loaded.require().models.providers["lab"]
+        provider = house.gateway.ground.live.loaded.require().models.providers["lab"]
         assert provider.api_key == "v3ry-secret"
         listed = await house("secrets.store.list")
         assert [one["name"] for one in listed["entries"]] == ["LAB_KEY"]
@@ -50,11 +50,13 @@ async def test_a_program_is_asked(tmp_path: Path) -> None:
     ref = '{ source: "exec", provider: "vault", id: "lab/key" }'
     text = referring(ref).replace("{\n  gateway", f"{{\n  {vault}\n  gateway", 1)
     async with configured(tmp_path, text) as house:
-        providers = house.gateway.live.loaded.require().models.providers
+        providers = house.gateway.ground.live.loaded.require().models.providers
         assert providers["lab"].api_key == "from-vault"
         program.write_text('#!/bin/sh\necho \'{"values": {"lab/key": "rotated"}}\'\n')
         assert await house("secrets.reload") == {"ok": True, "warningCount": 0}
-        assert house.gateway.live.loaded.require().models.providers["lab"].api_key == "rotated"
+        assert (
+            house.gateway.ground.live.loaded.require().models.providers["lab"].api_key == "rotated"
+        )
         program.chmod(0o777)
         assert (await house("secrets.reload"))["warningCount"] == 1
 

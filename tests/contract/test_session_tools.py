@@ -115,7 +115,7 @@ async def test_history_is_found_by_key_and_id_and_says_whose_text_it_is(tmp_path
     async with town(tmp_path) as here:
         here.provider.plan(calls(("session_status", {})), Say("Fine."))
         await here.ask("how are you?", session="agent:main:a")
-        found = await here.gateway.sessions.find("agent:main:a")
+        found = await here.gateway.conversation.sessions.find("agent:main:a")
         assert found is not None
         for name in ("agent:main:a", "a", found.session_id):
             done = await here.run("sessions_history", {"sessionKey": name})
@@ -228,7 +228,7 @@ async def test_agents_ask_each_other(tmp_path: Path) -> None:
         asked = here.provider.requests[1]["messages"]
         assert asked[-1]["content"] == "What is 6 times 7?"
         assert 'the agent "main", not by a person' in asked[0]["content"]
-        other = await here.gateway.turns.find(run_id)
+        other = await here.gateway.path.turns.find(run_id)
         assert other is not None
         assert (other.agent_id, other.request.is_untrusted) == ("helper", False)
         assert other.reply_route.channel == "agent"
@@ -312,7 +312,7 @@ async def test_answers_made_from_foreign_text_taint_whoever_asked(tmp_path: Path
         assert "has read text from outside" in here.results()[-1]
         assert row.result is not None
         assert (await here.entries(MAIN))[-1].meta.get("untrusted")
-        found = await here.gateway.sessions.find(stranger)
+        found = await here.gateway.conversation.sessions.find(stranger)
         assert found is not None
         assert found.reply_route is not None
         assert found.reply_route["channel"] == "fake"  # where its person is has not changed
@@ -346,7 +346,7 @@ async def test_a_message_goes_into_the_own_conversation(tmp_path: Path) -> None:
         await eventually(lambda: len(here.channel.ledger) == 2)
         assert here.channel.texts == ["Wait a moment.", "Done."]
         assert here.channel.ledger[0].route == row.reply_route
-        delivery = await here.gateway.outbox.find(sent["deliveryId"])
+        delivery = await here.gateway.path.outbox.find(sent["deliveryId"])
         assert delivery is not None
         assert delivery.session_key == row.session_key
 
@@ -355,7 +355,7 @@ async def test_the_same_call_sends_once(tmp_path: Path) -> None:
     async with town(tmp_path) as here:
         route = ReplyRoute("fake", "default", Peer("direct", "eve"))
         there: dict[str, Any] = {"run_id": "r1", "origin": route}
-        made = here.gateway.toolbox.registry
+        made = here.gateway.conversation.toolbox.registry
         tool = (await made.every())["message"]
         first = await here.run("message", {"message": "once"}, **there)
         call = ToolCall(agent_id="main", session_key=MAIN, call_id="c9", run_id="r1", origin=route)

@@ -163,7 +163,7 @@ async def test_a_program_is_got_with_an_allowed_package_manager(tmp_path: Path) 
     )
     write_skill(tmp_path / "skills", "hat", front=needs)
     async with gateway_in(tmp_path, install={"allowInstallers": ["uv"]}) as gateway:
-        gateway.skills.host.env["PATH"] = str(bin_dir)  # type: ignore[index]  # the test's own
+        gateway.conversation.skills.host.env["PATH"] = str(bin_dir)  # type: ignore[index]  # the test's own
         hat = await shown(gateway)
         assert hat is not None
         assert hat["missing"]["bins"] == ["hat"]

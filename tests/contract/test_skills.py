@@ -22,7 +22,7 @@ from tests.support.skills import write_skill
 
 async def rpc(gateway: Gateway, name: str, params: Mapping[str, Any] | None = None) -> Any:
     call = Call(principal(*ALL_SCOPES))
-    result = await gateway.dispatcher.request(name, msgspec.json.encode(params or {}), call)
+    result = await gateway.front.dispatcher.request(name, msgspec.json.encode(params or {}), call)
     return msgspec.json.decode(msgspec.json.encode(result))
 
 
@@ -125,7 +125,7 @@ async def test_nodes_ask_for_the_programs_skills_name(tmp_path: Path) -> None:
     )
     write_skill(tmp_path / "skills", "one", front=front)
     async with house(tmp_path) as inside:
-        method = inside.gateway.registry.find("skills.bins")
+        method = inside.gateway.front.registry.find("skills.bins")
         assert method is not None
         assert method.role is Role.NODE
         asked = await method.handler(Call(principal()), method.decoder.decode(b"{}"))
@@ -171,6 +171,6 @@ async def test_unknown_agents_are_refused(tmp_path: Path) -> None:
     async with house(tmp_path) as inside:
         with pytest.raises(GatewayError, match="unknown agent"):
             await rpc(inside.gateway, "skills.status", {"agentId": "nobody"})
-        method = inside.gateway.registry.find("skills.status")
+        method = inside.gateway.front.registry.find("skills.status")
         assert method is not None
         assert method.scope is Scope.READ

@@ -27,7 +27,7 @@ async def invoke(inside: House, body: Any, **headers: str) -> tuple[int, Any]:
 
 async def test_what_breaks_inside_is_not_told(tmp_path: Path) -> None:
     async with house(tmp_path, settings()) as inside:
-        inside.gateway.toolbox.registry.add(Broken())
+        inside.gateway.conversation.toolbox.registry.add(Broken())
         status, told = await invoke(inside, {"tool": "broken"})
         assert (status, told["ok"], told["error"]["type"]) == (500, False, "failed")
         assert "secret" not in told["error"]["message"]

@@ -53,7 +53,9 @@ async def test_an_outage_of_the_homeserver_is_waited_for(tmp_path: Path) -> None
             await eventually(lambda: account_of(gateway).state.value != "connected")
             texts = ["one", "two", "three"]
             for text in texts:
-                await gateway.gateway.outbox.send(route(room_id), text, media=(), session_key=None)
+                await gateway.gateway.path.outbox.send(
+                    route(room_id), text, media=(), session_key=None
+                )
             await asyncio.to_thread(server.start)
             ann.say(room_id, "back?")
             await eventually(lambda: len(ann.said_by(bot, room_id)) == 4)

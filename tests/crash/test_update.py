@@ -27,7 +27,7 @@ async def serve(*_given, **_more):
 FALLS_OVER_AFTER_MIGRATING = """
 
 async def _come_up(gateway, *_given):
-    await gateway.store.start()
+    await gateway.ground.store.start()
     raise RuntimeError("migrated, and fell over")
 """
 REVISION = '''\

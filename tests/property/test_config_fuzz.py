@@ -86,6 +86,6 @@ def test_there_is_always_something_to_start_with(content: bytes) -> None:
             assert loaded.require_startable().gateway.bind == "loopback"
             assert "<script" not in page(loaded.issues)
             gateway = Gateway(loaded, env={})
-            assert gateway.registry.find("sessions.list") is None
+            assert gateway.front.registry.find("sessions.list") is None
         assert loaded.config is not None
         assert paths.config_file.read_bytes() == content

@@ -111,21 +111,21 @@ class Town:
             text=text,
             attachments=attachments,
         )
-        accepted = await self.gateway.inbox.take(
+        accepted = await self.gateway.path.inbox.take(
             message, TurnRequest(text=text), Routing(key, "main"), policy=OPEN_DOOR
         )
         assert accepted.run_id is not None
         return await self.ended(accepted.run_id)
 
     async def ended(self, run_id: str) -> TurnRow:
-        row = await self.gateway.turns.wait(run_id, 20)
+        row = await self.gateway.path.turns.wait(run_id, 20)
         assert row is not None
         assert not row.is_open, row
         return row
 
     async def call(self, method: str, params: Mapping[str, Any], *scopes: str) -> Any:
         raw = msgspec.json.encode(params)
-        result = await self.gateway.dispatcher.request(method, raw, Call(operator(*scopes)))
+        result = await self.gateway.front.dispatcher.request(method, raw, Call(operator(*scopes)))
         return msgspec.json.decode(msgspec.json.encode(result))
 
     async def run(
@@ -141,14 +141,18 @@ class Town:
         made = ToolCall(
             agent_id=agent, session_key=session, call_id=f"call-{next(numbers)}", **call
         )
-        _, done = await self.gateway.toolbox.invoke(made, tool, arguments or {}, door=Rules("test"))
+        _, done = await self.gateway.conversation.toolbox.invoke(
+            made, tool, arguments or {}, door=Rules("test")
+        )
         return Done(msgspec.to_builtins(done.value), done.error, done.is_untrusted, done.media)
 
     async def entries(self, session: str) -> tuple[Entry, ...]:
-        found = await self.gateway.sessions.find(session)
+        found = await self.gateway.conversation.sessions.find(session)
         if found is None:
             return ()
-        return await self.gateway.sessions.history(found.session_id, limit=1_000, before=None)
+        return await self.gateway.conversation.sessions.history(
+            found.session_id, limit=1_000, before=None
+        )
 
     def offered(self, number: int = -1) -> set[str]:
         """Which tools a request to the model offered."""
@@ -170,6 +174,6 @@ async def town(folder: Path, **config: Any) -> AsyncIterator[Town]:
         house(folder, configured(provider, **config)) as opened,
     ):
         made = Town(opened.gateway, opened.client, provider)
-        opened.gateway.senders.register("fake", "default", made.channel)
-        await opened.gateway.agents.warm_up()  # the first import takes its time
+        opened.gateway.conversation.senders.register("fake", "default", made.channel)
+        await opened.gateway.conversation.agents.warm_up()  # the first import takes its time
         yield made

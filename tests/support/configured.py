@@ -47,7 +47,7 @@ class Configured:
     async def __call__(self, method: str, /, **params: Any) -> Any:
         call = Call(principal(*ALL_SCOPES, subject="ann"))
         raw = msgspec.json.encode(params)
-        result = await self.gateway.dispatcher.request(method, raw, call)
+        result = await self.gateway.front.dispatcher.request(method, raw, call)
         return msgspec.json.decode(msgspec.json.encode(result))
 
     async def refused(self, method: str, /, **params: Any) -> GatewayError:
@@ -62,11 +62,11 @@ class Configured:
 
     @property
     def hash(self) -> str:
-        return load(self.gateway.live.loaded.paths, env={}).hash or ""
+        return load(self.gateway.ground.live.loaded.paths, env={}).hash or ""
 
     @property
     def path(self) -> Path:
-        return self.gateway.live.loaded.paths.config_file
+        return self.gateway.ground.live.loaded.paths.config_file
 
     @property
     def text(self) -> str:

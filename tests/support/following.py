@@ -112,7 +112,7 @@ class Led:
     async def call(self, name: str, params: Mapping[str, Any] | None = None) -> Any:
         """Call a method as the operator."""
         call = Call(principal(*ALL_SCOPES))
-        result = await self.gateway.dispatcher.request(
+        result = await self.gateway.front.dispatcher.request(
             name, msgspec.json.encode(params or {}), call
         )
         return msgspec.json.decode(msgspec.json.encode(result))

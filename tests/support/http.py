@@ -86,7 +86,7 @@ class House:
     @property
     def messages(self) -> Any:
         """The service behind the API."""
-        endpoints = self.gateway.web.endpoints
+        endpoints = self.gateway.front.web.endpoints
         send = next(e.handle for e in endpoints if e.path == MESSAGES and e.method == "POST")
         return send.__self__._messages  # type: ignore[attr-defined]  # a bound method
 
@@ -132,10 +132,10 @@ async def house(
     gateway = Gateway(load_text(paths, text, env={}), env={})
     if runtime is not None:
         only = Agents([Agent(agent_id="main", runtime=runtime)], "main")
-        gateway.agents.__dict__.update(only.__dict__)
+        gateway.conversation.agents.__dict__.update(only.__dict__)
     await gateway.start()
     gateway.open()
-    transport = httpx2.ASGITransport(gateway.web.asgi, client=("127.0.0.1", 50000))
+    transport = httpx2.ASGITransport(gateway.front.web.asgi, client=("127.0.0.1", 50000))
     client = httpx2.AsyncClient(
         transport=transport,
         base_url="http://127.0.0.1:18789",
@@ -154,8 +154,8 @@ async def listening(gateway: Gateway) -> AsyncIterator[str]:
     """Serve a gateway on a real socket of this machine; yield its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        gateway.web.asgi,
-        ws=gateway.websocket,
+        gateway.front.web.asgi,
+        ws=gateway.front.websocket,
         http="httptools",
         loop="none",
         lifespan="off",

@@ -117,6 +117,18 @@ class DoorParts:
         self.current = self._build(config, self.mcp)
         self.web = Web(_Switch(self), self._claimed, self.current.endpoints)
 
+    async def start(self) -> None:
+        """Begin what needs tasks or a port of its own."""
+        if self.mcp is not None:
+            await self.mcp.start(self._tasks)
+        if self.canvas_host is not None:
+            self.canvas_host.start()
+
+    async def stop(self) -> None:
+        """Close the port of its own."""
+        if self.canvas_host is not None:
+            await self.canvas_host.stop()
+
     def stage(self, config: PorticoConfig) -> Commit:
         """Return how to answer as another configuration says; what is being answered goes on."""
         before = self._config.gateway

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,40 +22,24 @@ from portico.turns.life import TurnState
 from portico.wiring.setup import build_wizard_methods
 
 if TYPE_CHECKING:
-    from portico.agents.service import Agents
-    from portico.approvals.questions.service import Questions
-    from portico.audit.service import Audit
-    from portico.clock import Clock
     from portico.config.live import LiveConfig
-    from portico.events.hub import Hub
-    from portico.media.speech.service import Speech
-    from portico.push.service import Push
-    from portico.sessions.service import Sessions
-    from portico.store import Store
+    from portico.wiring.conversation import Conversation
+    from portico.wiring.features import Features
+    from portico.wiring.ground import Ground
     from portico.wiring.nodes import NodeParts
+    from portico.wiring.path import MessagePath
 
 MAX_TURNS = 5_000
 
 
 def family_methods(
-    live: LiveConfig,
-    *,
-    agents: Agents,
-    audit: Audit,
-    boot_id: str,
-    clock: Clock,
-    env: Mapping[str, str],
-    hub: Hub,
-    nodes: NodeParts,
-    push: Push,
-    questions: Questions,
-    sessions: Sessions,
-    speech: Speech,
-    started_ms: int,
-    store: Store,
+    ground: Ground, conversation: Conversation, path: MessagePath, features: Features
 ) -> tuple[object, ...]:
     """Construct them."""
-    config, paths = live.loaded.require(), live.loaded.paths
+    live, store, clock, hub = ground.live, ground.store, ground.clock, ground.hub
+    config, paths, env, audit = ground.config, ground.loaded.paths, ground.env, ground.audit
+    sessions, nodes = conversation.sessions, features.node_parts
+    speech = path.media.speech
 
     async def occupied() -> dict[str, tuple[int, int]]:
         lanes: dict[str, tuple[int, int]] = {}
@@ -77,8 +60,8 @@ def family_methods(
         HostMethods(
             clock=clock,
             state_dir=paths.state_dir,
-            instance_id=boot_id,
-            started_ms=started_ms,
+            instance_id=ground.boot_id,
+            started_ms=ground.started_ms,
             port=lambda: live.loaded.require().gateway.port,
             occupied=occupied,
             most=config.agents.defaults.max_concurrent,
@@ -88,7 +71,7 @@ def family_methods(
         SessionFindMethods(sessions=sessions, store=store, clock=clock),
         GroupMethods(store=store, clock=clock, changes=sessions.changes),
         PluginMethods(manifests=find_manifests, enabled=enabled),
-        ProbeMethods(agents=agents, clock=clock),
+        ProbeMethods(agents=conversation.agents, clock=clock),
         talk,
         TalkSpeechMethods(
             speech,
@@ -96,8 +79,8 @@ def family_methods(
             listeners=lambda: _listeners(live),
             main_key=config.session.main_key,
         ),
-        PushMethods(push, audit),
-        QuestionMethods(questions),
+        PushMethods(features.push, audit),
+        QuestionMethods(conversation.questions),
         OtherApprovalMethods(),
         build_wizard_methods(live, audit=audit, env=env, clock=clock),
     )

@@ -6,38 +6,21 @@ What is not here follows where it is built: agents, budgets, channels, media, sk
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from portico.agents.mcp.servers import McpServers
-from portico.agents.tools.toolbox import Toolbox, ToolLimits
-from portico.approvals.service import Approvals
-from portico.audit.service import Audit
-from portico.auth.devices import Devices
+from portico.agents.tools.toolbox import ToolLimits
 from portico.auth.service import Authenticator, AuthSettings
-from portico.automation.assembly import Automation
-from portico.chat.commands.orders import Orders
-from portico.chat.service import ChatService
-from portico.config.live import Commit, LiveConfig
-from portico.fetch import Fetcher
-from portico.inbox.policy import DoorPolicy
-from portico.inbox.routing import Router
+from portico.config.live import Commit
 from portico.observe.logging import set_level
-from portico.outbox.service import Outbox
-from portico.turns.service import Turns
-from portico.updates.service import Updates
-from portico.web.control_plane import ControlPlane
 from portico.wiring.agents import mcp_servers, tool_layers
 from portico.wiring.automation import automation_settings, heartbeat_settings
 from portico.wiring.channels import retry_policy
 from portico.wiring.commands import command_settings
 from portico.wiring.devices import pending_limits
-from portico.wiring.doors import DoorParts
 from portico.wiring.hooks import hook_door_settings, hook_settings
-from portico.wiring.lanes import ConfiguredLanes
 from portico.wiring.settings import (
-    Vouching,
     approval_settings,
     audit_retention,
     auth_settings,
@@ -51,6 +34,12 @@ if TYPE_CHECKING:
     from portico.config import LoadedConfig
     from portico.config.model import PorticoConfig
     from portico.config.paths import ConfigPaths
+    from portico.wiring.conversation import Conversation
+    from portico.wiring.features import Features
+    from portico.wiring.front import Front
+    from portico.wiring.ground import Ground
+    from portico.wiring.kernel import Kernel
+    from portico.wiring.path import MessagePath
 
 S = TypeVar("S")
 
@@ -65,34 +54,18 @@ WHILE_RUNNING = (
 """The limits of sockets that count for those that are open, too."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What follows."""
-
-    approvals: Approvals
-    audit: Audit
-    authenticator: Authenticator
-    automation: Automation
-    chat: ChatService
-    devices: Devices
-    doors: DoorParts
-    lanes: ConfiguredLanes
-    mcp_servers: McpServers
-    message_door: Callable[[DoorPolicy], None]
-    orders: Orders
-    outbox: Outbox
-    plane: ControlPlane
-    router: Router
-    toolbox: Toolbox
-    turns: Turns
-    updates: Updates
-    vouching: Vouching
-    web_fetcher: Fetcher
-
-
-def follow_settings(live: LiveConfig, parts: Parts) -> None:
+def follow_settings(
+    ground: Ground,
+    kernel: Kernel,
+    conversation: Conversation,
+    path: MessagePath,
+    features: Features,
+    *,
+    front: Front,
+) -> None:
     """Let every part follow its settings."""
-    p = parts
+    live, chat, plane = ground.live, features.chat, front.plane
+    authenticator, automation = kernel.authenticator, features.automation
 
     def follow(
         *prefixes: str, read: Callable[[PorticoConfig], S], take: Callable[[S], object]
@@ -100,36 +73,36 @@ def follow_settings(live: LiveConfig, parts: Parts) -> None:
         live.follow(*prefixes, stage=partial(_stage, read, take))
 
     follow("logging.level", read=lambda c: c.logging.level, take=set_level)
-    follow("audit", read=audit_retention, take=p.audit.configure)
-    follow("agents", read=heartbeat_settings, take=p.automation.configure)
-    follow("hooks", read=hook_settings, take=p.automation.configure_hooks)
-    follow("cron", read=lambda c: automation_settings(c).cron, take=p.automation.configure_jobs)
-    follow("approvals", read=approval_settings, take=p.approvals.configure)
-    follow("commands", read=command_settings, take=p.orders.rules.configure)
-    follow("messages.queue", read=lambda c: c.messages.queue, take=p.lanes.configure)
-    follow("session.dmScope", read=lambda c: c.session.dm_scope, take=p.router.configure)
+    follow("audit", read=audit_retention, take=ground.audit.configure)
+    follow("agents", read=heartbeat_settings, take=automation.configure)
+    follow("hooks", read=hook_settings, take=automation.configure_hooks)
+    follow("cron", read=lambda c: automation_settings(c).cron, take=automation.configure_jobs)
+    follow("approvals", read=approval_settings, take=conversation.approvals.configure)
+    follow("commands", read=command_settings, take=path.orders.rules.configure)
+    follow("messages.queue", read=lambda c: c.messages.queue, take=path.lanes.configure)
+    follow("session.dmScope", read=lambda c: c.session.dm_scope, take=path.router.configure)
     follow(
         "session.dmScope",
-        read=lambda c: replace(p.chat.settings, dm_scope=c.session.dm_scope),
-        take=partial(setattr, p.chat, "settings"),
+        read=lambda c: replace(chat.settings, dm_scope=c.session.dm_scope),
+        take=partial(setattr, chat, "settings"),
     )
-    follow("tools.trusted", read=lambda c: frozenset(c.tools.trusted), take=p.vouching.trust)
-    follow("agents", "tools", read=tool_layers, take=p.toolbox.obey)
-    follow("tools", read=_tool_limits, take=p.toolbox.limit)
-    follow("tools.web.fetch", read=web_fetch_settings, take=p.web_fetcher.configure)
-    follow("mcp.servers", read=mcp_servers, take=p.mcp_servers.apply)
-    follow("channels.defaults.retry", read=retry_policy, take=p.outbox.configure)
+    follow("tools.trusted", read=lambda c: frozenset(c.tools.trusted), take=path.vouching.trust)
+    follow("agents", "tools", read=tool_layers, take=conversation.toolbox.obey)
+    follow("tools", read=_tool_limits, take=conversation.toolbox.limit)
+    follow("tools.web.fetch", read=web_fetch_settings, take=features.web_fetcher.configure)
+    follow("mcp.servers", read=mcp_servers, take=conversation.mcp_servers.apply)
+    follow("channels.defaults.retry", read=retry_policy, take=path.outbox.configure)
     follow(
         "agents.defaults.maxConcurrent",
         read=lambda c: c.agents.defaults.max_concurrent,
-        take=p.turns.run_at_most,
+        take=path.turns.run_at_most,
     )
     follow(
         *(f"gateway.limits.{name}" for name in _camel(WHILE_RUNNING)),
         read=lambda c: replace(
-            p.plane.limits, **{n: getattr(socket_limits(c), n) for n in WHILE_RUNNING}
+            plane.limits, **{n: getattr(socket_limits(c), n) for n in WHILE_RUNNING}
         ),
-        take=partial(setattr, p.plane, "limits"),
+        take=partial(setattr, plane, "limits"),
     )
     follow(
         "gateway.auth.rateLimit",
@@ -141,21 +114,21 @@ def follow_settings(live: LiveConfig, parts: Parts) -> None:
         "gateway.publicOrigin",
         "gateway.trustedProxies",
         "gateway.nodes.pairing",
-        read=lambda c: _door_rules(p.authenticator, c, live.loaded.paths),
-        take=p.authenticator.configure,
+        read=lambda c: _door_rules(authenticator, c, live.loaded.paths),
+        take=authenticator.configure,
     )
     pairing = "gateway.nodes.pairing"
-    follow(pairing, read=pending_limits, take=p.devices.limit)
+    follow(pairing, read=pending_limits, take=kernel.devices.limit)
     follow(
         pairing,
         read=lambda c: c.gateway.nodes.pairing,
-        take=lambda now: p.devices.bootstrap.limit(
+        take=lambda now: kernel.devices.bootstrap.limit(
             ttl_ms=now.setup_code_ttl_ms, most=now.max_setup_codes
         ),
     )
-    follow("gateway.messages", read=message_api_policy, take=p.message_door)
-    follow("hooks", read=hook_door_settings, take=p.doors.hook_door.limit)
-    follow("update", read=lambda c: update_settings(c.update), take=p.updates.configure)
+    follow("gateway.messages", read=message_api_policy, take=path.open_message_door)
+    follow("hooks", read=hook_door_settings, take=front.doors.hook_door.limit)
+    follow("update", read=lambda c: update_settings(c.update), take=features.updates.configure)
     live.follow("gateway.restart", stage=lambda _: _nothing)
     live.follow(
         "gateway.http",
@@ -163,7 +136,7 @@ def follow_settings(live: LiveConfig, parts: Parts) -> None:
         "gateway.controlUi",
         "gateway.publicOrigin",
         "gateway.tools",
-        stage=lambda loaded: p.doors.stage(loaded.require()),
+        stage=lambda loaded: front.doors.stage(loaded.require()),
     )
 
 

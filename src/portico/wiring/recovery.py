@@ -13,7 +13,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,6 +113,16 @@ def _at(broken: LoadedConfig, *names: str) -> Any:
     for name in names:
         tree = tree.get(name) if isinstance(tree, dict) else None
     return tree
+
+
+def reason(loaded: LoadedConfig) -> Callable[[], Awaitable[str]]:
+    """Return the check that says why a gateway with a broken configuration is not ready."""
+    first = loaded.issues[0]
+
+    async def is_broken() -> str:
+        return f"recovery mode: {first.path}: {first.message}"
+
+    return is_broken
 
 
 class RecoveryDoor:

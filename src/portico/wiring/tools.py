@@ -6,7 +6,7 @@ Not here: what the tools do, who may use them (`agents/tools/policy.py`), tools 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,6 @@ from portico.approvals.questions.tools import QuestionTools
 from portico.channels.tools import AccountShown, ChannelTools
 from portico.channels.webchat import CHANNEL as WEBCHAT
 from portico.chat.tools import AgentTalk
-from portico.fetch import Fetcher
 from portico.nodes.tools import NodeTools
 from portico.outbox.actions import MessageActions
 from portico.outbox.tools import MessageTools
@@ -38,53 +37,24 @@ from portico.wiring.agents import exec_rules
 
 if TYPE_CHECKING:
     from portico.agents.service import Agents
-    from portico.agents.skills.service import Skills
-    from portico.approvals.questions.service import Questions
-    from portico.approvals.service import Approvals
-    from portico.browser.tools import BrowserTools
-    from portico.canvas.tools import CanvasTools
     from portico.channels.accounts.service import Accounts
-    from portico.channels.registry import ChannelRegistry
-    from portico.clock import Clock
-    from portico.config.live import Commit, LiveConfig
+    from portico.config.live import Commit
     from portico.config.model import PorticoConfig
     from portico.config.service import LoadedConfig
-    from portico.inbox.service import Inbox
-    from portico.nodes.service import Nodes
-    from portico.outbox.service import Outbox
-    from portico.sessions.service import Sessions
-    from portico.store import Store
-    from portico.turns.files import TurnFiles
-    from portico.turns.service import Turns
+    from portico.wiring.conversation import Conversation
+    from portico.wiring.features import Features
+    from portico.wiring.ground import Ground
+    from portico.wiring.path import MessagePath
 
 
 def built_in_tools(
-    live: LiveConfig,
-    *,
-    accounts: Accounts,
-    agents: Agents,
-    approvals: Approvals,
-    browser: Sequence[BrowserTools],
-    canvas: CanvasTools,
-    clock: Clock,
-    fetcher: Fetcher,
-    inbox: Inbox,
-    nodes: Nodes,
-    outbox: Outbox,
-    questions: Questions,
-    senders: ChannelRegistry,
-    sessions: Sessions,
-    skills: Skills,
-    store: Store,
-    turns: Turns,
-    files: TurnFiles,
-    env: Mapping[str, str],
+    ground: Ground, conversation: Conversation, path: MessagePath, features: Features
 ) -> list[object]:
-    """Construct the features with built-in tools.
-
-    Args:
-        env: its `PATH` is where programs are looked for; container engines need some of it.
-    """
+    """Construct the features with built-in tools."""
+    live, clock, env, turns = ground.live, ground.clock, ground.env, path.turns
+    agents, approvals = conversation.agents, conversation.approvals
+    sessions, senders = conversation.sessions, conversation.senders
+    nodes = features.node_parts.nodes
     config = live.loaded.require()
     reach, reader = Reach(sessions, reach_rules(config)), Reader()
 
@@ -97,12 +67,12 @@ def built_in_tools(
     def reaches(call: ToolCall, agent_id: str) -> bool:
         return reach.rules.reaches_agent(call, agent_id)
 
-    web = WebTools(fetcher=fetcher, reader=reader, limits=web_limits(config))
+    web = WebTools(fetcher=features.web_fetcher, reader=reader, limits=web_limits(config))
 
     programs = programs_of(config)
     media = MediaTools(
         web=web,
-        attached=SentFiles(store, files),
+        attached=SentFiles(ground.store, path.attached.turns),
         workspaces=workspaces,
         reader=reader,
         max_chars=config.tools.web.fetch.max_chars,
@@ -130,7 +100,7 @@ def built_in_tools(
             context_window=lambda model: context_window(agents, model),
         ),
         AgentTalk(
-            inbox=inbox,
+            inbox=path.inbox,
             turns=turns,
             sessions=sessions,
             agents=agents,
@@ -138,13 +108,15 @@ def built_in_tools(
             max_hops=config.session.agent_to_agent.max_ping_pong_turns,
         ),
         RosterTools(agents, reaches=reaches),
-        ChannelTools(lambda: channel_accounts(accounts)),
-        MessageTools(outbox=outbox, senders=senders, reach=reach, actions=MessageActions(senders)),
+        ChannelTools(lambda: channel_accounts(path.accounts)),
+        MessageTools(
+            outbox=path.outbox, senders=senders, reach=reach, actions=MessageActions(senders)
+        ),
         web,
-        QuestionTools(questions),
+        QuestionTools(conversation.questions),
         NodeTools(nodes, approvals, patience_s=config.approvals.timeout_seconds),
-        canvas,
-        *browser,
+        conversation.canvas.tools(nodes),
+        *features.browser.tools(),
         FileTools(workspaces),
         MemoryTools(workspaces, clock),
         media,
@@ -159,7 +131,7 @@ def built_in_tools(
             clock=clock,
             search_path=env.get("PATH", os.defpath),
             engine_env={name: env[name] for name in ENGINE_VARIABLES if name in env},
-            variables_for=skills.variables,
+            variables_for=conversation.skills.variables,
         ),
     ]
 

@@ -88,7 +88,7 @@ class Room:
     async def call(self, name: str, **params: Any) -> Any:
         call = Call(principal(*ALL_SCOPES), None, lambda _early: None)
         raw = msgspec.json.encode(params)
-        result = await self.gateway.dispatcher.request(name, raw, call)
+        result = await self.gateway.front.dispatcher.request(name, raw, call)
         return msgspec.json.decode(msgspec.json.encode(result))
 
     async def refusal(self, name: str, **params: Any) -> str:
@@ -216,7 +216,7 @@ async def test_a_stranger_is_paired_and_then_answered(tmp_path: Path) -> None:
         )
         assert revoked == {"senderId": "ann", "changed": True}
         kept = await rows(
-            here.gateway.store, "SELECT state FROM inbox_messages ORDER BY message_id"
+            here.gateway.ground.store, "SELECT state FROM inbox_messages ORDER BY message_id"
         )
         assert [row[0] for row in kept] == ["refused", "queued"]
 
@@ -260,12 +260,12 @@ async def test_an_edited_configuration_is_followed(tmp_path: Path) -> None:
     async with room(tmp_path) as here:
         await here.connected()
         path = ("channels", "webhook", "accounts", "second")
-        await here.gateway.live.edit(lambda _now: [Change(path, {})])
+        await here.gateway.ground.live.edit(lambda _now: [Change(path, {})])
         await here.connected("second")
         door = here.partner.door.replace("default", "second")
         here.partner.door = door
         assert await here.partner.post("k1", b'{"from": {"id": "ann"}, "text": "hi"}') == 200
-        await here.gateway.live.edit(lambda _now: [Change.removal("channels", "webhook")])
+        await here.gateway.ground.live.edit(lambda _now: [Change.removal("channels", "webhook")])
         shown = await here.call("channels.status")
         assert shown["channelOrder"] == ["webchat", "http"]
         assert await here.partner.post("k2", b"{}") == 404

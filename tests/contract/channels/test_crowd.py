@@ -56,7 +56,7 @@ def crowd(partner: Partner, ills: Ills) -> dict[str, Any]:
 
 
 def states(there: House, *names: str) -> dict[str, str]:
-    accounts = there.gateway.accounts.all()
+    accounts = there.gateway.path.accounts.all()
     return {one.account: one.state.value for one in accounts if one.account.startswith(names)}
 
 

@@ -70,7 +70,7 @@ async def bot(
 
 
 def account_of(gateway: House) -> Supervisor:
-    found = gateway.gateway.accounts.find("discord", "default")
+    found = gateway.gateway.path.accounts.find("discord", "default")
     assert found is not None
     return found
 
@@ -89,7 +89,9 @@ async def answered(discord: FakeDiscord, channel: str, *texts: str) -> None:
 async def recorded(gateway: House) -> list[Any]:
     return [
         row.event
-        for row in await gateway.gateway.store.read(account_store.list_events, channel="discord")
+        for row in await gateway.gateway.ground.store.read(
+            account_store.list_events, channel="discord"
+        )
     ]
 
 
@@ -192,7 +194,7 @@ async def test_files_in_and_out(tmp_path: Path) -> None:
         assert files[0].read() == PNG
         await eventually(lambda: len(discord.posts) == 1)
         route = ReplyRoute("discord", "default", Peer("direct", ann))
-        outbox = gateway.gateway.outbox
+        outbox = gateway.gateway.path.outbox
         await outbox.send(route, "with a picture", media=(picture,), session_key=None)
         await eventually(lambda: len(discord.posts) == 2)
         (sent,) = discord.posts[1]["attachments"]
@@ -343,7 +345,7 @@ async def test_reactions_edits_polls_directory_and_probe(tmp_path: Path) -> None
             first, again = await account.send_poll(poll), await account.send_poll(poll)
             assert first == again
             assert discord.posts[0]["poll"]["duration"] == 2
-            outbox = gateway.gateway.outbox
+            outbox = gateway.gateway.path.outbox
             await outbox.send(where, "one", media=(), session_key=None)
             await eventually(lambda: len(discord.posts) == 2)
             await account.edit(where, discord.posts[1]["id"], "first")
@@ -364,7 +366,7 @@ async def test_who_cannot_be_written_to_fails_for_good(tmp_path: Path) -> None:
         ann = discord.person("Ann")
         discord.blocked.add(ann)
         route = ReplyRoute("discord", "default", Peer("direct", ann))
-        outbox = gateway.gateway.outbox
+        outbox = gateway.gateway.path.outbox
         sent = await outbox.send(route, "hello?", media=(), session_key=None)
 
         async def ended() -> Any:
@@ -384,7 +386,7 @@ async def test_in_doubt_for_longer_than_a_nonce_lives(
     async with FakeDiscord(nonce_lives_s=0) as discord, bot(tmp_path, discord) as gateway:
         ann = discord.person("Ann")
         route = ReplyRoute("discord", "default", Peer("direct", ann))
-        outbox = gateway.gateway.outbox
+        outbox = gateway.gateway.path.outbox
         discord.plan(Outcome.DROP_ANSWER)
         sent = await outbox.send(route, "perhaps", media=(), session_key=None)
 
@@ -476,7 +478,7 @@ async def test_an_outage_of_discord_is_survived(tmp_path: Path) -> None:
             await discord.go_away()
             await eventually(lambda: account_of(gateway).state.value == "waiting")
             route = ReplyRoute("discord", "default", Peer("direct", bob))
-            await gateway.gateway.outbox.send(route, "news", media=(), session_key=None)
+            await gateway.gateway.path.outbox.send(route, "news", media=(), session_key=None)
             discord.says(ann, "during")
             await discord.listen()
             await answered(discord, discord.direct(ann), "Echo: before", "Echo: during")

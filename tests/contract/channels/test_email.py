@@ -58,7 +58,7 @@ async def post(tmp_path: Path) -> AsyncIterator[Post]:
 
 
 def account_of(gateway: House) -> Supervisor:
-    found = gateway.gateway.accounts.find("email", "default")
+    found = gateway.gateway.path.accounts.find("email", "default")
     assert found is not None
     return found
 
@@ -82,7 +82,7 @@ async def answers(post: Post, count: int) -> list[EmailMessage]:
 
 
 async def events(gateway: House) -> list[Any]:
-    found = await gateway.gateway.store.read(account_store.list_events, channel="email")
+    found = await gateway.gateway.ground.store.read(account_store.list_events, channel="email")
     return [row.event for row in found]
 
 
@@ -100,12 +100,12 @@ async def until_reason(gateway: House, *wanted: str) -> None:
 
 async def send(gateway: House, to: str, text: str, **more: Any) -> str:
     route = ReplyRoute("email", "default", Peer("direct", to), **more)
-    return await gateway.gateway.outbox.send(route, text, media=(), session_key=None)
+    return await gateway.gateway.path.outbox.send(route, text, media=(), session_key=None)
 
 
 async def settled(gateway: House, delivery_id: str, state: DeliveryState) -> Any:
     async def find() -> Any:
-        found = await gateway.gateway.outbox.find(delivery_id)
+        found = await gateway.gateway.path.outbox.find(delivery_id)
         return found if found is not None and found.state is state else None
 
     return await eventually(find)
@@ -208,7 +208,7 @@ async def test_files_go_out_as_attachments(tmp_path: Path, post: Post) -> None:
     async with mailbox(tmp_path, post) as gateway:
         url = "data:image/png;base64," + base64.b64encode(PNG).decode()
         route = ReplyRoute("email", "default", Peer("direct", ANN))
-        await gateway.gateway.outbox.send(
+        await gateway.gateway.path.outbox.send(
             route, "see", media=(url, "http://127.0.0.1:1/x.png"), session_key=None
         )
         (mail,) = await answers(post, 1)
@@ -273,12 +273,12 @@ async def test_an_unproven_mail_that_is_let_in_later_stays_unproven(
         await post.say("do it")
 
         async def refused() -> Any:
-            call = gateway.gateway.dispatcher.request
+            call = gateway.gateway.front.dispatcher.request
             return (await call("inbox.list", b'{"state": "refused"}', operator())).messages
 
         (message,) = await eventually(refused)
         body = json.dumps({"messageId": message.message_id}).encode()
-        await gateway.gateway.dispatcher.request("inbox.retry", body, operator())
+        await gateway.gateway.front.dispatcher.request("inbox.retry", body, operator())
         await answers(post, 1)
         assert [one.is_untrusted for one in runtime.seen] == [True]
 

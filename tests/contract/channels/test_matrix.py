@@ -67,7 +67,7 @@ async def matrix(
 
 
 def account_of(gateway: House) -> Supervisor:
-    found = gateway.gateway.accounts.find("matrix", "default")
+    found = gateway.gateway.path.accounts.find("matrix", "default")
     assert found is not None
     return found
 
@@ -91,7 +91,7 @@ def live_of(gateway: House) -> Any:
 
 
 async def recorded(gateway: House) -> list[Any]:
-    found = await gateway.gateway.store.read(account_store.list_events, channel="matrix")
+    found = await gateway.gateway.ground.store.read(account_store.list_events, channel="matrix")
     return [row.event for row in found]
 
 
@@ -387,7 +387,9 @@ async def test_files_go_out(tmp_path: Path, synapse: Synapse) -> None:
             "data:text/plain,hello",
             "http://127.0.0.1:1/private",
         )
-        await gateway.gateway.outbox.send(route(room_id), "look", media=media, session_key=None)
+        await gateway.gateway.path.outbox.send(
+            route(room_id), "look", media=media, session_key=None
+        )
         await eventually(lambda: len(ann.contents_by(bot, room_id)) == 4)
         text, image, voice, file = ann.contents_by(bot, room_id)
         assert text["body"].startswith("look\n\n[a file is missing: ")
@@ -456,12 +458,12 @@ async def test_what_an_account_can_do_besides(tmp_path: Path, synapse: Synapse) 
         assert [e["content"]["m.relates_to"]["key"] for e in reactions] == ["👍"]
         await account.react(route(room_id), said, "👍", remove=True)
         assert not any(e["content"] for e in ann.timeline(room_id) if e["type"] == "m.reaction")
-        sent = await gateway.gateway.outbox.send(
+        sent = await gateway.gateway.path.outbox.send(
             route(room_id), "wrong", media=(), session_key=None
         )
 
         async def receipt() -> Any:
-            delivery = await gateway.gateway.outbox.find(sent)
+            delivery = await gateway.gateway.path.outbox.find(sent)
             return delivery and delivery.receipt
 
         message_id = (await eventually(receipt))["messageId"]
@@ -493,7 +495,7 @@ async def test_somebody_never_met_is_written_to(tmp_path: Path, synapse: Synapse
     async with matrix(tmp_path, bot) as gateway:
         to_ann = ReplyRoute("matrix", "default", Peer("direct", ann.user_id))
         for text in ("good morning", "still there?"):
-            await gateway.gateway.outbox.send(to_ann, text, media=(), session_key=None)
+            await gateway.gateway.path.outbox.send(to_ann, text, media=(), session_key=None)
         (room_id,) = await eventually(ann.invitations)
         ann.join(room_id)
         await answered(ann, bot, room_id, "good morning", "still there?")
@@ -522,7 +524,7 @@ async def test_limits_of_the_server_are_waited_for(tmp_path: Path, synapse: Syna
     async with matrix(tmp_path, bot, streaming="off") as gateway:
         for number in range(3):
             text = f"number {number}"
-            await gateway.gateway.outbox.send(route(room_id), text, media=(), session_key=None)
+            await gateway.gateway.path.outbox.send(route(room_id), text, media=(), session_key=None)
         await answered(ann, bot, room_id, *[f"number {number}" for number in range(3)])
 
 
@@ -553,7 +555,9 @@ async def test_a_password_logs_in_once(tmp_path: Path, synapse: Synapse) -> None
 
     async with matrix(tmp_path, bot, **login) as gateway:
         request = b'{"channel": "matrix"}'
-        done = await gateway.gateway.dispatcher.request("channels.logout", request, operator())
+        done = await gateway.gateway.front.dispatcher.request(
+            "channels.logout", request, operator()
+        )
         assert done.cleared
     assert seen[0]["deviceId"] not in {d["device_id"] for d in bot.call("GET", DEVICES)["devices"]}
     assert json.loads(login_file(tmp_path).read_text())["accessToken"] is None
@@ -587,7 +591,7 @@ async def test_a_login_that_ended_begins_anew_with_its_device(
         gateways.call("POST", "/_matrix/client/v3/logout", {})
         await eventually(lambda: account_of(gateway).state.value == "login")
         ann.say(room_id, "meanwhile")
-        await gateway.gateway.accounts.want("matrix", "default", "running")
+        await gateway.gateway.path.accounts.want("matrix", "default", "running")
         await answered(ann, bot, room_id, "Echo: meanwhile")
         second = json.loads(login_file(tmp_path).read_text())
         assert first["accessToken"] != second["accessToken"]

@@ -121,7 +121,7 @@ async def test_a_new_login_offers_the_keys_of_the_old_one(tmp_path: Path, synaps
         bot.call("POST", "/_matrix/client/v3/logout/all", {})  # its devices and their keys, too
         await eventually(lambda: account_of(gateway).state.value == "login")
         assert not keys()
-        await gateway.gateway.accounts.want("matrix", "default", "running")
+        await gateway.gateway.path.accounts.want("matrix", "default", "running")
         assert await eventually(keys) == before
 
 
@@ -150,7 +150,7 @@ async def test_encrypted_files_both_ways(tmp_path: Path, synapse: Synapse) -> No
             client.olm.outbound_group_sessions.pop(room_id, None)
             client.sharing_session[room_id] = asyncio.Event()
             picture = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
-            await gateway.gateway.outbox.send(
+            await gateway.gateway.path.outbox.send(
                 route(room_id), "look", media=(picture,), session_key=None
             )
             heard = await ann.until_heard(bot, "file.png")
@@ -213,12 +213,12 @@ async def test_without_encryption_it_is_said_once(tmp_path: Path, synapse: Synap
                 "problem": "encryption is off",
             }
             await eventually(lambda: ann.said_by(bot, room_id))
-            delivery = await gateway.gateway.outbox.send(
+            delivery = await gateway.gateway.path.outbox.send(
                 route(room_id), "in the clear", media=(), session_key=None
             )
 
             async def is_refused(delivery: str = delivery) -> bool:
-                kept = await gateway.gateway.outbox.find(delivery)
+                kept = await gateway.gateway.path.outbox.find(delivery)
                 return kept is not None and kept.state.value == "failed"
 
             await eventually(is_refused)

@@ -34,7 +34,7 @@ class Room:
         self._keys += 1
         given = {"idempotencyKey": f"k{self._keys}", "channel": "telegram", **params}
         raw = msgspec.json.encode(given)
-        answer = await self.gateway.dispatcher.request(name, raw, operator())
+        answer = await self.gateway.front.dispatcher.request(name, raw, operator())
         return dict(msgspec.json.decode(msgspec.json.encode(answer)))
 
     async def act(self, action: str, **params: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Room:
         return refusal.value
 
     async def tool(self, call: ToolCall, **arguments: Any) -> Any:
-        tool = (await self.gateway.toolbox.registry.every())["message"]
+        tool = (await self.gateway.conversation.toolbox.registry.every())["message"]
         return await tool.run(call, arguments)
 
 
@@ -144,7 +144,7 @@ async def test_what_cannot_be_done_is_said_with_a_code(tmp_path: Path) -> None:
         too_many = {"to": "x", "question": "?", "options": ["a", "b"], "maxSelections": 3}
         with pytest.raises(GatewayError, match="more selections than options"):
             await here.call("poll", **too_many)
-        await here.gateway.accounts.want("telegram", "default", "stopped")
+        await here.gateway.path.accounts.want("telegram", "default", "stopped")
         await eventually(lambda: here.account.state.value == "off")
         failed = await here.refused("react", messageId=sent, emoji="👍")
         assert (failed.details["code"], failed.retryable) == ("CHANNEL_NOT_CONNECTED", True)
@@ -156,7 +156,7 @@ async def test_a_channel_without_actions(tmp_path: Path) -> None:
         config["channels"]["webhook"] = {"secret": SECRET, "url": "http://127.0.0.1:1/in"}
         async with house(tmp_path, config) as gateway:
             here = Room(gateway, telegram, telegram.person("Ann"))
-            found = gateway.gateway.accounts.find("webhook", "default")
+            found = gateway.gateway.path.accounts.find("webhook", "default")
             await eventually(lambda: found is not None and found.state.value == "connected")
             for channel in ("webhook", "webchat"):
                 for action in ("react", "edit", "delete", "poll"):

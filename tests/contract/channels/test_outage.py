@@ -46,7 +46,7 @@ async def scene(
 
 async def deliveries(gateway: House, state: str) -> list[str]:
     raw = f'{{"state": "{state}"}}'.encode()
-    found = await gateway.gateway.dispatcher.request("deliveries.list", raw, operator())
+    found = await gateway.gateway.front.dispatcher.request("deliveries.list", raw, operator())
     return [one.text for one in found.deliveries]
 
 
@@ -112,7 +112,7 @@ async def test_a_deaf_bot_begins_anew_though_it_goes_on_sending(tmp_path: Path) 
         await eventually(lambda: not provider.telegram.has_plan("getUpdates"))
         deaf_s, generation, sent = loop.time(), account.seen.generation, 0
         while account.seen.generation == generation:
-            await gateway.gateway.outbox.send(route, "still here", media=(), session_key=None)
+            await gateway.gateway.path.outbox.send(route, "still here", media=(), session_key=None)
             sent += 1
             await asyncio.sleep(0.1)
             assert loop.time() - deaf_s < stall_s + 5  # a poll that failed would take 11 s
@@ -125,5 +125,5 @@ async def test_a_deaf_bot_begins_anew_though_it_goes_on_sending(tmp_path: Path) 
 async def deliveries_routes(gateway: House) -> list[Any]:
     from portico.outbox import store as outbox_store
 
-    found = await gateway.gateway.store.read(outbox_store.list_deliveries)
+    found = await gateway.gateway.ground.store.read(outbox_store.list_deliveries)
     return [one.route for one in found]

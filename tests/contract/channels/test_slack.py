@@ -75,7 +75,7 @@ async def app(
 
 
 def account_of(gateway: House, name: str = "default") -> Supervisor:
-    found = gateway.gateway.accounts.find("slack", name)
+    found = gateway.gateway.path.accounts.find("slack", name)
     assert found is not None
     return found
 
@@ -92,12 +92,12 @@ async def answered(slack: FakeSlack, where: User | Channel, *texts: str) -> None
 
 
 async def recorded(gateway: House) -> list[Any]:
-    found = await gateway.gateway.store.read(account_store.list_events, channel="slack")
+    found = await gateway.gateway.ground.store.read(account_store.list_events, channel="slack")
     return [one.event for one in found]
 
 
 async def states(gateway: House) -> list[str]:
-    found = await gateway.gateway.dispatcher.request("deliveries.list", b"{}", operator())
+    found = await gateway.gateway.front.dispatcher.request("deliveries.list", b"{}", operator())
     return sorted(d.state for d in found.deliveries)
 
 
@@ -148,7 +148,7 @@ async def test_a_mention_in_a_channel_is_one_message_and_the_rest_is_context(
         assert len(slack.told) >= 3  # message, app_mention, message
         assert slack.texts(club) == ["Echo: @portico what time is it?"]
         assert "thread_ts" not in slack.sent[0]
-        found = await gateway.gateway.dispatcher.request("inbox.list", b"{}", operator())
+        found = await gateway.gateway.front.dispatcher.request("inbox.list", b"{}", operator())
         assert sorted(m.state for m in found.messages) == ["context", "queued"]
 
 
@@ -169,7 +169,7 @@ async def test_answers_go_into_the_thread_when_they_are_told_to(tmp_path: Path) 
             slack.says(ann, "directly")
             await answered(slack, ann, "Echo: directly")
             assert "thread_ts" not in slack.sent[2]
-            found = await gateway.gateway.dispatcher.request("inbox.list", b"{}", operator())
+            found = await gateway.gateway.front.dispatcher.request("inbox.list", b"{}", operator())
             in_thread = {m.session_key for m in found.messages if m.thread_id == root}
             assert len(in_thread) == 1
 
@@ -182,7 +182,7 @@ async def test_threads_and_group_messages_are_conversations_of_their_own(tmp_pat
         slack.says(ann, f"{ME} here?", to=few, thread=root)
         await answered(slack, few, "Echo: @portico here?")
         assert slack.sent[0]["thread_ts"] == root
-        found = await gateway.gateway.dispatcher.request("inbox.list", b"{}", operator())
+        found = await gateway.gateway.front.dispatcher.request("inbox.list", b"{}", operator())
         assert {m.peer["kind"] for m in found.messages} == {"group"}
 
 
@@ -314,7 +314,7 @@ async def test_files_go_out_after_their_text_in_the_thread(tmp_path: Path) -> No
         await answered(slack, club, "Echo: @portico hi")
         root = slack.sent[0]["ts"]
         route = ReplyRoute("slack", "default", Peer("channel", club.id), root)
-        await gateway.gateway.outbox.send(route, "the cat", media=(data,), session_key=None)
+        await gateway.gateway.path.outbox.send(route, "the cat", media=(data,), session_key=None)
         await eventually(lambda: len(slack.sent) == 3)
         assert [one["thread_ts"] for one in slack.sent[1:]] == [root, root]
         (shared,) = slack.sent[2]["files"]
@@ -322,13 +322,13 @@ async def test_files_go_out_after_their_text_in_the_thread(tmp_path: Path) -> No
 
         # The answer to the last step is lost: the file is not shown twice.
         slack.plan("files.completeUploadExternal", Lost())
-        await gateway.gateway.outbox.send(route, "again", media=(data,), session_key=None)
+        await gateway.gateway.path.outbox.send(route, "again", media=(data,), session_key=None)
         await settled(gateway, "sent", "sent", "sent")
         assert len(slack.sent) == 5
 
         # What is certainly missing of it is brought, and the text not said again.
         slack.plan("files.getUploadURLExternal", Refused("service_unavailable"))
-        await gateway.gateway.outbox.send(route, "third", media=(data,), session_key=None)
+        await gateway.gateway.path.outbox.send(route, "third", media=(data,), session_key=None)
         await settled(gateway, *["sent"] * 4)
         assert [one["text"] for one in slack.sent[5:]] == ["third", ""]
         assert slack.leaks == []
@@ -398,7 +398,7 @@ async def test_what_slack_refuses_is_failed_with_its_reason(tmp_path: Path) -> N
         old.is_archived = True
         slack.plan("chat.postMessage", Refused("missing_scope", {"needed": "chat:write"}))
         await settled(gateway, "failed")
-        found = await gateway.gateway.dispatcher.request("deliveries.list", b"{}", operator())
+        found = await gateway.gateway.front.dispatcher.request("deliveries.list", b"{}", operator())
         assert "chat:write" in (found.deliveries[0].last_error or "")
 
 

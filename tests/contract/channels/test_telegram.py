@@ -54,7 +54,7 @@ async def bot(
 
 
 def account_of(gateway: House) -> Supervisor:
-    found = gateway.gateway.accounts.find("telegram", "default")
+    found = gateway.gateway.path.accounts.find("telegram", "default")
     assert found is not None
     return found
 
@@ -81,7 +81,7 @@ def letters(telegram: FakeTelegram, chat: Chat) -> str:
 
 
 async def recorded(gateway: House) -> list[Any]:
-    return await gateway.gateway.store.read(account_store.list_events, channel="telegram")
+    return await gateway.gateway.ground.store.read(account_store.list_events, channel="telegram")
 
 
 async def test_a_person_writes_and_is_answered(tmp_path: Path) -> None:
@@ -188,7 +188,9 @@ async def test_a_limit_is_waited_for_and_an_unknown_fate_is_shown(tmp_path: Path
         telegram.says(eve, "hi")
 
         async def states() -> bool:
-            found = await gateway.gateway.dispatcher.request("deliveries.list", b"{}", operator())
+            found = await gateway.gateway.front.dispatcher.request(
+                "deliveries.list", b"{}", operator()
+            )
             return {d.state for d in found.deliveries} == {"sent", "unknown", "failed"}
 
         await eventually(states)

@@ -43,7 +43,7 @@ class Calls:
     async def __call__(self, method: str, /, **params: Any) -> Any:
         call = Call(principal(*ALL_SCOPES))
         raw = msgspec.json.encode(params)
-        result = await self.gateway.dispatcher.request(method, raw, call)
+        result = await self.gateway.front.dispatcher.request(method, raw, call)
         return msgspec.json.decode(msgspec.json.encode(result))
 
     async def refused(self, method: str, /, **params: Any) -> GatewayError:
@@ -57,7 +57,7 @@ class Calls:
 
     @property
     def text(self) -> str:
-        return self.gateway.live.loaded.paths.config_file.read_text()
+        return self.gateway.ground.live.loaded.paths.config_file.read_text()
 
     @property
     def file(self) -> dict[str, Any]:
@@ -99,7 +99,9 @@ async def test_a_new_agent_answers_at_once_and_after_a_restart(tmp_path: Path) -
         assert (await call.says("main", "hello", "r2")) == "Echo: hello"
         assert call.text.startswith("// Ann's settings")
         assert "// answers with what it was told" in call.text
-        assert call.gateway.live.applied_hash == call.gateway.live.loaded.revision_hash
+        assert (
+            call.gateway.ground.live.applied_hash == call.gateway.ground.live.loaded.revision_hash
+        )
         assert (Path(workspace) / "SOUL.md").is_file()
     async with running(tmp_path) as call:
         listed = await call("agents.list")
@@ -195,7 +197,7 @@ async def test_a_turn_keeps_the_model_it_began_with(tmp_path: Path) -> None:
             go_on = asyncio.Event()
             provider.plan(Say("one two three four five six seven eight", until=go_on))
             said = call.says("t", "first", "r1")
-            first = call.gateway.tasks.start(said, name="first")
+            first = call.gateway.ground.tasks.start(said, name="first")
             await eventually(lambda: provider.requests)
             await call("agents.update", agentId="t", model="lab/new")
             assert await call.says("main", "meanwhile", "r2") == "Echo: meanwhile"
@@ -209,7 +211,7 @@ async def test_a_turn_keeps_the_model_it_began_with(tmp_path: Path) -> None:
 async def test_the_last_good_copy_is_what_runs(tmp_path: Path) -> None:
     async with running(tmp_path) as call:
         await call("agents.create", name="Ops")
-        paths = call.gateway.live.loaded.paths
+        paths = call.gateway.ground.live.loaded.paths
         await eventually(lambda: paths.last_good.read_text() == call.text)
     paths.config_file.write_text("{ broken")
     loaded = load_or_last_good(paths, env={})
@@ -294,9 +296,9 @@ async def test_a_turn_that_runs_finishes_and_one_that_waits_fails(call: Calls) -
     async def say(text: str, key: str) -> Any:
         return await call("agent", agentId="slow", message=text, idempotencyKey=key)
 
-    tasks = call.gateway.tasks
+    tasks = call.gateway.ground.tasks
     first = tasks.start(say("/sim delay_ms=700 words=3", "r1"), name="first")
-    await eventually(lambda: call.gateway.turns.running == 1)
+    await eventually(lambda: call.gateway.path.turns.running == 1)
     second = tasks.start(
         call.refused("agent", agentId="slow", message="me?", idempotencyKey="r2"), name="second"
     )
@@ -309,7 +311,7 @@ async def test_a_turn_that_runs_finishes_and_one_that_waits_fails(call: Calls) -
 
 
 async def _queued(call: Calls) -> bool:
-    lane = await call.gateway.turns.open_in_lane("agent:slow:main")
+    lane = await call.gateway.path.turns.open_in_lane("agent:slow:main")
     return len(lane) == 2
 
 
@@ -328,7 +330,7 @@ async def test_of_two_who_create_the_same_one_does(call: Calls) -> None:
     errors = [one for one in outcomes if isinstance(one, InvalidRequest)]
     assert len(errors) == 2
     assert all("already exists" in error.message for error in errors)
-    assert (call.gateway._loaded.paths.state_dir / "workspace-twin" / "SOUL.md").is_file()
+    assert (call.gateway.ground.loaded.paths.state_dir / "workspace-twin" / "SOUL.md").is_file()
 
 
 async def test_bindings_decide_who_answers_from_now_on(call: Calls) -> None:
@@ -392,7 +394,7 @@ async def test_the_default_agent_has_a_directory_from_the_start(call: Calls) -> 
     call.gateway.open()
     listed = await call("agents.files.list", agentId="main")
     workspace = Path(listed["workspace"])
-    assert workspace == call.gateway._loaded.paths.state_dir / "workspace"
+    assert workspace == call.gateway.ground.loaded.paths.state_dir / "workspace"
     await eventually(lambda: (workspace / "USER.md").exists())
     (workspace / "IDENTITY.md").write_text("- Name: Ada\n- Emoji: 🦋\n")
     shown = await call("agent.identity.get")
@@ -457,7 +459,7 @@ async def test_which_providers_have_a_key(tmp_path: Path) -> None:
             "xai": ("static", {"source": "env", "envVar": "XAI_API_KEY"}),
             "shop": ("static", {"source": "config"}),
         }
-        assert abs(status["ts"] - call.gateway.clock.now_ms()) < 60_000
+        assert abs(status["ts"] - call.gateway.ground.clock.now_ms()) < 60_000
         assert all(one["profiles"] == [] for one in found)
         assert "canary" not in json.dumps(status)
         await call.refused("models.authStatus", agentId="nobody")
@@ -504,11 +506,11 @@ async def test_models_and_why_one_cannot_be_asked(tmp_path: Path) -> None:
         assert by_name["lab/m"]["local"]
         gpt = by_name["openai/gpt-x"]
         assert (gpt["available"], gpt["unavailableReason"]) == (False, "missing-auth")
-        models = call.gateway.agents.roster.models
+        models = call.gateway.conversation.agents.roster.models
         assert models is not None
         models.cooldowns.failed(models.catalog.resolve("lab/m"), 60)
         (resting,) = [
             one for one in (await call("models.list", provider="lab"))["models"] if one["id"] == "m"
         ]
         assert (resting["available"], resting["unavailableReason"]) == (False, "cooldown")
-        assert resting["unavailableUntil"] > call.gateway.clock.now_ms() + 50_000
+        assert resting["unavailableUntil"] > call.gateway.ground.clock.now_ms() + 50_000

@@ -285,7 +285,7 @@ async def test_usage_is_that_of_the_models(tmp_path: Path) -> None:
 
 
 async def session_keys(to: Connected) -> set[str]:
-    rows = await to.house.gateway.store.read(_keys)
+    rows = await to.house.gateway.ground.store.read(_keys)
     return {row["key"] for row in rows}
 
 
@@ -492,7 +492,7 @@ async def test_a_full_lane_is_429(tmp_path: Path) -> None:
     runtime = Scripted(held=True)
     queue = {"queue": {"cap": 1}}
     async with connected(tmp_path, runtime=runtime, messages=queue) as to:
-        tasks = to.house.gateway.tasks
+        tasks = to.house.gateway.ground.tasks
         first = tasks.start(to.ask("1", user="u"), name="first")
         await eventually(lambda: runtime.running == 1)
         second = tasks.start(to.ask("2", user="u"), name="second")
@@ -506,7 +506,7 @@ async def test_a_full_lane_is_429(tmp_path: Path) -> None:
 
 
 async def _waiting(to: Connected) -> bool:
-    return len(await to.house.gateway.turns.open_in_lane("agent:main:openai-user:u")) == 2
+    return len(await to.house.gateway.path.turns.open_in_lane("agent:main:openai-user:u")) == 2
 
 
 # -- leaving -------------------------------------------------------------------------------------
@@ -527,7 +527,7 @@ async def test_a_request_with_a_key_survives_its_caller(tmp_path: Path) -> None:
     async with connected(tmp_path, runtime=runtime) as to:
         body = {"model": "portico", "messages": HELLO}
         await _leave(to, body, runtime, **{"idempotency-key": "k1"})
-        same = to.house.gateway.tasks.start(
+        same = to.house.gateway.ground.tasks.start(
             to.ask("hello", extra_headers={"Idempotency-Key": "k1"}), name="same"
         )
         runtime.go.set()
@@ -541,7 +541,7 @@ async def _leave(to: Connected, body: Any, runtime: Scripted, **headers: str) ->
     """Ask, wait until the agent is at work, and close the connection."""
     allowed = {"authorization": f"Bearer {TOKEN}", **headers}
     async with httpx2.AsyncClient(base_url=to.url, headers=allowed, timeout=30) as client:
-        asking = to.house.gateway.tasks.start(
+        asking = to.house.gateway.ground.tasks.start(
             client.post("/v1/chat/completions", json=body), name="asking"
         )
         await eventually(lambda: runtime.running == 1)
@@ -550,4 +550,4 @@ async def _leave(to: Connected, body: Any, runtime: Scripted, **headers: str) ->
 
 
 async def _is_empty(to: Connected) -> bool:
-    return not await to.house.gateway.turns.open_in_lane("agent:main:openai-user:u")
+    return not await to.house.gateway.path.turns.open_in_lane("agent:main:openai-user:u")

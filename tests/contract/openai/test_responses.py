@@ -88,11 +88,11 @@ async def test_a_response_goes_on_from_the_one_before(tmp_path: Path) -> None:
         )
         assert second.output_text == "Echo: sunny"
         assert second.previous_response_id == first.id
-        rows = [await to.house.gateway.turns.find(id_) for id_ in (first.id, second.id)]
+        rows = [await to.house.gateway.path.turns.find(id_) for id_ in (first.id, second.id)]
         assert rows[0]
         assert rows[1]
         assert rows[0].session_key == rows[1].session_key
-        entries = await to.house.gateway.store.read(_transcript, rows[0].session_id or "")
+        entries = await to.house.gateway.ground.store.read(_transcript, rows[0].session_id or "")
     assert [entry.role for entry in entries] == ["user", "assistant", "user", "assistant"]
     assert entries[1].content == [
         {"type": "toolCall", "id": "call_1", "name": "weather", "arguments": {"text": "Rome"}}

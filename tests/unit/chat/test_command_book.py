@@ -33,19 +33,19 @@ def row(one: Command) -> str:
 
 
 def test_the_page_lists_what_there_is() -> None:
-    rows = [row(one) for one in gateway().orders.book]
+    rows = [row(one) for one in gateway().path.orders.book]
     listed = re.search(r"\| --- \| --- \| --- \| --- \|\n((?:\|.*\n)+)", PAGE.read_text())
     assert listed
     assert listed[1].splitlines() == rows
 
 
 def test_every_command_fits_into_the_menus_of_providers() -> None:
-    menu = menu_of(gateway().orders)
+    menu = menu_of(gateway().path.orders)
     assert ("status", "Show how this conversation stands.") in menu
     for name, description in menu:
         assert re.fullmatch(r"[a-z0-9_]{1,32}", name)  # Telegram's
         assert 3 <= len(description) <= 100  # Discord's
-    assert menu_of(gateway("false").orders) == []
+    assert menu_of(gateway("false").path.orders) == []
 
 
 def test_a_name_is_declared_once() -> None:

@@ -100,7 +100,7 @@ from portico import server
 class Used(server.Gateway):
     def open(self):
         super().open()
-        self.toolbox.registry.declared()  # an agent asks for its tools
+        self.conversation.toolbox.registry.declared()  # an agent asks for its tools
 
 server.Gateway = Used
 loaded = load(resolve_paths(env={}, state_dir=Path(sys.argv[1])), env={})
