@@ -133,6 +133,7 @@ def kill_while_a_restart_fails(gateway: GatewayProcess, kills: int, seed: int) -
             killing = threading.Timer(chance.uniform(0.0, 2.0), gateway.kill)
             killing.start()
             killing.join()
+        gateway.wait_for_the_line()
         assert file.with_name("portico.json.last-good").read_text() == good
         found = file.read_text()
         assert found == good or "203.0.113.7" in found

@@ -109,6 +109,7 @@ class GatewayProcess:
                 text=True,
             )
         assert self._process.stdout is not None
+        self._output = self._process.stdout
         self._lines = queue.Queue()
         self._reader = threading.Thread(
             target=_drain, args=(self._process.stdout, self._lines), daemon=True
@@ -130,6 +131,12 @@ class GatewayProcess:
     def kill(self) -> None:
         """Kill -9."""
         self._end(signal.SIGKILL)
+
+    def wait_for_the_line(self) -> None:
+        """Wait until whoever a killed gateway had started to take over has ended by itself."""
+        self._reader.join(READY_TIMEOUT_S)
+        assert not self._reader.is_alive(), "somebody still holds its output"
+        self._output.close()
 
     def hand_over(self) -> None:
         """Restart without a gap; return when the new process says that it is ready."""
