@@ -59,7 +59,7 @@ def reply_to(request: dict[str, Any]) -> Reply:
 
 async def ended(rooms: Office, run_id: str) -> dict[str, Any]:
     def wait(operator: Operator) -> dict[str, Any]:
-        return dict(operator.call("agent.wait", runId=run_id, timeoutMs=15_000))
+        return dict(operator.call("agent.wait", runId=run_id, timeoutMs=50_000))
 
     return await with_operator(rooms, wait)
 

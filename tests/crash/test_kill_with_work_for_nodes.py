@@ -12,7 +12,6 @@ from tests.e2e.gateway import GatewayProcess, Operator, Refused
 from tests.e2e.node_device import NodeDevice
 from tests.fakes.control_plane import Device
 
-pytestmark = pytest.mark.timeout(120)
 ALLOWED = {"gateway": {"nodes": {"commands": {"allow": ["camera.snap"]}}}}
 IPHONE = {
     "id": "openclaw-ios",

@@ -293,7 +293,7 @@ class Operator:
                     return dict(frame["payload"])
 
     def _frame(self) -> dict[str, Any]:
-        return dict(json.loads(self._socket.recv(timeout=30)))
+        return dict(json.loads(self._socket.recv(timeout=60)))
 
 
 class Refused(Exception):

@@ -102,4 +102,4 @@ class NodeDevice:
         return self.call("node.invoke.result", id=request["id"], nodeId=self.node_id, **result)
 
     def _frame(self) -> Frame:
-        return dict(json.loads(self._socket.recv(timeout=30)))
+        return dict(json.loads(self._socket.recv(timeout=60)))

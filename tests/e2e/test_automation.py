@@ -72,14 +72,14 @@ def test_a_program_posts_and_is_answered_once_over_a_restart(gateway: GatewayPro
     first = post(id=1, state="red")
     assert first.status_code == 200
     with Operator(gateway) as operator:
-        operator.call("agent.wait", runId=first.json()["runId"], timeoutMs=10_000)
+        operator.call("agent.wait", runId=first.json()["runId"], timeoutMs=50_000)
     gateway.restart()
     assert post(id=1, state="red").json() == first.json()
     second = post(id=2, state="green").json()
     assert second["runId"] != first.json()["runId"]
     assert httpx2.post(f"{gateway.url}/hooks/ci", json={}, timeout=30).status_code == 401
     with Operator(gateway) as operator:
-        operator.call("agent.wait", runId=second["runId"], timeoutMs=10_000)
+        operator.call("agent.wait", runId=second["runId"], timeoutMs=50_000)
         page = operator.call("chat.history", sessionKey="hook:ci")
     said = str([message["content"] for message in page["messages"]])
     assert [said.count(text) for text in ("Build 1 is red", "Build 2 is green")] == [2, 2]

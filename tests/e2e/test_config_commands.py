@@ -58,7 +58,6 @@ def name_of_ops(gateway: GatewayProcess) -> str:
     return str(next(one["name"] for one in agents if one["id"] == "ops"))
 
 
-@pytest.mark.timeout(90)
 def test_set_and_unset_are_made_by_the_gateway(gateway: GatewayProcess) -> None:
     file = gateway.state_dir / "portico.json"
     done = Ran(gateway, "config", "set", "agents.list[1].name", "Night shift")
@@ -78,7 +77,6 @@ def test_set_and_unset_are_made_by_the_gateway(gateway: GatewayProcess) -> None:
     assert (nowhere.code, nowhere.json["error"]["code"]) == (5, "config.refused")
 
 
-@pytest.mark.timeout(90)
 def test_patch_and_apply_show_their_plan(gateway: GatewayProcess, tmp_path: Path) -> None:
     file = gateway.state_dir / "portico.json"
     before = file.read_text()

@@ -99,7 +99,7 @@ def test_an_agent_call_is_accepted_and_then_answered(
     assert answer["payload"]["status"] == "ok"
     assert answer["payload"]["runId"] == accepted["payload"]["runId"] == "agent-1"
     assert answer["payload"]["result"]["payloads"][0]["text"] == "Echo: hello"
-    waited = client.call("agent.wait", {"runId": "agent-1", "timeoutMs": 5000})
+    waited = client.call("agent.wait", {"runId": "agent-1", "timeoutMs": 30_000})
     assert waited["status"] == "ok"
 
 

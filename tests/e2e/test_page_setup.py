@@ -24,11 +24,11 @@ def provider() -> Iterator[FakeProvider]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    made = asyncio.run_coroutine_threadsafe(FakeProvider().__aenter__(), loop).result(10)
+    made = asyncio.run_coroutine_threadsafe(FakeProvider().__aenter__(), loop).result(30)
     yield made
-    asyncio.run_coroutine_threadsafe(made.__aexit__(None, None, None), loop).result(10)
+    asyncio.run_coroutine_threadsafe(made.__aexit__(None, None, None), loop).result(30)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(30)
     loop.close()
 
 
@@ -56,6 +56,7 @@ def test_a_fresh_gateway_gets_a_model(
     panel.get_by_role("button", name="Back").click()
     expect(panel.get_by_role("heading", name="Address")).to_be_visible()
     expect(field).to_have_value(provider.url)
+    expect(field).to_be_focused()
     page.keyboard.press("Enter")
     panel.get_by_label("Enter it now").check()
     panel.get_by_role("button", name="Next").click()

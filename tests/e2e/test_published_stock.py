@@ -34,7 +34,7 @@ def operator(gateway: GatewayProcess) -> Iterator[Operator]:
 def test_tasks(operator: Operator) -> None:
     run = {"sessionKey": "main", "message": "work", "idempotencyKey": "task-1"}
     operator.call("agent", **run)
-    operator.call("agent.wait", runId="task-1", timeoutMs=20_000)
+    operator.call("agent.wait", runId="task-1", timeoutMs=50_000)
     told = operator.wait_event("task", action="upserted")
     listed = {name: value for name, value in told["task"].items() if name not in NEWER}
     assert problems("TaskSummary", listed) == []

@@ -34,7 +34,7 @@ async def test_a_program_s_run_is_a_task_and_a_conversation_is_none(house: House
     await house.say("main", "work", "t1")
     params = {"sessionKey": "main", "message": "talk", "idempotencyKey": "c1"}
     await house.call("chat.send", params)
-    await house.call("agent.wait", {"runId": "c1", "timeoutMs": 10_000})
+    await house.call("agent.wait", {"runId": "c1", "timeoutMs": 50_000})
     (task,) = (await house.call("tasks.list"))["tasks"]
     assert (task["id"], task["runtime"], task["status"]) == ("t1", "cli", "completed")
     assert (task["title"], task["terminalSummary"]) == ("work", "Echo: work")
@@ -129,4 +129,4 @@ async def test_what_runs_and_what_waits_is_cancelled_once(house: House):
         "cancelled": False,
         "reason": "Task not found.",
     }
-    await asyncio.wait_for(asyncio.gather(running, waiting, return_exceptions=True), 20)
+    await asyncio.wait_for(asyncio.gather(running, waiting, return_exceptions=True), 30)
