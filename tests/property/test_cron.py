@@ -8,12 +8,11 @@ of a job that wants all its slots none is missing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from portico.automation.cron.assembly import CronSettings
 from portico.automation.cron.life import Rules
@@ -22,7 +21,8 @@ from portico.automation.cron.schedule import latest_slots
 from portico.turns.model import TurnLimits
 from tests.support.clock import FakeClock
 from tests.support.cron import DAY_MS, HOUR_MS, MINUTE_MS, CronPath, ms
-from tests.support.memory import Dead, Memory, OwnedStore
+from tests.support.memory import Dead, OwnedStore
+from tests.support.mortals import Mortals
 from tests.support.waiting import loop_turns
 
 START = ms("2026-10-24T22:00+00:00")  # hours before clocks change
@@ -36,66 +36,21 @@ SCHEDULES = [
 ]
 
 
-class CronMachine(RuleBasedStateMachine):
+class CronMachine(Mortals[CronPath]):
     @initialize()
     def begin(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.memory = Memory()
-        self.clock = FakeClock(START)
         self.latest = START
-        self.numbers = iter(range(10**6))
         self.jobs: list[Job] = []
         self.finished: dict[str, str] = {}
-        self.owners: list[CronPath] = []
-        self.stores: list[OwnedStore] = []
         self.everybody: list[CronPath] = []
-        self.run(self._open(2))
+        self.found(FakeClock(START))
 
-    def teardown(self) -> None:
-        if not hasattr(self, "loop"):
-            return
-        try:
-            self.run(self._come_to_rest())
-            self._check_end()
-        finally:
-            self.run(self._close())
-            self.loop.close()
-            self.memory.close()
-
-    def run(self, work: Any) -> Any:
-        return self.loop.run_until_complete(work)
-
-    async def _open(self, count: int) -> None:
-        while len(self.owners) < count:
-            store = OwnedStore(self.memory)
-            owner = CronPath(
-                store,
-                owner=f"owner-{next(self.numbers)}",
-                alone=False,
-                clock=self.clock,
-                settings=SETTINGS,
-                limits=LIMITS,
-            )
-            self.owners.append(owner)
-            self.everybody.append(owner)
-            self.stores.append(store)
-            await owner.start()
-
-    async def _step(self, work: Any = None) -> None:
-        if work is not None:
-            task = asyncio.ensure_future(work)
-            while not task.done() and not any(store.dead for store in self.stores):
-                await asyncio.sleep(0)
-            task.cancel()
-            with contextlib.suppress(Dead, asyncio.CancelledError):
-                await task
-        await loop_turns(30)
-        for owner, store in list(zip(self.owners, self.stores, strict=True)):
-            if store.dead:
-                await owner.crash()
-                self.owners.remove(owner)
-                self.stores.remove(store)
-        await self._open(2)
+    def new_owner(self, store: OwnedStore, name: str) -> CronPath:
+        owner = CronPath(
+            store, owner=name, alone=False, clock=self.clock, settings=SETTINGS, limits=LIMITS
+        )
+        self.everybody.append(owner)
+        return owner
 
     # -- what may happen -------------------------------------------------------------------------
 
@@ -106,7 +61,7 @@ class CronMachine(RuleBasedStateMachine):
         policy=st.sampled_from(["run_once", "skip", "run_all", "run_all"]),
     )
     def add(self, owner: int, schedule: dict[str, Any], policy: str) -> None:
-        self.run(self._step(self._add(self.owners[owner], schedule, policy)))
+        self.run(self.step(self._add(self.owners[owner], schedule, policy)))
 
     async def _add(self, owner: CronPath, schedule: dict[str, Any], policy: str) -> None:
         job = await owner.add(schedule, name=f"j{len(self.jobs)}", misfire={"policy": policy})
@@ -119,13 +74,13 @@ class CronMachine(RuleBasedStateMachine):
     def look(self, owner: int, minutes: int) -> None:
         self.clock.set(max(START, self.clock.now_ms() + minutes * MINUTE_MS))
         self.latest = max(self.latest, self.clock.now_ms())
-        self.run(self._step(self.owners[owner].look()))
+        self.run(self.step(self.owners[owner].look()))
 
     @rule(minutes=st.sampled_from([0, 60, 60 * 5]))
     def look_at_the_same_time(self, minutes: int) -> None:
         self.clock.set(self.clock.now_ms() + minutes * MINUTE_MS)
         self.latest = max(self.latest, self.clock.now_ms())
-        self.run(self._step(self._all_look()))
+        self.run(self.step(self._all_look()))
 
     async def _all_look(self) -> None:
         await asyncio.gather(*(owner.scheduler.look() for owner in self.owners))
@@ -138,24 +93,24 @@ class CronMachine(RuleBasedStateMachine):
                 puppet.finish(run_id, "done")
             else:
                 puppet.tell(run_id, RuntimeError("as told"))
-        self.run(self._step())
+        self.run(self.step())
 
     @precondition(lambda self: self.jobs)
     @rule(owner=st.integers(0, 1), data=st.data(), mode=st.sampled_from(["force", "due"]))
     def run_by_hand(self, owner: int, data: Any, mode: Any) -> None:
         job = data.draw(st.sampled_from(self.jobs))
-        self.run(self._step(self.owners[owner].service.run(job.job_id, mode)))
+        self.run(self.step(self.owners[owner].service.run(job.job_id, mode)))
 
     @rule(owner=st.integers(0, 1), seconds=st.sampled_from([5, 31]))
     def sweep(self, owner: int, seconds: int) -> None:
         self.clock.advance(seconds)
         self.latest = max(self.latest, self.clock.now_ms())
-        self.run(self._step(self.owners[owner].path.sweep()))
+        self.run(self.step(self.owners[owner].path.sweep()))
 
     @rule(owner=st.integers(0, 1))
     def kill(self, owner: int) -> None:
         self.stores[owner].dead = True
-        self.run(self._step())
+        self.run(self.step())
 
     @rule(
         owner=st.integers(0, 1),
@@ -201,15 +156,11 @@ class CronMachine(RuleBasedStateMachine):
 
     # -- the end ---------------------------------------------------------------------------------
 
-    async def _come_to_rest(self) -> None:
+    async def come_to_rest(self) -> None:
         """Everybody dies; one last owner does all there is left to do, at the latest time seen."""
-        for store in self.stores:
-            store.dead = True
-        for owner in self.owners:
-            await owner.crash()
-        self.owners, self.stores = [], []
+        await self.kill_all()
         self.clock.set(self.latest + DAY_MS)
-        await self._open(1)
+        await self.open(1)
         last = self.owners[0]
         for _ in range(2_000):
             self.clock.advance(31)
@@ -228,11 +179,7 @@ class CronMachine(RuleBasedStateMachine):
         waiting = self.memory.select(due, self.clock.now_ms()) or self.memory.select(open_runs)
         return bool(waiting)
 
-    async def _close(self) -> None:
-        for owner in self.owners:
-            await owner.crash()
-
-    def _check_end(self) -> None:
+    def check_end(self) -> None:
         messages = self.memory.select("SELECT event_key, run_id FROM inbox_messages")
         keys = [row["event_key"] for row in messages]
         assert len(keys) == len(set(keys))

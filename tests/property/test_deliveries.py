@@ -6,20 +6,20 @@ Checked against the provider's ledger: nothing is lost, only what may be doubled
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from portico.channels.contract import AuthExpired, NotReady, RateLimited, Rejected, Transient
 from portico.outbox.life import OPEN, TRANSITIONS, DeliveryState, RetryPolicy
 from portico.protocol.errors import InvalidRequest
 from tests.support.clock import FakeClock
-from tests.support.memory import Dead, Memory, OwnedStore
+from tests.support.memory import Dead, OwnedStore
+from tests.support.mortals import Mortals
 from tests.support.path import FakeChannel, Path, Senders, route
 from tests.support.waiting import loop_turns
 
@@ -36,77 +36,35 @@ STEPS: dict[str, Any] = {
 }
 
 
-class Deliveries(RuleBasedStateMachine):
+class Deliveries(Mortals[Path]):
     keyed = False
     resend_unknown = False
 
     @initialize()
     def begin(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.memory = Memory()
-        self.clock = FakeClock()
         self.channel = FakeChannel(keyed=self.keyed)
         self.policy = RetryPolicy(
             first_s=10, factor=2, longest_s=60, resend_unknown=self.resend_unknown
         )
-        self.count = 0
         self.sent: dict[str, str] = {}  # delivery id → text, in order of acceptance
         self.states: dict[str, str] = {}
         self.resent: set[str] = set()
-        self.owners: list[Path] = []
-        self.stores: list[OwnedStore] = []
-        self.run(self._open())
+        self.found(FakeClock())
 
-    def teardown(self) -> None:
-        if not hasattr(self, "loop"):
-            return
-        try:
-            self.run(self._come_to_rest())
-            self._check_end()
-        finally:
-            self.run(self._close())
-            self.loop.close()
-            self.memory.close()
-
-    def run(self, work: Any) -> Any:
-        return self.loop.run_until_complete(work)
-
-    async def _open(self) -> None:
-        while len(self.owners) < 2:
-            store = OwnedStore(self.memory)
-            self.count += 1
-            path = Path(
-                store,
-                owner=f"owner-{self.count}",
-                alone=False,
-                clock=self.clock,
-                senders=Senders({"fake": self.channel}),
-                retry=self.policy,
-            )
-            self.owners.append(path)
-            self.stores.append(store)
-            await path.start()
-
-    async def _step(self, work: Any = None) -> None:
-        if work is not None:
-            task = asyncio.ensure_future(work)
-            while not task.done() and not any(store.dead for store in self.stores):
-                await asyncio.sleep(0)
-            task.cancel()
-            with contextlib.suppress(Dead, asyncio.CancelledError):
-                await task
-        await loop_turns(30)
-        for path, store in list(zip(self.owners, self.stores, strict=True)):
-            if store.dead:
-                await path.crash()
-                self.owners.remove(path)
-                self.stores.remove(store)
-        await self._open()
+    def new_owner(self, store: OwnedStore, name: str) -> Path:
+        return Path(
+            store,
+            owner=name,
+            alone=False,
+            clock=self.clock,
+            senders=Senders({"fake": self.channel}),
+            retry=self.policy,
+        )
 
     @rule(owner=st.integers(0, 1), peer=st.sampled_from(PEERS))
     def say(self, owner: int, peer: str) -> None:
-        self.count += 1
-        self.run(self._step(self._say(self.owners[owner], peer, f"{peer}-{self.count}")))
+        text = f"{peer}-{next(self.numbers)}"
+        self.run(self.step(self._say(self.owners[owner], peer, text)))
 
     async def _say(self, owner: Path, peer: str, text: str) -> None:
         delivery_id = await owner.outbox.send(route(peer), text, media=(), session_key=None)
@@ -119,7 +77,7 @@ class Deliveries(RuleBasedStateMachine):
     @rule(owner=st.integers(0, 1), seconds=st.sampled_from([1, 11, 61, 601]))
     def time_passes(self, owner: int, seconds: int) -> None:
         self.clock.advance(seconds)
-        self.run(self._step(self._sweep(self.owners[owner])))
+        self.run(self.step(self._sweep(self.owners[owner])))
 
     async def _sweep(self, path: Path) -> None:
         await path.outbox._resolve_orphans(alone=False)
@@ -128,7 +86,7 @@ class Deliveries(RuleBasedStateMachine):
     @rule(owner=st.integers(0, 1))
     def kill(self, owner: int) -> None:
         self.stores[owner].dead = True
-        self.run(self._step())
+        self.run(self.step())
 
     @rule(
         owner=st.integers(0, 1),
@@ -142,7 +100,7 @@ class Deliveries(RuleBasedStateMachine):
     @rule(owner=st.integers(0, 1), resend=st.booleans(), data=st.data())
     def decide(self, owner: int, resend: bool, data: Any) -> None:
         delivery_id = data.draw(st.sampled_from(list(self.sent)))
-        self.run(self._step(self._decide(self.owners[owner], delivery_id, resend=resend)))
+        self.run(self.step(self._decide(self.owners[owner], delivery_id, resend=resend)))
 
     async def _decide(self, path: Path, delivery_id: str, *, resend: bool) -> None:
         with contextlib.suppress(InvalidRequest):
@@ -185,10 +143,10 @@ class Deliveries(RuleBasedStateMachine):
 
     # -- the end ---------------------------------------------------------------------------------
 
-    async def _come_to_rest(self) -> None:
+    async def come_to_rest(self) -> None:
         for store in self.stores:
             store.dead = True
-        await self._step()
+        await self.step()
         self.channel.plan = []
         for _ in range(100):
             self.clock.advance(61)
@@ -201,11 +159,7 @@ class Deliveries(RuleBasedStateMachine):
                 return
         raise AssertionError("some deliveries do not end")
 
-    async def _close(self) -> None:
-        for path in self.owners:
-            await path.crash()
-
-    def _check_end(self) -> None:
+    def check_end(self) -> None:
         rows = {
             row["delivery_id"]: row for row in self.memory.select("SELECT * FROM outbox_deliveries")
         }

@@ -7,14 +7,12 @@ every turn to one end that never changes, its budget charged once and nothing of
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from portico.agents.runtime import ModelUsed, ToolStarted, Usage
 from portico.budgets.model import Amount, Limit, Plan
@@ -22,7 +20,8 @@ from portico.budgets.service import Budgets
 from portico.channels.model import QueueMode
 from portico.turns.model import TurnLimits
 from tests.support.clock import FakeClock
-from tests.support.memory import Dead, Memory, OwnedStore
+from tests.support.memory import Dead, OwnedStore
+from tests.support.mortals import Mortals
 from tests.support.path import Path
 from tests.support.waiting import loop_turns
 
@@ -33,70 +32,25 @@ LIMITS = TurnLimits(max_concurrent=2, live_text_ms=0)
 ENDED_WITHOUT_BEGINNING = {"dropped", "expired"}
 
 
-class Lanes(RuleBasedStateMachine):
+class Lanes(Mortals[Path]):
     @initialize()
     def begin(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.memory = Memory()
-        self.clock = FakeClock()
-        self.numbers = iter(range(10**6))
         self.sent: dict[str, tuple[str, QueueMode]] = {}  # run id → session, mode; in order
         self.acknowledged: list[str] = []
         self.ended: dict[str, str] = {}
-        self.owners: list[Path] = []
-        self.stores: list[OwnedStore] = []
-        self.run(self._open(2))
+        self.found(FakeClock())
 
-    def teardown(self) -> None:
-        if not hasattr(self, "loop"):
-            return
-        try:
-            self.run(self._come_to_rest())
-            self._check_end()
-        finally:
-            self.run(self._close())
-            self.loop.close()
-            self.memory.close()
-
-    def run(self, work: Any) -> Any:
-        return self.loop.run_until_complete(work)
-
-    async def _open(self, count: int) -> None:
-        while len(self.owners) < count:
-            store = OwnedStore(self.memory)
-            path = Path(
-                store,
-                owner=f"owner-{next(self.numbers)}",
-                alone=False,
-                clock=self.clock,
-                limits=LIMITS,
-                budgets=Budgets(store=store, clock=self.clock, plan=PLAN),
-            )
-            path.lanes.cap = 100
-            self.owners.append(path)
-            self.stores.append(store)
-            await path.start()
-
-    async def _bury(self) -> None:
-        """Replace owners that died in the last step."""
-        for path, store in list(zip(self.owners, self.stores, strict=True)):
-            if store.dead:
-                await path.crash()
-                self.owners.remove(path)
-                self.stores.remove(store)
-        await self._open(2)
-
-    async def _step(self, work: Any = None) -> None:
-        if work is not None:
-            task = asyncio.ensure_future(work)
-            # Who dies in the middle of it tries again for a while: nobody waits for that.
-            while not task.done() and not any(store.dead for store in self.stores):
-                await asyncio.sleep(0)
-            task.cancel()
-            with contextlib.suppress(Dead, asyncio.CancelledError):
-                await task
-        await loop_turns(30)
-        await self._bury()
+    def new_owner(self, store: OwnedStore, name: str) -> Path:
+        path = Path(
+            store,
+            owner=name,
+            alone=False,
+            clock=self.clock,
+            limits=LIMITS,
+            budgets=Budgets(store=store, clock=self.clock, plan=PLAN),
+        )
+        path.lanes.cap = 100
+        return path
 
     # -- what may happen -------------------------------------------------------------------------
 
@@ -108,7 +62,7 @@ class Lanes(RuleBasedStateMachine):
     def say(self, owner: int, session: str, mode: QueueMode) -> None:
         run_id = f"r{next(self.numbers)}"
         self.sent[run_id] = (session, mode)
-        self.run(self._step(self._say(self.owners[owner], run_id)))
+        self.run(self.step(self._say(self.owners[owner], run_id)))
 
     async def _say(self, owner: Path, run_id: str) -> None:
         session, mode = self.sent[run_id]
@@ -123,7 +77,7 @@ class Lanes(RuleBasedStateMachine):
     @rule(owner=st.integers(0, 1), data=st.data())
     def say_again(self, owner: int, data: Any) -> None:
         run_id = data.draw(st.sampled_from(list(self.sent)))
-        self.run(self._step(self._say(self.owners[owner], run_id)))
+        self.run(self.step(self._say(self.owners[owner], run_id)))
 
     @rule(
         owner=st.integers(0, 1),
@@ -146,14 +100,14 @@ class Lanes(RuleBasedStateMachine):
                 puppet.tell(run_id, ONE_TOKEN, ToolStarted("t", "act", {}))
             case _:
                 puppet.tell(run_id, what)
-        self.run(self._step())
+        self.run(self.step())
 
     @precondition(lambda self: self.sent)
     @rule(owner=st.integers(0, 1), data=st.data())
     def cancel(self, owner: int, data: Any) -> None:
         run_id = data.draw(st.sampled_from(list(self.sent)))
         path = self.owners[owner]
-        self.run(self._step(self._cancel(path, run_id)))
+        self.run(self.step(self._cancel(path, run_id)))
 
     async def _cancel(self, path: Path, run_id: str) -> None:
         path.tasks.start(path.turns.cancel(run_id, "rpc"), name="cancel")
@@ -161,12 +115,12 @@ class Lanes(RuleBasedStateMachine):
     @rule(owner=st.integers(0, 1), seconds=st.sampled_from([0, 5, 31]))
     def sweep(self, owner: int, seconds: int) -> None:
         self.clock.advance(seconds)
-        self.run(self._step(self.owners[owner].sweep()))
+        self.run(self.step(self.owners[owner].sweep()))
 
     @rule(owner=st.integers(0, 1))
     def kill(self, owner: int) -> None:
         self.stores[owner].dead = True
-        self.run(self._step())
+        self.run(self.step())
 
     @rule(
         owner=st.integers(0, 1),
@@ -205,15 +159,11 @@ class Lanes(RuleBasedStateMachine):
 
     # -- the end ---------------------------------------------------------------------------------
 
-    async def _come_to_rest(self) -> None:
+    async def come_to_rest(self) -> None:
         """Everybody dies; one last owner answers everything; clients send again what was not
         acknowledged."""
-        for store in self.stores:
-            store.dead = True
-        for path in self.owners:
-            await path.crash()
-        self.owners, self.stores = [], []
-        await self._open(1)
+        await self.kill_all()
+        await self.open(1)
         last = self.owners[0]
         for run_id in self.sent:
             await self._say(last, run_id)
@@ -228,11 +178,7 @@ class Lanes(RuleBasedStateMachine):
                 return
         raise AssertionError("some turns do not end")
 
-    async def _close(self) -> None:
-        for path in self.owners:
-            await path.crash()
-
-    def _check_end(self) -> None:
+    def check_end(self) -> None:
         turns = {row["run_id"]: row for row in self.memory.select("SELECT * FROM turns")}
         self._check_budget(turns)
         assert set(turns) == set(self.sent) == set(self.acknowledged)
