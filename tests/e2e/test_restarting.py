@@ -175,3 +175,4 @@ def test_updates_are_off_until_somebody_allows_them(own: GatewayProcess) -> None
     with Operator(own, scopes=("operator.read",)) as reader, pytest.raises(Refused):
         reader.call("update.status")
     assert own.stop() == 0
+    assert own.tracebacks() == []

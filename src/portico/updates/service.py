@@ -203,7 +203,12 @@ class Updates:
     # -- updating --------------------------------------------------------------------------------
 
     def begin(self, asked: Asked) -> asyncio.Task[UpdateRun]:
-        """Start `run` so that it comes to an end whoever waits for it."""
+        """Start `run` so that it comes to an end whoever waits for it.
+
+        Raises:
+            InvalidRequest, Unavailable: as `run`, at once; a refusal is no failed task.
+        """
+        self._check_possible()
         return self._tasks.start(self.run(asked), name="update")
 
     async def run(self, asked: Asked) -> UpdateRun:
@@ -213,6 +218,11 @@ class Updates:
             InvalidRequest: updates are not allowed.
             Unavailable: one is on its way, or this process cannot be replaced.
         """
+        self._check_possible()
+        async with self._busy:
+            return await self._run(asked)
+
+    def _check_possible(self) -> None:
         if not self.settings.allow:
             raise InvalidRequest(
                 "updates are not allowed here: set update.allow", details={"code": "UPDATES_OFF"}
@@ -221,8 +231,6 @@ class Updates:
             raise Unavailable("this process cannot be replaced; stop it, update, and start it")
         if self._busy.locked() or self._waiting is not None:
             raise Unavailable("an update is on its way", retry_after_ms=5_000)
-        async with self._busy:
-            return await self._run(asked)
 
     async def _run(self, asked: Asked) -> UpdateRun:
         from portico.updates.installer import UpdateFailed
