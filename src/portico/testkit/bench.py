@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -37,6 +39,7 @@ from portico.outbox.service import Outbox
 from portico.outbox.store import Delivery
 from portico.protocol.errors import Unauthorized
 from portico.store import Store, Work, open_store
+from portico.store.upgrade import upgrade_sqlite_file
 from portico.tasks import Tasks
 from portico.testkit.provider import Provider
 from portico.web.channels import ChannelDoors
@@ -74,6 +77,15 @@ async def until(what: str, condition: Callable[[], T], *, within_s: float | None
         assert loop.time() < deadline_s, f"not within {within_s:g} s: {what}"
         await asyncio.sleep(STEP_S)
     return value
+
+
+@functools.cache
+def _migrated() -> bytes:
+    """An empty database, migrated once for every bench of this process."""
+    with tempfile.TemporaryDirectory(prefix="portico-bench-") as folder:
+        file = Path(folder) / "migrated.sqlite"
+        upgrade_sqlite_file(file)
+        return file.read_bytes()
 
 
 async def settle() -> None:
@@ -190,6 +202,7 @@ class Bench:
         self.clock = SystemClock()
         self.failures: list[str] = []
         self.tasks = Tasks(lambda name, error: self.failures.append(f"{name}: {error!r}"))
+        (folder / "bench.sqlite").write_bytes(_migrated())
         self.store = Faucet(open_store(f"sqlite:///{folder}/bench.sqlite"))
         self.lanes = Lanes()
         self.registry = ChannelRegistry()

@@ -24,6 +24,7 @@ from portico.protocol.errors import InvalidRequest, Unavailable
 from portico.sessions import transcript
 from portico.store import Store, Work, open_store
 from tests.support.clock import FakeClock
+from tests.support.databases import sqlite_url
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 DAY_S = 86_400
@@ -255,7 +256,7 @@ async def test_the_file_system_refuses(shelf: Shelf, monkeypatch: pytest.MonkeyP
 
 @asynccontextmanager
 async def opened(folder: Path) -> AsyncIterator[Shelf]:
-    store = open_store(f"sqlite:///{folder / 'db'}")
+    store = open_store(sqlite_url(folder / "db"))
     await store.start()
     try:
         shelf = Shelf(store, folder)
