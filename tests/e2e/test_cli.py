@@ -124,6 +124,7 @@ def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, said: str) -> No
         sqlite_url(tmp_path)
         with contextlib.closing(sqlite3.connect(database)) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = '9999'")
+            connection.execute("""UPDATE documents SET value = '"9998"' WHERE name = 'floor'""")
     else:
         url = "postgresql://portico:swordfish@127.0.0.1:1/portico"
         config = {"store": {"url": url}, "gateway": {"auth": {"mode": "token", "token": "t" * 40}}}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from portico.config.atomic import directory_lock, write_atomic
 from portico.config.backups import keep_backup, keep_rejected
+from portico.config.environment import without_port
 from portico.config.file import read_text
 from portico.config.first_run import make_private_directory
 from portico.config.issues import ConfigError, Issue, Severity
@@ -177,7 +178,7 @@ def prepare(
     except (SpliceError, TextError, KeyError) as error:
         message = str(error.args[0]) if error.args else str(error)
         _refuse(paths, path, message, "change it by hand", "edit.path")
-    return _acceptable(before, load_text(paths, text, env=env, overrides=overrides), text)
+    return _acceptable(paths, before, text, env, overrides)
 
 
 def prepare_text(
@@ -198,11 +199,20 @@ def prepare_text(
     before = _current(paths)
     exists = before is not None
     text = rewrite(load_text(paths, before or "", env=env, overrides=overrides, exists=exists))
-    return _acceptable(before, load_text(paths, text, env=env, overrides=overrides), text)
+    return _acceptable(paths, before, text, env, overrides)
 
 
-def _acceptable(before: str | None, after: LoadedConfig, text: str) -> Prepared:
-    if refusals := refusals_of(after):
+def _acceptable(
+    paths: ConfigPaths,
+    before: str | None,
+    text: str,
+    env: Mapping[str, str],
+    overrides: Mapping[str, Any] | None,
+) -> Prepared:
+    after = load_text(paths, text, env=env, overrides=overrides)
+    # What the command line sets hides what the file says of it; the next start may not set it.
+    beneath = load_text(paths, text, env=without_port(env))
+    if refusals := refusals_of(after) or beneath.issues:
         raise ConfigError(refusals)
     return Prepared(before, text, after)
 

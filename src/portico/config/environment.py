@@ -33,6 +33,11 @@ def with_environment(
     return tree
 
 
+def without_port(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what wins over the file."""
+    return {name: value for name, value in env.items() if not name.endswith("_GATEWAY_PORT")}
+
+
 def _fill_credentials(tree: dict[str, Any], env: Mapping[str, str]) -> None:
     mode = _find(tree, (*_AUTH, "mode"))
     written = {name for name in ("token", "password") if _find(tree, (*_AUTH, name))}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -185,6 +186,19 @@ async def test_the_command_lines_settings_stay_in_force(
     assert loaded.require().gateway.port == 4321
     assert live.applied_hash == loaded.revision_hash
     assert "4321" not in paths.config_file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "more"), [({"gateway.port": 4321}, {}), ({}, {"PORTICO_GATEWAY_PORT": "4321"})]
+)
+async def test_what_the_command_line_hides_must_be_right_too(
+    paths: ConfigPaths, env: dict[str, str], overrides: dict[str, Any], more: dict[str, str]
+) -> None:
+    env = env | more
+    live = LiveConfig(load(paths, env=env, overrides=overrides), env=env)
+    with pytest.raises(ConfigError, match=r"gateway\.port"):
+        await live.edit(lambda _loaded: [Change(("gateway", "port"), "x")])
+    assert paths.config_file.read_text() == TEXT
 
 
 def test_differences_are_named_by_their_path() -> None:
