@@ -209,7 +209,7 @@ async def test_tailscale_vouches_for_devices_of_its_users(tmp_path: Path) -> Non
         local_api(tmp_path / "tailscaled.sock") as api,
     ):
         api.logins[PHONE] = "Ann@Example.org"
-        asked = TailscaleSettings(socket=str(api.path), program="/nowhere/tailscale")
+        asked = TailscaleSettings(socket=str(api.path), program="/nowhere/tailscale", timeout_s=30)
         plane.authenticator._whois = Whois(asked, FakeClock())
         device, scopes = Device(), {"auth": {}, "scopes": ["operator.read"]}
 
@@ -243,7 +243,9 @@ async def test_whoever_has_an_address_is_asked_of_the_program_where_there_is_no_
     tmp_path: Path,
 ) -> None:
     program = TailscaleProgram(tmp_path / "bin", logins={PHONE: "ann@example.org", "::1": ""})
-    settings = TailscaleSettings(socket=str(tmp_path / "none"), program=str(program.path))
+    settings = TailscaleSettings(
+        socket=str(tmp_path / "none"), program=str(program.path), timeout_s=30
+    )
     clock = FakeClock()
     whois = Whois(settings, clock)
     assert await whois.login_at(PHONE) == "ann@example.org"

@@ -111,7 +111,10 @@ async def test_a_change_with_which_no_process_comes_up_is_taken_back(own: Gatewa
         assert "203.0.113.7" in kept.read_text()
         warnings = operator.call("config.get")["warnings"]
         assert any("went back to the last good one" in one["message"] for one in warnings)
-        changes = operator.call("audit.changes.list", action="config.rolled_back")["changes"]
+        asked = {"action": "config.rolled_back"}
+        changes = await eventually(
+            lambda: operator.call("audit.changes.list", **asked)["changes"], within_s=30
+        )
         assert [one["outcome"] for one in changes] == ["failed"]
     file.write_text(json.dumps(OWN | {"gateway": OWN["gateway"] | NOT_OURS}))
     code, failure = portico(own, "gateway", "restart")
